@@ -1,0 +1,162 @@
+// swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+// The graph, from the bottom up. docs/ARCHITECTURE.md draws it; TidyTests hold it.
+
+/// C libraries: a module map and a header of inline functions, nothing else.
+let systemLibraries: [Target] = [
+    .systemLibrary(name: "CReactor"),
+    .systemLibrary(name: "CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
+    .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "CLibrdkafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
+]
+
+let collections: Target.Dependency = .product(name: "Collections", package: "swift-collections")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+/// What the product stands on: values, clients, the engine.
+let modules: [Target] = [
+    .target(name: "PenstockCore", dependencies: [collections]),
+    .target(name: "Reactor", dependencies: ["CReactor", collections]),
+    .target(name: "CurlClient", dependencies: ["CLibcurl", "Reactor"]),
+    .target(
+        name: "PenstockConfiguration",
+        dependencies: ["PenstockCore", .product(name: "Yams", package: "Yams")]
+    ),
+    .target(
+        name: "PenstockStore",
+        dependencies: ["PenstockCore", .product(name: "GRDB", package: "GRDB.swift")]
+    ),
+    .target(
+        name: "PenstockRuntime",
+        dependencies: [
+            "PenstockCore", "PenstockConfiguration", "PenstockStore", "Reactor", collections, logging, lifecycle,
+        ]
+    ),
+    .target(
+        name: "PenstockAdmin",
+        dependencies: [
+            "PenstockCore", "PenstockStore", "PenstockRuntime", logging, lifecycle,
+            .product(name: "Hummingbird", package: "hummingbird"),
+        ]
+    ),
+    .target(
+        name: "PenstockTesting",
+        dependencies: ["PenstockCore", "PenstockStore", "PenstockRuntime", "Reactor", collections, logging]
+    ),
+]
+
+/// One entry for each external system; a folder under Sources/Connectors with its tests beside.
+let connectors: [(name: String, clients: [Target.Dependency])] = [
+    (name: "Kafka", clients: ["CLibrdkafka", "CReactor"])
+]
+
+/// One entry for each kind of function; a folder under Sources/Functions with its tests beside.
+let functions: [(name: String, clients: [Target.Dependency])] = [
+    (name: "HTTP", clients: ["CurlClient"]),
+    (name: "Local", clients: ["CHTTPParser", "CReactor"]),
+]
+
+let engine: [Target.Dependency] = [
+    "PenstockCore", "PenstockConfiguration", "PenstockRuntime", "Reactor", collections, logging,
+]
+
+let connectorTargets: [Target] = connectors.flatMap { connector in
+    [
+        .target(
+            name: "\(connector.name)Connector",
+            dependencies: engine + connector.clients,
+            path: "Sources/Connectors/\(connector.name)"
+        ),
+        .testTarget(
+            name: "\(connector.name)ConnectorTests",
+            dependencies: [.init(stringLiteral: "\(connector.name)Connector"), "PenstockTesting"] + engine,
+            path: "Tests/Connectors/\(connector.name)"
+        ),
+    ]
+}
+
+let functionTargets: [Target] = functions.flatMap { function in
+    [
+        .target(
+            name: "\(function.name)Function",
+            dependencies: engine + function.clients,
+            path: "Sources/Functions/\(function.name)"
+        ),
+        .testTarget(
+            name: "\(function.name)FunctionTests",
+            dependencies: [.init(stringLiteral: "\(function.name)Function"), "PenstockTesting"] + engine,
+            path: "Tests/Functions/\(function.name)"
+        ),
+    ]
+}
+
+let parts: [Target.Dependency] =
+    connectors.map { .init(stringLiteral: "\($0.name)Connector") }
+    + functions.map { .init(stringLiteral: "\($0.name)Function") }
+
+let products: [Target] = [
+    .executableTarget(
+        name: "penstock",
+        dependencies: engine + parts + [
+            "PenstockStore", "PenstockAdmin", "CurlClient", lifecycle, argumentParser,
+        ]
+    ),
+    .executableTarget(
+        name: "penstock-bench",
+        dependencies: engine + parts + ["PenstockStore", "CurlClient", argumentParser],
+        path: "Benchmarks/Bench"
+    ),
+]
+
+let tests: [Target] = [
+    .testTarget(name: "PenstockCoreTests", dependencies: ["PenstockCore", "PenstockTesting", collections]),
+    .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PenstockTesting"]),
+    .testTarget(name: "CurlClientTests", dependencies: ["CurlClient", "Reactor", "PenstockTesting"]),
+    .testTarget(name: "PenstockConfigurationTests", dependencies: ["PenstockConfiguration", "PenstockCore"]),
+    .testTarget(name: "PenstockStoreTests", dependencies: ["PenstockStore", "PenstockCore", "PenstockTesting"]),
+    .testTarget(
+        name: "PenstockRuntimeTests",
+        dependencies: ["PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging]
+    ),
+    .testTarget(
+        name: "SimulationTests",
+        dependencies: ["PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging]
+    ),
+    .testTarget(
+        name: "PenstockAdminTests",
+        dependencies: ["PenstockAdmin", "PenstockRuntime", "PenstockStore", "PenstockCore", "PenstockTesting", logging]
+    ),
+    .testTarget(name: "IntegrationTests", dependencies: ["penstock", "PenstockTesting", "PenstockCore"]),
+    .testTarget(name: "TidyTests"),
+]
+
+let package = Package(
+    name: "penstock",
+    products: [.executable(name: "penstock", targets: ["penstock"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: systemLibraries + modules + connectorTargets + functionTargets + products + tests
+)
+
+for target in package.targets where target.type != .system {
+    target.swiftSettings = [
+        .strictMemorySafety(),
+        .treatAllWarnings(as: .error),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    ]
+}
