@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One record's place in a ``RecordBlock``: fixed size, no references.
+package struct RecordEntry: Sendable {
+    /// Where the record stands in its partition.
+    package var position: Position
+
+    /// The record's own time.
+    package var timestamp: Timestamp
+
+    /// Which of the block's partitions it belongs to.
+    package var partitionIndex: UInt32
+
+    /// Where its bytes begin: key, then body, then attributes.
+    package var offset: UInt32
+
+    /// Bytes of the key; negative when there is none (a null key is not an empty key).
+    package var keyLength: Int32
+
+    /// Bytes of the body; negative when there is none (a Kafka tombstone).
+    package var bodyLength: Int32
+
+    /// Bytes of the encoded attributes.
+    package var attributesLength: UInt32
+
+    /// How many attributes (headers) the record has; order and duplicates are kept.
+    package var attributeCount: UInt16
+
+    /// Free for the source: which kind of timestamp, which kind of change.
+    package var tag: UInt8
+}
+
+/// What one receive brought: one buffer, and a table of entries that point into it. Immutable.
+///
+/// The unit in which records move through Penstock: one allocation for many records, shared by reference until the
+/// last of them is settled. `RecordBlockBuilder` makes it.
+@safe
+package final class RecordBlock: @unchecked Sendable {
+    // @unchecked: the memory is written before `init` and never after; `deinit` frees it.
+    private let base: UnsafeMutableRawPointer
+
+    /// Bytes of keys, bodies and attributes held.
+    package let byteCount: Int
+
+    /// The records in the order they were received.
+    package let entries: [RecordEntry]
+
+    /// The partitions the entries index into.
+    package let partitions: [Partition]
+
+    /// Takes over `base`, which has ``tail`` readable bytes after `byteCount` and was made by `malloc`.
+    init(base: UnsafeMutableRawPointer, byteCount: Int, entries: [RecordEntry], partitions: [Partition]) {
+        unsafe self.base = unsafe base
+        self.byteCount = byteCount
+        self.entries = entries
+        self.partitions = partitions
+    }
+
+    deinit {
+        unsafe self.base.deallocate()
+    }
+
+    /// Readable bytes behind the last record, so that a parser may read past the end of a body.
+    package static let tail = 64
+
+    /// How many records the block holds.
+    package var count: Int { self.entries.count }
+
+    /// The partition of the record at `index`.
+    package func partition(at index: Int) -> Partition {
+        self.partitions[Int(self.entries[index].partitionIndex)]
+    }
+
+    /// The key's bytes, or nil for a null key. Valid while the block is alive.
+    @unsafe
+    package func key(at index: Int) -> UnsafeRawBufferPointer? {
+        let entry = self.entries[index]
+        guard entry.keyLength >= 0 else { return nil }
+        return unsafe UnsafeRawBufferPointer(start: self.base + Int(entry.offset), count: Int(entry.keyLength))
+    }
+
+    /// The body's bytes, or nil for a record without a body. Valid while the block is alive.
+    @unsafe
+    package func body(at index: Int) -> UnsafeRawBufferPointer? {
+        let entry = self.entries[index]
+        guard entry.bodyLength >= 0 else { return nil }
+        let start = unsafe self.base + Int(entry.offset) + Int(max(0, entry.keyLength))
+        return unsafe UnsafeRawBufferPointer(start: start, count: Int(entry.bodyLength))
+    }
+
+    /// Walks the attributes of the record at `index` in order, with their raw bytes; a nil value is a null value.
+    ///
+    /// The pointers are valid during the call only.
+    @unsafe
+    package func forEachAttribute(
+        at index: Int,
+        _ visit: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?) -> Void
+    ) {
+        let entry = self.entries[index]
+        guard entry.attributeCount > 0 else { return }
+        let start = Int(entry.offset) + Int(max(0, entry.keyLength)) + Int(max(0, entry.bodyLength))
+        var cursor = unsafe self.base + start
+        for _ in 0..<entry.attributeCount {
+            let nameLength = unsafe Int(cursor.loadUnaligned(as: UInt32.self))
+            let valueLength = unsafe Int(cursor.loadUnaligned(fromByteOffset: 4, as: Int32.self))
+            let name = unsafe UnsafeRawBufferPointer(start: cursor + 8, count: nameLength)
+            unsafe cursor += 8 + nameLength
+            if valueLength < 0 {
+                unsafe visit(name, nil)
+            } else {
+                unsafe visit(name, UnsafeRawBufferPointer(start: cursor, count: valueLength))
+                unsafe cursor += valueLength
+            }
+        }
+    }
+}
+
+/// Collects the records of one receive into a ``RecordBlock``: one buffer, bytes copied once.
+///
+/// Used by one thread. The caller bounds a block; offsets are 32 bits wide.
+@safe
+package struct RecordBlockBuilder: ~Copyable {
+    private var base: UnsafeMutableRawPointer
+    private var capacity: Int
+    private var used = 0
+    private var entries: [RecordEntry] = []
+    private var partitions: [Partition] = []
+
+    /// Room for about this much; grows when needed.
+    package init(byteCapacity: Int, recordCapacity: Int) {
+        self.capacity = max(byteCapacity, 1024) + RecordBlock.tail
+        unsafe self.base = .allocate(byteCount: self.capacity, alignment: 16)
+        self.entries.reserveCapacity(recordCapacity)
+    }
+
+    deinit {
+        unsafe self.base.deallocate()
+    }
+
+    /// Records collected so far.
+    package var count: Int { self.entries.count }
+
+    /// Bytes collected so far.
+    package var byteCount: Int { self.used }
+
+    /// The index to give ``append(position:timestamp:tag:partitionIndex:key:body:)`` for `partition`'s records.
+    package mutating func add(_ partition: Partition) -> UInt32 {
+        self.partitions.append(partition)
+        return UInt32(self.partitions.count - 1)
+    }
+
+    /// Copies one record in. Attributes follow by ``appendAttribute(name:value:)``.
+    package mutating func append(
+        position: Position,
+        timestamp: Timestamp,
+        tag: UInt8,
+        partitionIndex: UInt32,
+        payload: RecordPayload
+    ) {
+        let offset = self.used
+        let key = unsafe payload.key
+        let body = unsafe payload.body
+        if let key = unsafe key { unsafe self.copy(key) }
+        if let body = unsafe body { unsafe self.copy(body) }
+        self.entries.append(
+            RecordEntry(
+                position: position,
+                timestamp: timestamp,
+                partitionIndex: partitionIndex,
+                offset: UInt32(truncatingIfNeeded: offset),
+                keyLength: unsafe key.map { Int32(truncatingIfNeeded: $0.count) } ?? -1,
+                bodyLength: unsafe body.map { Int32(truncatingIfNeeded: $0.count) } ?? -1,
+                attributesLength: 0,
+                attributeCount: 0,
+                tag: tag
+            )
+        )
+    }
+
+    /// Adds an attribute to the record appended last; at most 65,535 are kept.
+    package mutating func appendAttribute(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?) {
+        let last = self.entries.count - 1
+        guard last >= 0, self.entries[last].attributeCount < .max else { return }
+        let before = self.used
+        let nameLength = UInt32(truncatingIfNeeded: name.count)
+        let valueLength = unsafe value.map { Int32(truncatingIfNeeded: $0.count) } ?? -1
+        unsafe withUnsafeBytes(of: nameLength) { unsafe self.copy($0) }
+        unsafe withUnsafeBytes(of: valueLength) { unsafe self.copy($0) }
+        unsafe self.copy(name)
+        if let value = unsafe value { unsafe self.copy(value) }
+        self.entries[last].attributeCount += 1
+        self.entries[last].attributesLength += UInt32(self.used - before)
+    }
+
+    /// The finished block; the builder is used up.
+    package consuming func finish() -> RecordBlock {
+        let block = unsafe RecordBlock(
+            base: self.base,
+            byteCount: self.used,
+            entries: self.entries,
+            partitions: self.partitions
+        )
+        // The block owns the memory now; give `deinit` something else to free.
+        unsafe self.base = .allocate(byteCount: 1, alignment: 1)
+        return block
+    }
+
+    private mutating func copy(_ bytes: UnsafeRawBufferPointer) {
+        let count = bytes.count
+        guard let source = bytes.baseAddress, count > 0 else { return }
+        if self.used + count + RecordBlock.tail > self.capacity {
+            self.grow(to: self.used + count + RecordBlock.tail)
+        }
+        unsafe (self.base + self.used).copyMemory(from: source, byteCount: count)
+        self.used += count
+    }
+
+    private mutating func grow(to needed: Int) {
+        let capacity = max(needed, self.capacity * 2)
+        let larger = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
+        unsafe larger.copyMemory(from: self.base, byteCount: self.used)
+        unsafe self.base.deallocate()
+        unsafe self.base = unsafe larger
+        self.capacity = capacity
+    }
+}
+
+/// The bytes of a record while they are copied into a block: valid during that call only.
+@unsafe
+package struct RecordPayload {
+    /// The key, or nil for a null key.
+    package var key: UnsafeRawBufferPointer?
+
+    /// The body, or nil for a record without one.
+    package var body: UnsafeRawBufferPointer?
+
+    /// Borrowed bytes of one record.
+    package init(key: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer?) {
+        unsafe self.key = unsafe key
+        unsafe self.body = unsafe body
+    }
+}
