@@ -13,15 +13,16 @@ let systemLibraries: [Target] = [
     .systemLibrary(name: "CLibrdkafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
 ]
 
-let collections: Target.Dependency = .product(name: "Collections", package: "swift-collections")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 /// What the product stands on: values, clients, the engine.
 let modules: [Target] = [
-    .target(name: "PenstockCore", dependencies: [collections]),
-    .target(name: "Reactor", dependencies: ["CReactor", collections]),
+    .target(name: "PenstockCore", dependencies: [deque, heap]),
+    .target(name: "Reactor", dependencies: ["CReactor", "PenstockCore", deque, heap]),
     .target(name: "CurlClient", dependencies: ["CLibcurl", "Reactor"]),
     .target(
         name: "PenstockConfiguration",
@@ -34,7 +35,7 @@ let modules: [Target] = [
     .target(
         name: "PenstockRuntime",
         dependencies: [
-            "PenstockCore", "PenstockConfiguration", "PenstockStore", "Reactor", collections, logging, lifecycle,
+            "PenstockCore", "PenstockConfiguration", "PenstockStore", "Reactor", deque, logging, lifecycle,
         ]
     ),
     .target(
@@ -46,7 +47,7 @@ let modules: [Target] = [
     ),
     .target(
         name: "PenstockTesting",
-        dependencies: ["PenstockCore", "PenstockStore", "PenstockRuntime", "Reactor", collections, logging]
+        dependencies: ["PenstockCore", "PenstockStore", "PenstockRuntime", "Reactor", deque, logging]
     ),
 ]
 
@@ -62,7 +63,7 @@ let functions: [(name: String, clients: [Target.Dependency])] = [
 ]
 
 let engine: [Target.Dependency] = [
-    "PenstockCore", "PenstockConfiguration", "PenstockRuntime", "Reactor", collections, logging,
+    "PenstockCore", "PenstockConfiguration", "PenstockRuntime", "Reactor", deque, logging,
 ]
 
 let connectorTargets: [Target] = connectors.flatMap { connector in
@@ -114,7 +115,7 @@ let products: [Target] = [
 ]
 
 let tests: [Target] = [
-    .testTarget(name: "PenstockCoreTests", dependencies: ["PenstockCore", "PenstockTesting", collections]),
+    .testTarget(name: "PenstockCoreTests", dependencies: ["PenstockCore", "PenstockTesting", deque]),
     .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PenstockTesting"]),
     .testTarget(name: "CurlClientTests", dependencies: ["CurlClient", "Reactor", "PenstockTesting"]),
     .testTarget(name: "PenstockConfigurationTests", dependencies: ["PenstockConfiguration", "PenstockCore"]),

@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <poll.h>
 #include <spawn.h>
 #include <unistd.h>
@@ -21,6 +22,12 @@
 /// pidfd_open(2): a descriptor that becomes readable when the process ends; -1 with errno on failure.
 static inline int penstock_pidfd_open(pid_t pid) {
     return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/// pthread_setname_np(3), which the Glibc module hides behind _GNU_SOURCE.
+extern int pthread_setname_np(pthread_t thread, const char *name);
+static inline int penstock_set_thread_name(pthread_t thread, const char *name) {
+    return pthread_setname_np(thread, name);
 }
 
 /// Sets O_NONBLOCK; 0 on success (fcntl is variadic and does not import).

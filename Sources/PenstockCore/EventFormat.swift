@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How a source's records look in the body of an invocation.
+///
+/// Encodes a batch straight into the request body. Sizes are exact, because they decide how many records fit the
+/// payload limit (esm-spec section 2). Pure; any thread.
+package protocol EventFormat: Sendable {
+    /// The body's content type, such as `application/json`.
+    var contentType: String { get }
+
+    /// The bytes of each record's event, in order, without separators.
+    func sizes(of block: RecordBlock) -> RecordSizes
+
+    /// Bytes around the records of a batch: the envelope, or for each partition its part of it.
+    ///
+    /// - Parameter partitions: the partitions in the batch, each once.
+    func overhead(of partitions: [Partition]) -> Int
+
+    /// Writes the body. Exactly `overhead + bytes + separators` bytes, or fewer.
+    func encode(_ batch: Batch, into writer: inout EventWriter)
+
+    /// The place in the batch of the record that a function names in `batchItemFailures`; nil when there is none.
+    func index(of item: ItemIdentifier, in batch: Batch) -> Int?
+}
+
+/// Running sums of the sizes of a block's records: `[0, a, a + b, …]`.
+package struct RecordSizes: Sendable {
+    /// The sums, one more than records.
+    package var sums: [Int]
+
+    /// Sums up `size(index)` for each of `count` records.
+    @inline(__always)
+    package init(count: Int, _ size: (Int) -> Int) {
+        self.sums = unsafe [Int](unsafeUninitializedCapacity: count + 1) { buffer, initialized in
+            unsafe buffer[0] = 0
+            var sum = 0
+            for index in 0..<count {
+                sum += size(index)
+                unsafe buffer[index + 1] = sum
+            }
+            initialized = count + 1
+        }
+    }
+}
+
+/// How a function names a record in `batchItemFailures` (esm-spec section 4).
+package enum ItemIdentifier: Sendable, Equatable {
+    /// A message id or a sequence number.
+    case text(String)
+    /// A Kafka topic-partition and offset.
+    case offset(partition: String, offset: UInt64)
+}
+
+/// The bytes of an invocation's body: allocated once for an upper bound, reused for the next batch.
+@safe
+package final class EventBuffer: @unchecked Sendable {
+    // @unchecked: written by the one writer before it is shared, then only read until it is reused.
+    private var base: UnsafeMutableRawPointer
+    private(set) var capacity: Int
+
+    /// Bytes written.
+    package fileprivate(set) var count = 0
+
+    /// A buffer without room; ``write(upTo:_:)`` makes it.
+    package init() {
+        unsafe self.base = .allocate(byteCount: 1, alignment: 16)
+        self.capacity = 0
+    }
+
+    deinit {
+        unsafe self.base.deallocate()
+    }
+
+    /// Replaces the contents by what `body` writes: at most `limit` bytes.
+    package func write(upTo limit: Int, _ body: (inout EventWriter) -> Void) {
+        if self.capacity < limit {
+            unsafe self.base.deallocate()
+            self.capacity = max(limit, min(self.capacity * 2, 8 << 20))
+            unsafe self.base = .allocate(byteCount: self.capacity + EventWriter.overhang, alignment: 16)
+        }
+        var writer = unsafe EventWriter(start: self.base, limit: limit + EventWriter.overhang)
+        body(&writer)
+        self.count = writer.count
+    }
+
+    /// The bytes written. Valid while the buffer is alive and not written again.
+    package var bytes: UnsafeRawBufferPointer {
+        @unsafe get { unsafe UnsafeRawBufferPointer(start: self.base, count: self.count) }
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockCore
+
+/// What a trigger invokes. One object serves all triggers that name it.
+///
+/// What a function owes: ``invoke(_:)`` returns exactly once for each call, at the latest a little after the deadline;
+/// it never throws, and whatever goes wrong is an ``InvocationResult``. Calls come from the event loop and may run
+/// side by side; a function that has less room makes callers wait in order.
+package protocol Function: Sendable {
+    /// The name under `functions:`.
+    var name: String { get }
+
+    /// The format it wants, made from the source's own; a local function takes the Lambda event as it is.
+    func format(for source: any EventFormat, trigger: String) -> any EventFormat
+
+    /// How many invocations can run side by side; the default for a trigger's `concurrency`.
+    var concurrency: Int { get }
+
+    /// How long one invocation may take.
+    var timeout: Duration { get }
+
+    /// Invokes it once.
+    func invoke(_ invocation: Invocation) async -> InvocationResult
+
+    /// Ends processes and connections. No invocation is running. Idempotent.
+    func shutdown() async
+}
+
+/// One call of a function.
+package struct Invocation: Sendable {
+    /// The request id: stable over retries of the same batch, made from trigger, source position and batch
+    /// (contract rule 12). A UUID in form.
+    package var id: String
+
+    /// The trigger's name; empty for an invocation by hand.
+    package var trigger: String
+
+    /// The number of the attempt, from 1.
+    package var attempt: Int
+
+    /// The body. Not written again before ``Function/invoke(_:)`` has returned.
+    package var body: EventBuffer
+
+    /// The body's content type.
+    package var contentType: String
+
+    /// When the function must have answered, on the loop's clock.
+    package var deadline: Instant
+
+    /// The same on the wall clock, as the Runtime API tells it.
+    package var wallDeadline: Timestamp
+
+    /// A call.
+    package init(
+        id: String,
+        trigger: String,
+        attempt: Int,
+        body: EventBuffer,
+        contentType: String,
+        deadline: Instant,
+        wallDeadline: Timestamp
+    ) {
+        self.id = id
+        self.trigger = trigger
+        self.attempt = attempt
+        self.body = body
+        self.contentType = contentType
+        self.deadline = deadline
+        self.wallDeadline = wallDeadline
+    }
+}
+
+/// What came of a call.
+package enum InvocationResult: Sendable, Equatable {
+    /// The function answered with this body.
+    case responded([UInt8])
+
+    /// The function failed: it threw, timed out, crashed, answered too much. Counts as an attempt.
+    case failed(Failure)
+
+    /// The function has no room (429, 503 with `Retry-After`). Costs no attempt.
+    case throttled(retryAfter: Duration?, Failure)
+
+    /// The function could not be reached or started, so no record was tried. Costs no attempt.
+    case unavailable(Failure)
+
+    /// The function refused the records for good (HTTP 4xx).
+    case rejected(Failure)
+}
+
+/// The limits of an invocation (esm-spec sections 2 and 8.1).
+package enum InvocationLimit {
+    /// Bytes of a request: 6 MiB.
+    package static let requestBytes = 6_291_456
+    /// Bytes of a response: 6 MiB and 100.
+    package static let responseBytes = 6_291_556
+}
