@@ -98,6 +98,12 @@ package struct Batch: Sendable {
         self.attempt = attempt
     }
 
+    /// The partitions of its records, each once, in the order in which they come first.
+    package var partitions: [Partition] {
+        var seen: Set<PartitionID> = []
+        return self.runs.map(\.partition).filter { seen.insert($0.id).inserted }
+    }
+
     /// The position of the first record, from which the invocation's stable id is made.
     package var first: (partition: Partition, position: Position) {
         let run = self.runs[0]

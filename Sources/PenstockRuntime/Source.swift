@@ -14,7 +14,7 @@ package import PenstockCore
 /// - A lost connection is not an error: it reconnects, and says so by ``SourceEvent/status(_:)``. It throws only what
 ///   cannot heal without an operator or a restart.
 ///
-/// All calls may come from any isolation; none blocks the caller's thread. One task calls ``receive(_:)`` at a time.
+/// All calls may come from any isolation; none blocks the caller's thread. One task calls ``receive()`` at a time.
 package protocol Source: Sendable {
     /// How this source's records look in a Lambda event.
     var format: any EventFormat { get }
@@ -23,11 +23,14 @@ package protocol Source: Sendable {
     /// upstream keeps positions itself (a Kafka group) uses them only where the upstream has none.
     func start(checkpoints: [String: Position]) async throws(SourceError)
 
+    /// Sets how much may be handed out from now on; it replaces the budget before. A source hands out nothing before
+    /// the first grant. Any thread; never waits.
+    func grant(_ budget: ReceiveBudget)
+
     /// Waits until there is something to tell and returns all of it, in order.
     ///
-    /// `budget` stands until the next call: the source may go on reading up to it in the meantime. Returns an empty
-    /// array when the source was stopped or the task cancelled.
-    func receive(_ budget: ReceiveBudget) async throws(SourceError) -> [SourceEvent]
+    /// Returns an empty array when the source was stopped or the task cancelled.
+    func receive() async throws(SourceError) -> [SourceEvent]
 
     /// Acknowledges upstream: everything up to and including these positions. Returns when upstream has accepted.
     /// Positions of partitions no longer owned are ignored.
