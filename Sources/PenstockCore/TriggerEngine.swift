@@ -91,8 +91,9 @@ package struct TriggerEngine: ~Copyable {
     /// Whether new batches are invoked; switched by an operator.
     package var isPaused = false
 
-    /// Whether new batches wait because nothing can be kept durably at the moment.
-    package var isHalted = false
+    /// Whether the last commit could not be kept durably. New batches wait until one can, as long as there is one to try.
+    package var isStoreRefusing = false
+    var isHalted: Bool { self.isStoreRefusing && (self.isCommitting || !self.dirty.isEmpty) }
 
     /// Whether the engine only finishes what is in flight.
     package private(set) var isStopping = false

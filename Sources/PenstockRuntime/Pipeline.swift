@@ -295,12 +295,12 @@ package actor Pipeline {
             try await self.parts.store.save(checkpoints)
             if self.storeFailure != nil { self.logger.info("the store takes writes again") }
             self.storeFailure = nil
-            self.engine.isHalted = false
+            self.engine.isStoreRefusing = false
             return true
         } catch {
             // Nothing new is invoked while nothing can be kept; the commit timer finds out when that has changed.
             self.storeFailure = error.detail
-            self.engine.isHalted = true
+            self.engine.isStoreRefusing = true
             self.logger.error("the store refused a checkpoint; the trigger waits", metadata: ["error": "\(error)"])
             return false
         }
@@ -397,4 +397,9 @@ package actor Pipeline {
         self.engine.wake(now: self.now)
         self.flush()
     }
+}
+
+extension Pipeline {
+    /// What became of the records of this run.
+    package var counters: Counters { self.engine.counters }
 }

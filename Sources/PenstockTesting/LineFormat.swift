@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockCore
+
+/// A format for tests: one `partition@position` a line.
+package struct LineFormat: EventFormat {
+    /// The format.
+    package init() {}
+
+    package var contentType: String { "text/plain" }
+
+    package func sizes(of block: RecordBlock) -> RecordSizes {
+        RecordSizes(count: block.count) { Self.line(block, $0).utf8.count }
+    }
+
+    package func overhead(of partitions: [Partition]) -> Int { 0 }
+
+    package func encode(_ batch: Batch, into writer: inout EventWriter) {
+        for run in batch.runs {
+            for index in run.range {
+                writer.raw(Array(Self.line(run.admitted.block, index).utf8))
+                writer.byte(0x0A)
+            }
+        }
+    }
+
+    package func index(of item: ItemIdentifier, in batch: Batch) -> Int? {
+        guard case .offset(let partition, let offset) = item else { return nil }
+        var base = 0
+        for run in batch.runs {
+            for index in run.range where run.partition.name == partition {
+                if run.admitted.block.entries[index].position == Position(offset) {
+                    return base + index - run.range.lowerBound
+                }
+            }
+            base += run.count
+        }
+        return nil
+    }
+
+    private static func line(_ block: RecordBlock, _ index: Int) -> String {
+        "\(block.partition(at: index).name)@\(block.entries[index].position)"
+    }
+
+    /// The records of a body, in order.
+    package static func records(in body: EventBuffer) -> [(partition: String, offset: UInt64)] {
+        let text = unsafe String(decoding: body.bytes, as: UTF8.self)
+        return text.split(separator: "\n").compactMap { line in
+            let parts = line.split(separator: "@")
+            guard parts.count == 2, let offset = UInt64(parts[1]) else { return nil }
+            return (String(parts[0]), offset)
+        }
+    }
+}

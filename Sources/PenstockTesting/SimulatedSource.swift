@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockCore
+package import PenstockRuntime
+import Synchronization
+
+/// A process's source in a ``SimulatedWorld``: partitions come, go and come back, with and without notice.
+package final class SimulatedSource: Source {
+    private struct Owned {
+        var partition: Partition
+        var epoch: Int
+        var next: UInt64
+    }
+
+    private struct State {
+        var owned: [Owned] = []
+        var revoking: [RevocationID: [Owned]] = [:]
+        var budget = ReceiveBudget.none
+        var events: [SourceEvent] = []
+        var waiter: CheckedContinuation<Void, Never>?
+        var isClosed = false
+    }
+
+    private let world: SimulatedWorld
+    private let process: Int
+    private let state = Mutex(State())
+
+    /// The source of a process.
+    package init(world: SimulatedWorld, process: Int) {
+        self.world = world
+        self.process = process
+    }
+
+    package var format: any EventFormat { LineFormat() }
+
+    package func start(checkpoints: [String: Position]) async throws(SourceError) {
+        let names = self.world.state.withLock { $0.recordCounts.keys.sorted() }
+        self.assign(names)
+    }
+
+    /// Takes over partitions where upstream says they were left.
+    private func assign(_ names: [String]) {
+        guard self.world.isAlive(self.process) else { return }
+        let owned = self.world.state.withLock { world in
+            names.map { name in
+                world.epochs[name, default: 0] += 1
+                world.lastPartitionID += 1
+                let partition = Partition(id: PartitionID(world.lastPartitionID), name: name)
+                let next = world.committed[name].map { $0 + 1 } ?? 0
+                return Owned(partition: partition, epoch: world.epochs[name, default: 0], next: next)
+            }
+        }
+        self.state.withLock { state in
+            state.owned += owned
+            state.events.append(.assigned(owned.map(\.partition)))
+        }
+        self.wake()
+    }
+
+    private func wake() {
+        self.state.withLock { $0.waiter.take() }?.resume()
+    }
+
+    package func grant(_ budget: ReceiveBudget) {
+        self.state.withLock { $0.budget = budget }
+        self.wake()
+    }
+
+    package func receive() async throws(SourceError) -> [SourceEvent] {
+        while true {
+            await self.world.dawdle(.milliseconds(20))
+            if Task.isCancelled || self.state.withLock({ $0.isClosed }) { return [] }
+            self.shuffleOwnership()
+            let events = self.state.withLock { state in
+                defer { state.events = [] }
+                return state.events + [self.nextBlock(&state)].compactMap { $0.map(SourceEvent.records) }
+            }
+            if !events.isEmpty { return events }
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { continuation in
+                    let isDone = self.state.withLock { state in
+                        if state.isClosed || Task.isCancelled || !state.events.isEmpty { return true }
+                        state.waiter = continuation
+                        return false
+                    }
+                    if isDone { continuation.resume() }
+                }
+            } onCancel: {
+                self.wake()
+            }
+        }
+    }
+
+    /// A few records of a few partitions, within the budget.
+    private func nextBlock(_ state: inout State) -> RecordBlock? {
+        guard state.budget.records > 0, state.budget.bytes > 0 else { return nil }
+        var builder = RecordBlockBuilder(byteCapacity: 1024, recordCapacity: 64)
+        let wallNow = self.world.loop.wallNow
+        for index in self.world.shuffled(state.owned.indices) {
+            let owned = state.owned[index]
+            guard !state.budget.held.contains(owned.partition.id) else { continue }
+            let count = self.world.state.withLock { $0.recordCounts[owned.partition.name] ?? 0 }
+            let wanted = UInt64(self.world.random(in: 0...20))
+            let end = min(count, owned.next + min(wanted, UInt64(state.budget.records)))
+            guard owned.next < end else { continue }
+            let partitionIndex = builder.add(owned.partition)
+            for offset in owned.next..<end {
+                unsafe builder.append(
+                    position: Position(offset),
+                    timestamp: wallNow,
+                    tag: 0,
+                    partitionIndex: partitionIndex,
+                    payload: RecordPayload(key: nil, body: nil)
+                )
+            }
+            state.owned[index].next = end
+            state.budget.records -= Int(end - owned.next)
+        }
+        guard builder.count > 0 else { return nil }
+        return builder.finish()
+    }
+
+    // MARK: - Rebalances
+
+    private func shuffleOwnership() {
+        if self.world.happens(\.lost) { self.lose() }
+        if self.world.happens(\.rebalance) { self.revoke() }
+    }
+
+    private func takeSome() -> [Owned] {
+        self.state.withLock { state in
+            guard !state.owned.isEmpty else { return [] }
+            let count = self.world.random(in: 1...state.owned.count)
+            defer { state.owned.removeFirst(count) }
+            return Array(state.owned.prefix(count))
+        }
+    }
+
+    private func lose() {
+        let gone = self.takeSome()
+        guard !gone.isEmpty else { return }
+        self.world.state.withLock { world in
+            for owned in gone { world.epochs[owned.partition.name, default: 0] += 1 }
+        }
+        self.state.withLock { $0.events.append(.lost(gone.map(\.partition.id))) }
+        self.assignLater(gone)
+    }
+
+    private func revoke() {
+        let leaving = self.takeSome()
+        guard !leaving.isEmpty else { return }
+        let id = self.world.state.withLock { world in
+            world.lastRevocation += 1
+            return RevocationID(world.lastRevocation)
+        }
+        let deadline = Duration.seconds(10)
+        self.state.withLock { state in
+            state.revoking[id] = leaving
+            let revocation = Revocation(id: id, partitions: leaving.map(\.partition.id), within: deadline)
+            state.events.append(.revoking(revocation))
+        }
+        _ = self.world.loop.schedule(at: self.world.loop.now + deadline) {
+            self.finishRevocation(id, positions: [])
+        }
+    }
+
+    package func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {
+        guard let leaving = self.state.withLock({ $0.revoking.removeValue(forKey: id) }) else { return }
+        for position in positions {
+            guard let owned = leaving.first(where: { $0.partition.id == position.partition }) else { continue }
+            self.world.commit(position.name, position.position, epoch: owned.epoch, process: self.process)
+        }
+        self.world.state.withLock { world in
+            for owned in leaving { world.epochs[owned.partition.name, default: 0] += 1 }
+        }
+        self.assignLater(leaving)
+    }
+
+    private func assignLater(_ owned: [Owned]) {
+        let names = owned.map(\.partition.name)
+        let delay = Duration.milliseconds(self.world.random(in: 1...2000))
+        _ = self.world.loop.schedule(at: self.world.loop.now + delay) { self.assign(names) }
+    }
+
+    // MARK: - Commits, end
+
+    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) {
+        await self.world.dawdle(.milliseconds(50))
+        guard self.world.isAlive(self.process), !self.world.happens(\.commitRefused) else {
+            throw SourceError(.rejected, "the simulated upstream refuses the commit")
+        }
+        for position in positions {
+            let epoch = self.state.withLock { state in
+                state.owned.first { $0.partition.id == position.partition }?.epoch
+            }
+            guard let epoch else { continue }
+            self.world.commit(position.name, position.position, epoch: epoch, process: self.process)
+        }
+    }
+
+    package func lag() -> [PartitionLag] { [] }
+
+    package func stop() async {
+        self.state.withLock { $0.isClosed = true }
+        self.wake()
+    }
+}
