@@ -5,8 +5,8 @@ package import PenstockStore
 
 /// What every `StateStore` owes, as checks that any test framework can run.
 ///
-/// Each check gets an open, empty store of its own, and throws ``Violation`` when the store breaks its contract.
-/// `checks` lists them all, so that a new check reaches each implementation.
+/// Each check gets an open, empty store of its own, and throws ``Violation`` when the store breaks its
+/// contract. `checks` lists them all, so that a new check reaches each implementation.
 package enum StateStoreConformance {
     /// A promise that a store did not keep.
     package struct Violation: Error, CustomStringConvertible {
@@ -68,7 +68,8 @@ package enum StateStoreConformance {
 // MARK: - Values
 
 extension DeadLetter {
-    /// A letter with everything set, for tests of stores: record `offset` of `partition`, given up by `trigger`.
+    /// A letter with everything set, for tests of stores: record `offset` of `partition`, given up by
+    /// `trigger`.
     package static func fixture(
         _ offset: UInt64 = 7,
         trigger: String = "orders",

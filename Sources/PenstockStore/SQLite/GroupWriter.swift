@@ -8,13 +8,14 @@ import Synchronization
 /// Carries out the writes of many callers on one thread: all that wait go into one transaction, and one fsync
 /// acknowledges them all.
 ///
-/// Each caller waits for its own write, so at most one write for each caller waits here; one transaction takes at
-/// most ``groupWritesMax`` of them. No thread of Swift's pool ever blocks on it.
+/// Each caller waits for its own write, so at most one write for each caller waits here; one transaction
+/// takes at most ``groupWritesMax`` of them. No thread of Swift's pool ever blocks on it.
 final class GroupWriter: Sendable {
     /// Most writes in one transaction.
     static let groupWritesMax = 4096
 
-    /// A transaction takes no further write once it holds this many bytes; a single larger write still goes alone.
+    /// A transaction takes no further write once it holds this many bytes; a single larger write still goes
+    /// alone.
     static let groupBytesMax = 16 << 20
 
     private let pool: DatabasePool
@@ -46,7 +47,9 @@ final class GroupWriter: Sendable {
         case close
     }
 
-    /// Writes through the pool's writer connection, which nobody else may use from now on. ``start()`` comes next.
+    /// Writes through the pool's writer connection, which nobody else may use from now on.
+    ///
+    /// ``start()`` comes next.
     init(pool: DatabasePool, file: StoreFile) {
         self.pool = pool
         self.file = file
@@ -69,7 +72,9 @@ final class GroupWriter: Sendable {
         self.state.withLock { $0.isClosing }
     }
 
-    /// Waits until the write is on disk, or is known not to have happened. A cancelled caller waits as well.
+    /// Waits until the write is on disk, or is known not to have happened.
+    ///
+    /// A cancelled caller waits as well.
     func write(_ operation: WriteOperation) async throws(StoreError) -> Int {
         let bytes = operation.bytes
         let outcome: Outcome = await withCheckedContinuation { continuation in
@@ -176,9 +181,8 @@ final class GroupWriter: Sendable {
     /// The quick way: one transaction, and the first error undoes it all.
     private func together(_ group: [Pending], _ database: Database) throws -> [Outcome] {
         if group.count == 1, case .execute(let sql) = group[0].operation {
-            // Pragmas about the journal do nothing inside a transaction.
-            try database.execute(sql: sql)
-            return [.success(0)]
+            // Some pragmas do nothing inside a transaction.
+            return [.success(try WriteSession.execute(sql, database))]
         }
         var outcomes: [Outcome] = []
         outcomes.reserveCapacity(group.count)
@@ -192,7 +196,8 @@ final class GroupWriter: Sendable {
         return outcomes
     }
 
-    /// The way after one write of the group was refused: a savepoint for each, so that its neighbours succeed.
+    /// The way after one write of the group was refused: a savepoint for each, so that its neighbours
+    /// succeed.
     private func apart(_ group: [Pending], _ database: Database) throws -> [Outcome] {
         var outcomes: [Outcome] = []
         outcomes.reserveCapacity(group.count)
@@ -218,8 +223,8 @@ final class GroupWriter: Sendable {
     }
 
     private func finish() {
-        // Waits for reads under way. A database that does not close now is closed by the kernel with the process;
-        // everything acknowledged is on disk already.
+        // Waits for reads under way. A database that does not close now is closed by the kernel with the
+        // process; everything acknowledged is on disk already.
         try? self.pool.close()
         let closers = self.state.withLock { state in
             state.isClosed = true

@@ -5,8 +5,8 @@ import PenstockCore
 
 /// The stored form of attempts and attributes: a version byte, a count, and the elements.
 ///
-/// Numbers are LEB128 (zigzag when signed), texts and bytes are preceded by their length; a null value has length 0
-/// and any other its length plus one. Both forms are read back exactly, NUL characters included.
+/// Numbers are LEB128 (zigzag when signed), texts and bytes are preceded by their length; a null value has
+/// length 0 and any other its length plus one. Both forms are read back exactly, NUL characters included.
 enum LetterCoding {
     private static let version: UInt8 = 1
 

@@ -2,8 +2,9 @@
 
 import GRDB
 
-/// The schema of the store, as the list of steps that made it. A step that was released is never changed; its name
-/// is written in every store.
+/// The schema of the store, as the list of steps that made it.
+///
+/// A step that was released is never changed; its name is written in every store.
 enum Migrations {
     /// Marks a SQLite file as ours: "Pnst".
     static let applicationID: Int64 = 0x506E_7374
@@ -18,8 +19,9 @@ enum Migrations {
         return migrator
     }
 
-    // Large columns stand last, so that a list does not read through bodies. `attempts` and `attributes` are in the
-    // form of `LetterCoding`. AUTOINCREMENT: an id is never given twice, not even after its letter was removed.
+    // Large columns stand last, so that a list does not read through bodies. `attempts` and `attributes` are
+    // in the form of `LetterCoding`. AUTOINCREMENT: an id is never given twice, not even after its letter was
+    // removed.
     private static let first = """
         CREATE TABLE checkpoints (
             "trigger" TEXT NOT NULL,

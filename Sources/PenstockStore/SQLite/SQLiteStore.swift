@@ -4,13 +4,14 @@ import Foundation
 import GRDB
 package import PenstockCore
 
-/// The store in one SQLite file: write-ahead log, `synchronous=FULL`, and one commit for all writes that wait.
+/// The store in one SQLite file: write-ahead log, `synchronous=FULL`, and one commit for all writes that
+/// wait.
 ///
-/// Writes go through one thread of its own (``GroupWriter``), reads through GRDB's reader connections, each on a
-/// dispatch queue; Swift's pool never blocks. One process has a store open at a time.
+/// Writes go through one thread of its own (``GroupWriter``), reads through GRDB's reader connections, each
+/// on a dispatch queue; Swift's pool never blocks. One process has a store open at a time.
 package final class SQLiteStore: StateStore {
-    /// A file up to this many bytes is checked whole when it is opened (well below a second); a larger one is not,
-    /// and its damage is found when the damaged part is read.
+    /// A file up to this many bytes is checked whole when it is opened (well below a second); a larger one is
+    /// not, and its damage is found when the damaged part is read.
     static let checkedBytesMax: Int64 = 64 << 20
 
     private let file: StoreFile
@@ -42,7 +43,8 @@ package final class SQLiteStore: StateStore {
         }
         let pool = try DatabasePool(path: file.path, configuration: configuration)
         try pool.writeWithoutTransaction { database in
-            // GRDB sets NORMAL when it turns the write-ahead log on, after prepareDatabase; so this comes last.
+            // GRDB sets NORMAL when it turns the write-ahead log on, after prepareDatabase; so this comes
+            // last.
             try database.execute(sql: "PRAGMA synchronous = FULL")
             guard try Int.fetchOne(database, sql: "PRAGMA synchronous") == 2 else {
                 throw StoreError(.cannotOpen, "\"\(file.name)\": SQLite refuses synchronous=FULL")
@@ -62,7 +64,12 @@ package final class SQLiteStore: StateStore {
 
     private static func check(_ database: Database, _ file: StoreFile) throws {
         let application = try Int64.fetchOne(database, sql: "PRAGMA application_id") ?? 0
-        let tables = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_master") ?? 0
+        // GRDB makes tables of its own before our first migration marks the file as ours.
+        let tables =
+            try Int.fetchOne(
+                database,
+                sql: "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'grdb%'"
+            ) ?? 0
         guard application == Migrations.applicationID || (application == 0 && tables == 0) else {
             throw StoreError(
                 .corrupt,
@@ -145,9 +152,13 @@ package final class SQLiteStore: StateStore {
         self.writer.commits
     }
 
-    /// Runs a statement of ours on the writer's connection; for maintenance and tests. Never text from outside.
-    package func execute(_ sql: String) async throws(StoreError) {
-        _ = try await self.writer.write(.execute(sql))
+    /// Runs a statement of ours on the writer's connection; for maintenance and tests, never with text from
+    /// outside.
+    ///
+    /// - Returns: The first number of its result; 0 when there is none.
+    @discardableResult
+    package func execute(_ sql: String) async throws(StoreError) -> Int {
+        try await self.writer.write(.execute(sql))
     }
 
     private func requireOpen() throws(StoreError) {

@@ -17,8 +17,8 @@ final class StoreFile: Sendable {
 
     /// Makes the directory (mode 0700) and the file (mode 0600) when they are missing, and locks the store.
     ///
-    /// The lock is `flock` on `<path>.lock`, which holds our process id. The kernel drops it when the process ends,
-    /// in whatever way, so there is nothing to clean up after a kill.
+    /// The lock is `flock` on `<path>.lock`, which holds our process id. The kernel drops it when the process
+    /// ends, in whatever way, so there is nothing to clean up after a kill.
     ///
     /// - Throws: `inUse` when another open store holds the lock, `diskFull`, else `cannotOpen`.
     init(_ name: String) throws(StoreError) {
@@ -46,7 +46,7 @@ final class StoreFile: Sendable {
         self.unlock()
     }
 
-    /// Lets another store open this file. Idempotent.
+    /// Lets another store open this file; idempotent.
     func unlock() {
         self.lock.withLock { lock in
             // Closing the only descriptor of this open file drops its lock.
@@ -85,7 +85,9 @@ final class StoreFile: Sendable {
         Self.synchronize(URL(fileURLWithPath: path).deletingLastPathComponent().path)
     }
 
-    /// Makes new names in a directory durable. A file system that cannot do that for directories is left alone.
+    /// Makes new names in a directory durable.
+    ///
+    /// A file system that cannot do that for directories is left alone.
     private static func synchronize(_ directory: String) {
         let descriptor = unsafe Foundation.open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { return }

@@ -4,7 +4,8 @@ import Foundation
 import GRDB
 import PenstockCore
 
-/// One caller's write, as data: it may be carried out twice (see ``GroupWriter``), each time with the same effect.
+/// One caller's write, as data: it may be carried out twice (see ``GroupWriter``), each time with the same
+/// effect.
 enum WriteOperation: Sendable {
     case save([Checkpoint])
     case append([DeadLetter])
@@ -69,13 +70,21 @@ struct WriteSession {
             try self.run(paused ? .pause : .resume, [Bound.text(trigger)])
             return 1
         case .execute(let sql):
-            try self.database.execute(sql: sql)
-            return 0
+            return try Self.execute(sql, self.database)
         }
     }
 
+    /// Runs one statement to its end; returns the first number of its result, 0 when there is none.
+    static func execute(_ sql: String, _ database: Database) throws -> Int {
+        let rows = try Row.fetchCursor(database, sql: sql)
+        let first = try rows.next().flatMap { Int.fromDatabaseValue($0.databaseValues.first ?? .null) }
+        while try rows.next() != nil {}
+        return first ?? 0
+    }
+
     private mutating func append(_ letters: [DeadLetter]) throws {
-        // Letters of one batch share their attempts; equal arrays that share storage compare in constant time.
+        // Letters of one batch share their attempts; equal arrays that share storage compare in constant
+        // time.
         var attempts: [Attempt] = []
         var encoded = LetterCoding.encode(attempts)
         for letter in letters {
@@ -99,7 +108,8 @@ struct WriteSession {
     }
 
     private mutating func recordRedrive(_ id: DeadLetterID, _ attempt: Attempt) throws -> Int {
-        let stored = try self.statement(.attemptsOfLetter)
+        // Looked up for each letter: a statement that failed is no longer in GRDB's cache.
+        let stored = try self.database.cachedStatement(sql: Query.attemptsOfLetter.sql)
         guard let row = try Row.fetchOne(stored, arguments: [id.rawValue]) else { return 0 }
         guard let data = Data.fromDatabaseValue(row.databaseValues.first ?? .null) else {
             throw StoreError.unreadable("the attempts of dead letter \(id.rawValue)")
@@ -124,7 +134,14 @@ struct WriteSession {
     private mutating func run(_ query: Query, _ arguments: [Bound.Value]) throws {
         let statement = try self.statement(query)
         statement.setUncheckedArguments(StatementArguments(arguments))
-        try statement.execute()
+        do {
+            try statement.execute()
+        } catch {
+            // GRDB drops a failed statement from its cache, and traps when it is given arguments again: its reset
+            // reports the failure a second time. So must we drop it.
+            self.statements[query.rawValue] = nil
+            throw error
+        }
     }
 
     private mutating func statement(_ query: Query) throws -> Statement {
@@ -134,7 +151,8 @@ struct WriteSession {
         return statement
     }
 
-    /// The statements of the hot path, prepared once for each connection and looked up once for each transaction.
+    /// The statements of the hot path, prepared once for each connection and looked up once for each
+    /// transaction.
     private enum Query: Int, CaseIterable {
         case saveCheckpoint
         case appendLetter
@@ -182,8 +200,8 @@ struct WriteSession {
 
 /// Values from outside as they are bound; the statement casts each of them, `CAST(? AS TEXT)` or `AS BLOB`.
 ///
-/// GRDB binds a `String` only up to its first NUL, and an empty `Data` as NULL. So texts and blobs are bound as bytes,
-/// and empty ones as an empty string: nothing is cut, and no two partitions become one.
+/// GRDB binds a `String` only up to its first NUL, and an empty `Data` as NULL. So texts and blobs are bound
+/// as bytes, and empty ones as an empty string: nothing is cut, and no two partitions become one.
 enum Bound {
     typealias Value = (any DatabaseValueConvertible)?
 
