@@ -118,6 +118,22 @@ package struct DeadLetter: Sendable, Equatable {
     /// Most attempts whose details are kept.
     package static let attemptsMax = 32
 
+    /// A letter without key, body and attributes, which the caller sets: how a store reads it back.
+    package init(partition: String, position: Position, timestamp: Timestamp, verdict: DeadLetterVerdict) {
+        self.trigger = verdict.trigger
+        self.function = verdict.function
+        self.partition = partition
+        self.position = position
+        self.timestamp = timestamp
+        self.tag = 0
+        self.attributes = []
+        self.reason = verdict.reason
+        self.at = verdict.at
+        self.attempts = verdict.attempts
+        self.attemptCount = verdict.attemptCount
+        self.invocation = verdict.invocation
+    }
+
     /// The record at `index` of `block` with its history.
     package init(block: RecordBlock, index: Int, verdict: DeadLetterVerdict) {
         let entry = block.entries[index]

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+import Foundation
+import GRDB
+import Synchronization
+
+/// Carries out the writes of many callers on one thread: all that wait go into one transaction, and one fsync
+/// acknowledges them all.
+///
+/// Each caller waits for its own write, so at most one write for each caller waits here; one transaction
+/// takes at most ``groupWritesMax`` of them. No thread of Swift's pool ever blocks on it.
+final class GroupWriter: Sendable {
+    /// Most writes in one transaction.
+    static let groupWritesMax = 4096
+
+    /// A transaction takes no further write once it holds this many bytes; a single larger write still goes
+    /// alone.
+    static let groupBytesMax = 16 << 20
+
+    private let pool: DatabasePool
+    private let file: StoreFile
+    private let state = Mutex(State())
+    private let wake = DispatchSemaphore(value: 0)
+
+    private typealias Outcome = Result<Int, StoreError>
+
+    private struct Pending: Sendable {
+        var operation: WriteOperation
+        var bytes: Int
+        var continuation: CheckedContinuation<Outcome, Never>
+    }
+
+    private struct State {
+        var waiting: [Pending] = []
+        /// The thread found nothing to do and waits for the semaphore, or soon will.
+        var isIdle = false
+        var isClosing = false
+        var isClosed = false
+        var closers: [CheckedContinuation<Void, Never>] = []
+        var commits = 0
+    }
+
+    private enum Step {
+        case commit([Pending])
+        case idle
+        case close
+    }
+
+    /// Writes through the pool's writer connection, which nobody else may use from now on.
+    ///
+    /// ``start()`` comes next.
+    init(pool: DatabasePool, file: StoreFile) {
+        self.pool = pool
+        self.file = file
+    }
+
+    /// Starts the thread; it ends after ``close()`` or ``closeSoon()``.
+    func start() {
+        let thread = Thread { self.run() }
+        thread.name = "penstock-store"
+        thread.start()
+    }
+
+    /// How many transactions were committed.
+    var commits: Int {
+        self.state.withLock { $0.commits }
+    }
+
+    /// Whether writes and reads are refused.
+    var isClosing: Bool {
+        self.state.withLock { $0.isClosing }
+    }
+
+    /// Waits until the write is on disk, or is known not to have happened.
+    ///
+    /// A cancelled caller waits as well.
+    func write(_ operation: WriteOperation) async throws(StoreError) -> Int {
+        let bytes = operation.bytes
+        let outcome: Outcome = await withCheckedContinuation { continuation in
+            let pending = Pending(operation: operation, bytes: bytes, continuation: continuation)
+            let (isRefused, wakes) = self.state.withLock { state in
+                guard !state.isClosing else { return (true, false) }
+                state.waiting.append(pending)
+                defer { state.isIdle = false }
+                return (false, state.isIdle)
+            }
+            if isRefused {
+                continuation.resume(returning: .failure(.closed(self.file)))
+            } else if wakes {
+                self.wake.signal()
+            }
+        }
+        return try outcome.get()
+    }
+
+    /// Refuses new writes, waits for those that wait, and closes the database.
+    func close() async {
+        await withCheckedContinuation { continuation in
+            let (isClosed, wakes) = self.state.withLock { state in
+                guard !state.isClosed else { return (true, false) }
+                state.isClosing = true
+                state.closers.append(continuation)
+                defer { state.isIdle = false }
+                return (false, state.isIdle)
+            }
+            if isClosed {
+                continuation.resume()
+            } else if wakes {
+                self.wake.signal()
+            }
+        }
+    }
+
+    /// Closes without waiting for it: the end of a store that nobody closed.
+    func closeSoon() {
+        let wakes = self.state.withLock { state in
+            state.isClosing = true
+            defer { state.isIdle = false }
+            return state.isIdle
+        }
+        if wakes { self.wake.signal() }
+    }
+
+    // MARK: - On the thread
+
+    private func run() {
+        while true {
+            switch self.next() {
+            case .commit(let group):
+                let outcomes = self.commit(group)
+                for (pending, outcome) in zip(group, outcomes) {
+                    pending.continuation.resume(returning: outcome)
+                }
+            case .idle:
+                self.wake.wait()
+            case .close:
+                return self.finish()
+            }
+        }
+    }
+
+    private func next() -> Step {
+        self.state.withLock { state in
+            guard !state.waiting.isEmpty else {
+                guard !state.isClosing else { return .close }
+                state.isIdle = true
+                return .idle
+            }
+            var bytes = 0
+            var count = 0
+            while count < state.waiting.count, count < Self.groupWritesMax, bytes < Self.groupBytesMax {
+                bytes += state.waiting[count].bytes
+                count += 1
+            }
+            let group = Array(state.waiting.prefix(count))
+            state.waiting.removeFirst(count)
+            return .commit(group)
+        }
+    }
+
+    private func commit(_ group: [Pending]) -> [Outcome] {
+        do {
+            let outcomes = try self.pool.writeWithoutTransaction { database in
+                do {
+                    return try self.together(group, database)
+                } catch let error as DatabaseError where error.isAboutOneWrite && group.count > 1 {
+                    return try self.apart(group, database)
+                } catch is StoreError where group.count > 1 {
+                    return try self.apart(group, database)
+                }
+            }
+            self.state.withLock { $0.commits += 1 }
+            return outcomes
+        } catch {
+            let failure = StoreError(error, file: self.file)
+            return Array(repeating: .failure(failure), count: group.count)
+        }
+    }
+
+    /// The quick way: one transaction, and the first error undoes it all.
+    private func together(_ group: [Pending], _ database: Database) throws -> [Outcome] {
+        if group.count == 1, case .execute(let sql) = group[0].operation {
+            // Some pragmas do nothing inside a transaction.
+            return [.success(try WriteSession.execute(sql, database))]
+        }
+        var outcomes: [Outcome] = []
+        outcomes.reserveCapacity(group.count)
+        try database.inTransaction(.immediate) {
+            var session = WriteSession(database, now: Self.now)
+            for pending in group {
+                outcomes.append(.success(try session.run(pending.operation)))
+            }
+            return .commit
+        }
+        return outcomes
+    }
+
+    /// The way after one write of the group was refused: a savepoint for each, so that its neighbours
+    /// succeed.
+    private func apart(_ group: [Pending], _ database: Database) throws -> [Outcome] {
+        var outcomes: [Outcome] = []
+        outcomes.reserveCapacity(group.count)
+        try database.inTransaction(.immediate) {
+            var session = WriteSession(database, now: Self.now)
+            for pending in group {
+                do {
+                    var rows = 0
+                    try database.inSavepoint {
+                        rows = try session.run(pending.operation)
+                        return .commit
+                    }
+                    outcomes.append(.success(rows))
+                } catch let error as DatabaseError where !error.isAboutOneWrite {
+                    throw error
+                } catch {
+                    outcomes.append(.failure(StoreError(error, file: self.file)))
+                }
+            }
+            return .commit
+        }
+        return outcomes
+    }
+
+    private func finish() {
+        // Waits for reads under way. A database that does not close now is closed by the kernel with the
+        // process; everything acknowledged is on disk already.
+        try? self.pool.close()
+        let closers = self.state.withLock { state in
+            state.isClosed = true
+            return state.closers
+        }
+        for closer in closers {
+            closer.resume()
+        }
+    }
+
+    private static var now: Int64 {
+        Int64(Date().timeIntervalSince1970 * 1000)
+    }
+}

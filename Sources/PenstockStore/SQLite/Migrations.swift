@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GRDB
+
+/// The schema of the store, as the list of steps that made it.
+///
+/// A step that was released is never changed; its name is written in every store.
+enum Migrations {
+    /// Marks a SQLite file as ours: "Pnst".
+    static let applicationID: Int64 = 0x506E_7374
+
+    /// All steps, oldest first.
+    static var all: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("0001-checkpoints-dead-letters-paused") { database in
+            try database.execute(sql: Self.first)
+            try database.execute(sql: "PRAGMA application_id = \(Self.applicationID)")
+        }
+        return migrator
+    }
+
+    // Large columns stand last, so that a list does not read through bodies. `attempts` and `attributes` are
+    // in the form of `LetterCoding`. AUTOINCREMENT: an id is never given twice, not even after its letter was
+    // removed.
+    private static let first = """
+        CREATE TABLE checkpoints (
+            "trigger" TEXT NOT NULL,
+            partition TEXT NOT NULL,
+            position TEXT NOT NULL,
+            updated_at INTEGER NOT NULL,
+            PRIMARY KEY ("trigger", partition)
+        ) WITHOUT ROWID;
+
+        CREATE TABLE dead_letters (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            "trigger" TEXT NOT NULL,
+            function TEXT NOT NULL,
+            partition TEXT NOT NULL,
+            position TEXT NOT NULL,
+            timestamp INTEGER NOT NULL,
+            tag INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            attempt_count INTEGER NOT NULL,
+            last_error_type TEXT,
+            last_error_message TEXT,
+            invocation TEXT NOT NULL,
+            key BLOB,
+            attempts BLOB NOT NULL,
+            attributes BLOB NOT NULL,
+            body BLOB,
+            UNIQUE ("trigger", partition, position)
+        );
+        CREATE INDEX dead_letters_by_trigger ON dead_letters ("trigger");
+        CREATE INDEX dead_letters_by_age ON dead_letters ("trigger", at);
+        CREATE INDEX dead_letters_by_key ON dead_letters (key) WHERE key IS NOT NULL;
+
+        CREATE TABLE paused (
+            "trigger" TEXT NOT NULL PRIMARY KEY
+        ) WITHOUT ROWID;
+        """
+}

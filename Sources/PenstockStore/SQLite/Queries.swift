@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import GRDB
+import PenstockCore
+
+/// What is read from the store, on whichever connection is given.
+enum Queries {
+    static func checkpoints(of trigger: String, _ database: Database) throws -> [String: Position] {
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT CAST(partition AS BLOB), position FROM checkpoints WHERE "trigger" = CAST(?1 AS TEXT)
+                """
+        )
+        var checkpoints: [String: Position] = [:]
+        let rows = try Row.fetchCursor(statement, arguments: [Bound.text(trigger)])
+        while let row = try rows.next() {
+            var columns = Columns(row, "a checkpoint")
+            let partition = try columns.text()
+            checkpoints[partition] = try columns.position()
+        }
+        return checkpoints
+    }
+
+    static func pausedTriggers(_ database: Database) throws -> Set<String> {
+        let statement = try database.cachedStatement(sql: "SELECT CAST(\"trigger\" AS BLOB) FROM paused")
+        var names: Set<String> = []
+        let rows = try Row.fetchCursor(statement)
+        while let row = try rows.next() {
+            var columns = Columns(row, "the name of a paused trigger")
+            names.insert(try columns.text())
+        }
+        return names
+    }
+
+    static func deadLetters(
+        matching query: DeadLetterQuery,
+        _ database: Database
+    ) throws -> [StoredDeadLetter.Summary] {
+        let (condition, arguments) = Self.condition(query)
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT \(Self.common), length(body) FROM dead_letters WHERE \(condition)
+                ORDER BY id LIMIT \(query.limit.map { max(0, $0) } ?? -1)
+                """
+        )
+        var summaries: [StoredDeadLetter.Summary] = []
+        let rows = try Row.fetchCursor(statement, arguments: StatementArguments(arguments))
+        while let row = try rows.next() {
+            var columns = Columns(row, "a dead letter")
+            let common = try Common(&columns)
+            var summary = StoredDeadLetter.Summary(id: common.id, letter: common.letter)
+            summary.bodyBytes = Int(try columns.optionalNumber() ?? 0)
+            summary.lastFailure = common.lastFailure
+            summaries.append(summary)
+        }
+        return summaries
+    }
+
+    static func deadLetter(_ id: DeadLetterID, _ database: Database) throws -> StoredDeadLetter? {
+        let statement = try database.cachedStatement(
+            sql: "SELECT \(Self.common), attempts, attributes, body FROM dead_letters WHERE id = ?1"
+        )
+        guard let row = try Row.fetchOne(statement, arguments: [id.rawValue]) else { return nil }
+        var columns = Columns(row, "dead letter \(id.rawValue)")
+        var letter = try Common(&columns).letter
+        letter.attempts = try LetterCoding.attempts(try columns.data())
+        letter.attributes = try LetterCoding.attributes(try columns.data())
+        letter.body = try columns.bytes()
+        return StoredDeadLetter(id: id, letter: letter)
+    }
+
+    static func countDeadLetters(
+        matching query: DeadLetterQuery,
+        _ database: Database
+    ) throws -> DeadLetterCount {
+        let (condition, arguments) = Self.condition(query)
+        let source =
+            if let limit = query.limit {
+                "(SELECT at FROM dead_letters WHERE \(condition) ORDER BY id LIMIT \(max(0, limit)))"
+            } else {
+                "dead_letters WHERE \(condition)"
+            }
+        let statement = try database.cachedStatement(sql: "SELECT count(*), min(at) FROM \(source)")
+        guard let row = try Row.fetchOne(statement, arguments: StatementArguments(arguments)) else {
+            return DeadLetterCount(count: 0, oldest: nil)
+        }
+        var columns = Columns(row, "the number of dead letters")
+        let count = Int(try columns.number())
+        let oldest = try columns.optionalNumber().map { Timestamp(milliseconds: $0) }
+        return DeadLetterCount(count: count, oldest: oldest)
+    }
+
+    private static let common = """
+        id, CAST("trigger" AS BLOB), CAST(function AS BLOB), CAST(partition AS BLOB), position, timestamp, tag,
+        reason, at, attempt_count, CAST(last_error_type AS BLOB), CAST(last_error_message AS BLOB),
+        CAST(invocation AS BLOB), key
+        """
+
+    private static func condition(_ query: DeadLetterQuery) -> (String, [Bound.Value]) {
+        var conditions: [String] = []
+        var arguments: [Bound.Value] = []
+        if let trigger = query.trigger {
+            conditions.append("\"trigger\" = CAST(? AS TEXT)")
+            arguments.append(Bound.text(trigger))
+        }
+        if let since = query.since {
+            conditions.append("at >= ?")
+            arguments.append(since.milliseconds)
+        }
+        if let error = query.error, !error.isEmpty {
+            // Exactly this text, so no LIKE: a percent sign in an error message is a percent sign.
+            conditions.append(
+                "(instr(last_error_type, CAST(? AS TEXT)) > 0 OR instr(last_error_message, CAST(? AS TEXT)) > 0)"
+            )
+            arguments.append(contentsOf: [Bound.text(error), Bound.text(error)])
+        }
+        if let key = query.key {
+            conditions.append("key = CAST(? AS BLOB)")
+            arguments.append(Bound.bytes(key))
+        }
+        if let after = query.after {
+            conditions.append("id > ?")
+            arguments.append(after.rawValue)
+        }
+        return (conditions.isEmpty ? "TRUE" : conditions.joined(separator: " AND "), arguments)
+    }
+
+    /// The columns that a list and a whole letter share.
+    private struct Common {
+        var id: DeadLetterID
+        var letter: DeadLetter
+        var lastFailure: Failure?
+
+        init(_ columns: inout Columns) throws(StoreError) {
+            self.id = DeadLetterID(try columns.number())
+            let trigger = try columns.text()
+            let function = try columns.text()
+            let partition = try columns.text()
+            let position = try columns.position()
+            let timestamp = Timestamp(milliseconds: try columns.number())
+            guard let tag = UInt8(exactly: try columns.number()) else { throw .unreadable(columns.what) }
+            guard let reason = DeadLetterReason(rawValue: try columns.text()) else {
+                throw .unreadable(columns.what)
+            }
+            let at = Timestamp(milliseconds: try columns.number())
+            let attemptCount = Int(try columns.number())
+            let type = try columns.optionalText()
+            let message = try columns.optionalText()
+            self.lastFailure = type.map { type in
+                var failure = Failure(type: type, message: "")
+                failure.message = message ?? ""
+                return failure
+            }
+            let verdict = DeadLetterVerdict(
+                trigger: trigger,
+                function: function,
+                reason: reason,
+                at: at,
+                attempts: [],
+                attemptCount: attemptCount,
+                invocation: try columns.text()
+            )
+            self.letter = DeadLetter(
+                partition: partition,
+                position: position,
+                timestamp: timestamp,
+                verdict: verdict
+            )
+            self.letter.tag = tag
+            self.letter.key = try columns.bytes()
+        }
+    }
+}
+
+/// The columns of a row, read one after the other; a value of the wrong type is damage, not a trap.
+private struct Columns {
+    let what: String
+    private let values: [DatabaseValue]
+    private var index = 0
+
+    init(_ row: Row, _ what: String) {
+        self.values = Array(row.databaseValues)
+        self.what = what
+    }
+
+    mutating func number() throws(StoreError) -> Int64 {
+        guard let number = try self.optionalNumber() else { throw .unreadable(self.what) }
+        return number
+    }
+
+    mutating func optionalNumber() throws(StoreError) -> Int64? {
+        switch self.next().storage {
+        case .null: nil
+        case .int64(let number): number
+        default: throw .unreadable(self.what)
+        }
+    }
+
+    mutating func text() throws(StoreError) -> String {
+        guard let text = try self.optionalText() else { throw .unreadable(self.what) }
+        return text
+    }
+
+    mutating func optionalText() throws(StoreError) -> String? {
+        try self.bytes().map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    mutating func data() throws(StoreError) -> Data {
+        switch self.next().storage {
+        case .blob(let data): data
+        default: throw .unreadable(self.what)
+        }
+    }
+
+    mutating func bytes() throws(StoreError) -> [UInt8]? {
+        switch self.next().storage {
+        case .null: nil
+        case .blob(let data): Array(data)
+        case .string(let text): Array(text.utf8)
+        default: throw .unreadable(self.what)
+        }
+    }
+
+    mutating func position() throws(StoreError) -> Position {
+        guard let position = Position(try self.text()) else { throw .unreadable(self.what) }
+        return position
+    }
+
+    private mutating func next() -> DatabaseValue {
+        guard self.index < self.values.count else { return .null }
+        defer { self.index += 1 }
+        return self.values[self.index]
+    }
+}
