@@ -32,8 +32,8 @@ package struct FileReadError: Error, Sendable {
 
 /// Reads a configuration file into nodes: bytes, UTF-8, YAML, substitution.
 ///
-/// The environment and the files are injected, so that tests need neither. Reading blocks; call it at start and
-/// at reload, not on the way of records.
+/// The environment and the files are injected, so that tests need neither. Reading blocks; call it at start
+/// and at reload, not on the way of records.
 package struct ConfigurationLoader: Sendable {
     /// The largest configuration file.
     package static let fileBytesMax = 4 << 20

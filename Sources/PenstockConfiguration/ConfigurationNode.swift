@@ -38,6 +38,16 @@ package struct ConfigurationNode: Hashable, Sendable {
             self.isPlain && !self.isSubstituted && ["", "~", "null", "Null", "NULL"].contains(self.text)
         }
 
+        /// Whether the whole text is one placeholder without a default, so that the file holds none of it.
+        var isFromOutside: Bool {
+            guard self.isSubstituted, self.source.hasPrefix("${"), self.source.last == "}" else {
+                return false
+            }
+            let body = self.source.dropFirst(2).dropLast()
+            let hasDefault = body.contains(":-") && !body.hasSuffix(":-")
+            return !body.contains("}") && !hasDefault
+        }
+
         /// Whether the text may be read as a number or a truth value: a substituted scalar may, because in
         /// `{ port: "${PORT}" }` YAML itself asks for the quotes.
         package var isTyped: Bool {
@@ -89,7 +99,8 @@ package struct ConfigurationNode: Hashable, Sendable {
         self.content == .invalid
     }
 
-    /// The value as JSON has it: plain scalars become numbers, truth values and null by YAML 1.2's core schema.
+    /// The value as JSON has it: plain scalars become numbers, truth values and null by YAML 1.2's core
+    /// schema.
     package var json: JSONValue {
         switch self.content {
         case .sequence(let elements): .array(elements.map(\.json))

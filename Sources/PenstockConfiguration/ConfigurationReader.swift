@@ -8,9 +8,9 @@
 /// struct KafkaSourceConfiguration: ConfigurationTable {
 ///     static let brokers = Field.strings("brokers", "Bootstrap servers, each host:port.")
 ///     static let start = Field.choice("start", "Where a new group begins.", default: Start.latest)
-///     static let window = Field.duration("window", "How long to wait for more.", default: .milliseconds(500))
+///     static let window = Field.duration("window", "How long to wait for more.", default: .seconds(1))
 ///     static let password = Field.secret("password", "For SASL; take it from ${NAME}.").optional
-///     static let table = FieldTable("kafka", "Reads topics as a consumer group.", [brokers, start, window, password])
+///     static let table = FieldTable("kafka", "Reads topics as a group.", [brokers, start, window, password])
 ///
 ///     let brokers: [String]
 ///     let start: Start
@@ -30,8 +30,8 @@
 /// for finding in result.findings { … }
 /// ```
 ///
-/// Reading never throws and never stops at the first finding: a field that cannot be read gives its default or a
-/// harmless stand-in, and the result as a whole has no value when there was an error.
+/// Reading never throws and never stops at the first finding: a field that cannot be read gives its default
+/// or a harmless stand-in, and the result as a whole has no value when there was an error.
 package struct ConfigurationReader {
     /// What was found so far, in the order of reading.
     package private(set) var findings: [Finding] = []
@@ -106,7 +106,8 @@ package struct ConfigurationReader {
         self.findings.append(self.finding(at: field, code, message, suggestion))
     }
 
-    /// Records a warning when something is allowed and unwise; otherwise like ``require(_:at:code:_:suggestion:)``.
+    /// Records a warning when something is allowed and unwise; otherwise like
+    /// ``require(_:at:code:_:suggestion:)``.
     package mutating func advise(
         _ condition: Bool,
         at field: any AnyField,
@@ -126,10 +127,10 @@ package struct ConfigurationReader {
     /// Records an error when a reference names nothing.
     package mutating func resolve(_ reference: Reference, among names: [String]) {
         if reference.name.isEmpty || names.contains(reference.name) { return }
-        let message = "there is no \"\(reference.name)\" in \(reference.section)"
+        let message = "there is no \"\(reference.source.prefix(80))\" in \(reference.section)"
         let known =
             names.isEmpty ? "\(reference.section) is empty" : "known are \(names.joined(separator: ", "))"
-        let advice = didYouMean(reference.name, among: names) ?? known
+        let advice = didYouMean(reference.source, among: names) ?? known
         self.findings.append(
             Finding(.unknownReference, at: reference.place, path: reference.path, message, suggestion: advice)
         )
@@ -201,7 +202,10 @@ extension ConfigurationDocument {
         }
         let subject = Subject(node: self.root, path: .root, label: table.title)
         guard self.root.entries != nil else {
-            let findings = self.findings + [subject.wrongType(.table(table))]
+            let found = self.root.elements == nil ? "a text" : "a list"
+            let message = "the file must hold a mapping, not \(found)"
+            let advice = table.fields.first.map { "begin with a key such as `\($0.name):`" }
+            let findings = self.findings + [subject.finding(.wrongType, message, advice)]
             return ConfigurationResult(value: nil, findings: findings.inOrder)
         }
         var reader = ConfigurationReader(table, subject, allowsExtensions: true)

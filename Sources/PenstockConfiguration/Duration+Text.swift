@@ -50,7 +50,8 @@ extension Duration {
 
 /// Sizes in bytes, as configurations write them.
 package enum ByteSize {
-    /// Reads `256KiB`, `6MB`, `512MiB`, or a bare number of bytes; nil for anything else, and beyond `Int.max`.
+    /// Reads `256KiB`, `6MB`, `512MiB`, or a bare number of bytes; nil for anything else, and beyond
+    /// `Int.max`.
     package static func parse(_ text: String) -> Int? {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         let unit = String(text.dropFirst(digits.count))

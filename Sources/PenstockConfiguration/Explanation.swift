@@ -2,9 +2,9 @@
 
 /// The normalised configuration as YAML: defaults filled in, values in one form, secrets hidden.
 ///
-/// Keys stand in the order of the tables, names in the order of the file; the same file gives the same text.
-/// A secret is `«redacted»`, or its placeholder; so is any text that came from outside, because a text may hold
-/// a secret even where the field is none.
+/// Keys stand in the order of the tables, names in the order of the file; the same file gives the same
+/// text. A secret is `«redacted»`, or its placeholder; so is any text that came from outside, because a
+/// text may hold a secret even where the field is none.
 package struct Explanation {
     /// The text, with a newline at the end.
     package let text: String
@@ -114,12 +114,13 @@ package struct Explanation {
         case .choice(let words):
             return Self.scalar(words.contains(text) ? text : scalar.source)
         case .secret:
-            return Self.scalar(scalar.isSubstituted ? scalar.source : Secret.redacted)
-        case .url where !scalar.isSubstituted:
-            return Self.scalar(ServiceURL(text)?.description ?? Secret.redacted)
+            return Self.scalar(scalar.isFromOutside ? scalar.source : Secret.redacted)
+        case .url:
+            let hidden = scalar.source.contains("@") ? Secret.redacted : scalar.source
+            return Self.scalar(ServiceURL(scalar.source)?.description ?? hidden)
         case .node where scalar.isPlain && !scalar.isSubstituted:
             return text.isEmpty ? "null" : text
-        case .string, .text, .url, .timestamp, .reference, .node, .list, .map, .table, .oneOf:
+        case .string, .text, .timestamp, .reference, .node, .list, .map, .table, .oneOf:
             return Self.scalar(scalar.isSubstituted ? scalar.source : text.replacing("${", with: "$${"))
         }
     }
@@ -153,6 +154,16 @@ package struct Explanation {
         }.joined()
     }
 
+    /// A short list of single values on one line.
+    private static func line(_ values: [Value], widthMax: Int) -> String? {
+        let texts = values.compactMap { value -> String? in
+            guard case .scalar(let text) = value else { return nil }
+            return text
+        }
+        let line = "[" + texts.joined(separator: ", ") + "]"
+        return texts.count == values.count && line.count <= widthMax ? line : nil
+    }
+
     /// What follows a key: a value on the same line, or lines below it.
     private static func tail(of value: Value, _ remark: String, indent: String) -> String {
         switch value {
@@ -162,6 +173,7 @@ package struct Explanation {
         case .mapping(let members):
             return "\(remark)\n" + Self.text(of: members, indent: indent + "  ")
         case .list(let values):
+            if let line = Self.line(values, widthMax: 90 - indent.count) { return " \(line)\(remark)\n" }
             let inner = indent + "  "
             let elements = values.map { element -> String in
                 guard case .mapping(let members) = element, !members.isEmpty else {

@@ -89,7 +89,7 @@ package enum FieldDocumentation {
 
     private static func absence(_ field: any AnyField) -> String {
         if field.isRequired { return "required" }
-        guard let value = field.defaultValue else { return "" }
+        guard let value = field.defaultValue else { return field.isFilledIn ? "its defaults" : "not set" }
         if case .string(let text) = value { return text.isEmpty ? "empty" : "`\(text)`" }
         return "`\(value.text)`"
     }

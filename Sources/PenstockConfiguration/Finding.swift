@@ -117,7 +117,8 @@ extension Finding.Code {
 }
 
 extension Finding: CustomStringConvertible {
-    /// `connectors.yaml:14:3: error: unknown key "queue_ulr" in sqs; did you mean "queue_url"? [unknown-key]`.
+    /// One line, place first: `connectors.yaml:14:3: error: unknown key "queue_ulr" in sqs; did you mean
+    /// "queue_url"? [unknown-key]`.
     package var description: String {
         let advice = self.suggestion.map { "; \($0)" } ?? ""
         return "\(self.place): \(self.severity.rawValue): \(self.message)\(advice) [\(self.code.rawValue)]"

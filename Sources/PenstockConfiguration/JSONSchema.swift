@@ -2,9 +2,9 @@
 
 /// The JSON Schema (draft 2020-12) of a configuration, made from its tables, for editors and for checks.
 ///
-/// It allows what the reader allows: where a value has a form of its own, a text with a placeholder passes too,
-/// because only the machine that runs the configuration knows what it stands for. Rules between fields are not
-/// in it.
+/// It allows what the reader allows: where a value has a form of its own, a text with a placeholder passes
+/// too, because only the machine that runs the configuration knows what it stands for. Rules between fields
+/// are not in it.
 package enum JSONSchema {
     /// The schema of a whole file.
     package static func schema(of table: FieldTable) -> JSONValue {
@@ -170,6 +170,7 @@ package enum JSONSchema {
                 .init("additionalProperties", .boolean(false)),
             ])
         }
-        return .object([.init("oneOf", .array(schemas))])
+        let hasWords = alternatives.contains { $0.shape == nil }
+        return .object([.init("oneOf", .array(schemas + (hasWords ? [Self.placeholder] : [])))])
     }
 }

@@ -124,7 +124,7 @@ extension Kind where Value == [String: String] {
             shape: texts.shape,
             read: { subject, findings in
                 for entry in subject.node.entries ?? [] where NameRule.soundsSecret(entry.key) {
-                    guard let scalar = entry.value.scalar, !scalar.isSubstituted, !scalar.text.isEmpty else {
+                    guard let scalar = entry.value.scalar, !scalar.isFromOutside, !scalar.text.isEmpty else {
                         continue
                     }
                     let inner = Subject(
@@ -208,7 +208,7 @@ extension Subject {
             return nil
         case .mapping(let entries):
             for entry in entries where !keys.contains(entry.key) {
-                let message = "unknown key \"\(entry.key)\" in \(self.label)"
+                let message = "unknown key \"\(entry.key.prefix(80))\" in \(self.path)"
                 let advice =
                     didYouMean(entry.key, among: keys) ?? "use one of \(keys.joined(separator: ", "))"
                 let path = self.path.key(entry.key)

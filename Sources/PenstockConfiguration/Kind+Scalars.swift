@@ -15,9 +15,7 @@ extension Kind {
             read: { subject, findings in
                 if subject.node.isInvalid { return nil }
                 guard let scalar = subject.node.scalar, !scalar.isNull else {
-                    let isEmpty = subject.node.scalar != nil
-                    let advice = isEmpty ? "give it a value, or remove the key" : nil
-                    findings.append(subject.wrongType(shape, advice))
+                    findings.append(subject.wrongType(shape))
                     return nil
                 }
                 return parse(scalar, subject, &findings)
@@ -85,7 +83,7 @@ extension Kind where Value == Secret {
     /// Text that is never shown; one that stands in the file itself is a warning.
     package static var secret: Self {
         .scalar(.secret, placeholder: Secret(""), represent: { _ in nil }) { scalar, subject, findings in
-            if !scalar.isSubstituted, !scalar.text.isEmpty {
+            if !scalar.isFromOutside, !scalar.source.isEmpty {
                 findings.append(
                     subject.literalSecret("\"\(subject.label)\" is a secret and stands in the file")
                 )
@@ -107,6 +105,10 @@ extension Kind where Value == Bool {
     package static var boolean: Self {
         .scalar(.boolean, placeholder: false, represent: { .boolean($0) }) { scalar, subject, findings in
             if scalar.isTyped, let value = Bool(scalar.text) { return value }
+            if !scalar.isTyped, Bool(scalar.text) != nil {
+                findings.append(subject.wrongType(.boolean, "write it without quotes"))
+                return nil
+            }
             let word = scalar.isSubstituted ? "" : scalar.text.lowercased()
             let advice: String? =
                 switch word {
@@ -221,7 +223,7 @@ extension Kind where Value == ServiceURL {
                 findings.append(subject.finding(.badURL, message))
                 return nil
             }
-            if url.hasPassword, !scalar.isSubstituted {
+            if url.hasPassword, !scalar.isSubstituted || scalar.source.contains(":-") {
                 findings.append(subject.literalSecret("the URL in \"\(subject.label)\" holds a password"))
             }
             return url
@@ -250,12 +252,18 @@ extension Kind where Value == Reference {
     /// A name from another section of the file.
     package static func reference(to section: String) -> Self {
         let whole = Place(file: "")
-        let nobody = Reference(name: "", section: section, place: whole, path: .root)
+        let nobody = Reference(name: "", source: "", section: section, place: whole, path: .root)
         return .scalar(.reference(to: section), placeholder: nobody, represent: { .string($0.name) }) {
             scalar,
             subject,
             _ in
-            Reference(name: scalar.text, section: section, place: subject.node.place, path: subject.path)
+            Reference(
+                name: scalar.text,
+                source: scalar.source,
+                section: section,
+                place: subject.node.place,
+                path: subject.path
+            )
         }
     }
 }

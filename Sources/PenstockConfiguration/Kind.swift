@@ -2,8 +2,8 @@
 
 /// A type of configuration values: what they look like, and how one is read.
 ///
-/// Kinds compose: `.map(of: .oneOf([…]))`, `.list(of: .table(Filter.self), count: 0...5)`. For single fields the
-/// factories of ``Field`` are shorter.
+/// Kinds compose: `.map(of: .oneOf([…]))`, `.list(of: .table(Filter.self), count: 0...5)`. For single
+/// fields the factories of ``Field`` are shorter.
 package struct Kind<Value: Sendable>: Sendable {
     /// What such values look like.
     package let shape: Shape
@@ -55,7 +55,11 @@ struct Subject: Sendable {
     }
 
     func wrongType(_ shape: Shape, _ suggestion: String? = nil) -> Finding {
-        self.finding(
+        if self.node.scalar?.isNull == true {
+            let message = "\"\(self.label)\" has no value, and must be \(shape.noun)"
+            return self.finding(.wrongType, message, "give it one, or remove the key")
+        }
+        return self.finding(
             .wrongType,
             "\"\(self.label)\" must be \(shape.noun), not \(self.shown(shape))",
             suggestion
@@ -113,6 +117,9 @@ extension Named: Equatable where Value: Equatable {}
 /// ``ConfigurationReader/resolve(_:among:)``.
 package struct Reference: Hashable, Sendable {
     package let name: String
+
+    /// The name as the file has it, for messages: a placeholder where it was substituted.
+    package let source: String
 
     /// What it names, such as `functions`.
     package let section: String

@@ -84,7 +84,8 @@ struct NodeBuilder {
         return ConfigurationNode(.scalar(content), at: place)
     }
 
-    /// A mapping's own keys win over merged ones, and earlier merged mappings over later ones (YAML 1.1, merge).
+    /// A mapping's own keys win over merged ones, and earlier merged mappings over later ones (YAML 1.1,
+    /// merge).
     private mutating func mapping(
         _ mapping: Yams.Node.Mapping,
         _ place: Place,
@@ -163,6 +164,7 @@ struct NodeBuilder {
     ) -> ConfigurationNode {
         let isLimit = code == .tooLarge || code == .tooDeep
         if !isLimit || !self.findings.contains(where: { $0.code == code }) {
+            let path = isLimit ? .root : path
             self.findings.append(Finding(code, at: place, path: path, message, suggestion: suggestion))
         }
         return ConfigurationNode(.invalid, at: place)

@@ -41,7 +41,8 @@ package indirect enum Shape: Sendable {
         case .timestamp: "a point in time such as 2026-11-23T08:00:00Z"
         case .reference(let section): "a name from \(section)"
         case .node: "a value"
-        case .list(let element, _, _): "a list, each element \(element.noun)"
+        case .list(.string, _, _): "a list of texts"
+        case .list: "a list"
         case .map: "a mapping of names to values"
         case .table: "a mapping"
         case .oneOf(let alternatives): listed(alternatives.map(\.sample))
@@ -89,11 +90,15 @@ package enum NameRule: Sendable {
 
     /// Whether a key of somebody else's properties looks as if its value were a secret.
     static func soundsSecret(_ name: String) -> Bool {
-        let name = name.lowercased()
-        return [
-            "password", "passwd", "secret", "token", "credential", "private", "key.pem", "api_key", "apikey",
+        let words = name.lowercased().split { !$0.isLetter && !$0.isNumber }
+        guard let last = words.last else { return false }
+        let nouns: [Substring] = [
+            "password", "passwd", "secret", "token", "credential", "credentials", "apikey",
         ]
-        .contains { name.contains($0) }
+        if nouns.contains(where: { last.hasSuffix($0) }) { return true }
+        let isKey = last == "key" || last == "pem"
+        return isKey
+            && words.dropLast().contains { nouns.contains($0) || ["api", "private", "key"].contains($0) }
     }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Puts values from outside into scalars: `${VAR}`, `${VAR:-default}`, `${file:/path}`; `$${` is a literal `${`.
+/// Puts values from outside into scalars: `${VAR}`, `${VAR:-default}`, `${file:/path}`.
+///
+/// `$${` is a literal `${`.
 ///
 /// As in a shell, `:-` also counts for a variable that is set and empty. What was put in is not looked into
 /// again. A trailing newline of a file is taken off.

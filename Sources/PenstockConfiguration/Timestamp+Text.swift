@@ -5,8 +5,8 @@ package import PenstockCore
 extension Timestamp {
     /// Reads a point in time with its offset, such as `2026-11-23T08:00:00.250+01:00` (RFC 3339).
     ///
-    /// Nil for anything else, a date that the calendar does not have, and a time without an offset. A leap second
-    /// counts as the second after it; what is finer than a millisecond is cut off.
+    /// Nil for anything else, a date that the calendar does not have, and a time without an offset. A leap
+    /// second counts as the second after it; what is finer than a millisecond is cut off.
     package init?(configurationText text: String) {
         var scanner = TimestampScanner(text: Array(text.utf8))
         guard let milliseconds = scanner.milliseconds() else { return nil }

@@ -52,25 +52,34 @@ struct YAMLProblem {
         at line: Int,
         _ column: Int
     ) -> Finding {
+        if problem.contains("nesting level") {
+            let message = "lists and mappings are nested more than \(ConfigurationLoader.depthMax) deep"
+            return self.finding(.tooDeep, at: self.place(line, column), message, "flatten the value")
+        }
         var message = "not YAML: \(problem)"
         if let context {
             message += " \(context.text)"
             if context.mark.line != line { message += " that starts at line \(context.mark.line)" }
         }
-        return self.finding(.badSyntax, at: self.place(line, column), message, self.advice(line))
+        return self.finding(.badSyntax, at: self.place(line, column), message, self.advice(problem, line))
     }
 
-    /// The mistakes that people make most.
-    private func advice(_ line: Int) -> String? {
+    /// The way out of the mistakes that people make most.
+    private func advice(_ problem: String, _ line: Int) -> String? {
         let text = self.lines.indices.contains(line - 1) ? self.lines[line - 1] : ""
         if text.prefix(while: { $0.isWhitespace }).contains("\t") {
             return "indent with blanks, not with tabs"
         }
-        if text.contains("${"), text.contains("{ ") || text.contains("[") {
+        let placeholders = text.ranges(of: "${").count
+        if placeholders > 0, text.contains("[") || text.count(where: { $0 == "{" }) > placeholders {
             return "inside { } and [ ] put a placeholder in quotes: \"${NAME}\""
         }
-        if text.contains(": ") { return "check the indent, and put a value that holds `: ` or `#` in quotes" }
-        return nil
+        if problem.contains("mapping values are not allowed") {
+            return "check the indent, and put a text that holds `: ` in quotes"
+        }
+        if problem.contains("undefined alias") { return "define it with & above" }
+        if problem.contains("unexpected end of stream") { return "close the quote" }
+        return problem.contains("did not find expected key") ? "check the indent of this line" : nil
     }
 
     /// The parser names the first of the two; the second is looked for in the lines below, as far as the
