@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One experiment is one set of subjects that run in turn on the same load; some goals share one."""
+
+from __future__ import annotations
+
+import functools
+import json
+import pathlib
+import shlex
+import subprocess
+from collections.abc import Callable
+
+from . import ours, peers
+from .bench import BENCHMARKS, OFFSET_NEEDLE, Bench
+from .figures import Rounds, Subject, alternate
+from .processes import Measurement, RunFailed, Server
+
+Told = Callable[[str], None]
+Experiment = Callable[[Bench, Told], Rounds]
+
+SETTLE_SECONDS = 1.5
+
+# Libraries whose allocations are not ours: C clients and what they stand on.
+FOREIGN = ("librdkafka", "libcurl", "libc.so", "libssl", "libcrypto", "libsqlite3", "libnghttp2", "libz.", "liblz4",
+           "libzstd", "libsasl", "libgnutls", "libgssapi", "libkrb5", "libldap", "libssh", "libpq", "ld-linux")
+
+
+def subjects_in_turn(bench: Bench, told: Told, subjects: dict[str, Subject]) -> Rounds:
+    """Runs peers and ours alternately; a subject is ours by its name."""
+    mine = {name for name in subjects if name.startswith("ours")}
+    return alternate(subjects, mine, bench.repeats, told)
+
+
+def kafka(value_bytes: int, records: int, encoding: bool, bench: Bench, told: Told) -> Rounds:
+    """Reading Kafka to nothing, and to an encoded event."""
+    broker = bench.broker(bench.scaled(records), value_bytes)
+    subjects: dict[str, Subject] = {
+        "C Kafka": lambda: peers.kafka(bench, broker, 1000),
+        "ours": lambda: ours.kafka(bench, broker, "discard", 1000),
+    }
+    if encoding:
+        subjects["ours, encoding"] = lambda: ours.kafka(bench, broker, "encode", 1000)
+    result = subjects_in_turn(bench, told, subjects)
+    broker.stop()
+    return result
+
+
+def pipeline(value_bytes: int, records: int, requests: int, bench: Bench, told: Told) -> Rounds:
+    """Kafka to HTTP. All clients POST to the same counting sink; the peers' body is a whole event."""
+    broker = bench.broker(bench.scaled(records), value_bytes)
+    sink = bench.sink("--needle", OFFSET_NEEDLE)
+    body = peers.event_body(bench, 100, value_bytes)
+    result = subjects_in_turn(bench, told, {
+        "C Kafka": lambda: peers.kafka(bench, broker, 1000),
+        "C libcurl @8": lambda: peers.http(bench, sink, body, ours.IN_FLIGHT, bench.scaled(requests)),
+        "ours": lambda: ours.kafka_to_sink(bench, broker, sink, 100),
+        "wrk @8": lambda: peers.wrk(bench, sink, body, ours.IN_FLIGHT),
+    })
+    broker.stop()
+    sink.server.stop()
+    return result
+
+
+def http(in_flight: int, requests: int, bench: Bench, told: Told) -> Rounds:
+    """The HTTP function alone, 1 KiB bodies."""
+    sink = bench.sink()
+    body = peers.plain_body(bench, 1024)
+    count = bench.scaled(requests)
+    result = subjects_in_turn(bench, told, {
+        "C libcurl": lambda: peers.http(bench, sink, body, in_flight, count),
+        "ours": lambda: ours.http(bench, sink, 1024, in_flight, count),
+        "wrk": lambda: peers.wrk(bench, sink, body, in_flight),
+    })
+    sink.server.stop()
+    return result
+
+
+def encode(bench: Bench, told: Told) -> Rounds:
+    """Writing events of 100 records of 1 KiB with one header."""
+    return subjects_in_turn(bench, told, {
+        "C writer": lambda: peers.event_writer(bench, 100, 1024),
+        "ours": lambda: ours.encode(bench, 100, 1024),
+    })
+
+
+def runtime_unix(bench: Bench, told: Told) -> Rounds:
+    """The Runtime API with four C workers on a unix socket."""
+    count = bench.scaled(40000)
+    worker = bench.peer("runtime_worker")
+    return subjects_in_turn(bench, told, {
+        "ping-pong": lambda: peers.ping_pong(bench, False, count),
+        "C server": lambda: peers.runtime_server(bench, 4, count),
+        "ours": lambda: ours.runtime(bench, worker, 4, False, count),
+    })
+
+
+def has_awslambdaric(python: str) -> bool:
+    """True when this Python has Amazon's own runtime client."""
+    return subprocess.run([python, "-c", "import awslambdaric"], capture_output=True, check=False).returncode == 0
+
+
+def runtime_tcp(bench: Bench, told: Told) -> Rounds:
+    """The Runtime API with one worker that runs Amazon's own runtime client."""
+    count = bench.scaled(10000)
+    handler = BENCHMARKS / "peers" / "bench_handler.handler"
+    worker = shlex.join(["env", f"PYTHONPATH={handler.parent}", bench.python, "-m", "awslambdaric", handler.name])
+
+    def measure() -> Measurement:
+        if not has_awslambdaric(bench.python):
+            raise RunFailed(f"{bench.python} has no awslambdaric (pip install awslambdaric)")
+        return ours.runtime(bench, worker, 1, True, count)
+
+    return subjects_in_turn(bench, told, {
+        "ping-pong": lambda: peers.ping_pong(bench, True, count),
+        "ours": measure,
+    })
+
+
+def settle(bench: Bench, told: Told) -> Rounds:
+    """Durable checkpoints against the disk's own rate."""
+    return subjects_in_turn(bench, told, {
+        "fdatasync": lambda: peers.fdatasync(bench, SETTLE_SECONDS),
+        "ours": lambda: ours.settle(bench, 64, SETTLE_SECONDS),
+    })
+
+
+def counted(bench: Bench, run: Callable[[dict[str, str]], object]) -> Measurement:
+    """Runs something with the allocation counter in front and returns what it counted at exit.
+
+    A run may have children that count too (they append to the same file); the one with the most is the program itself.
+    """
+    path = pathlib.Path(bench.path("allocations"))
+    run({"LD_PRELOAD": bench.peer("malloc_count.so"), "MALLOC_COUNT_FILE": str(path)})
+    lines = path.read_text().splitlines() if path.exists() else []
+    if not lines:
+        raise RunFailed("the allocation counter wrote nothing")
+    return max((json.loads(line) for line in lines), key=lambda one: one["allocations"])
+
+
+def own(counts: Measurement) -> int:
+    """Allocations that were not asked for by a C client."""
+    return sum(count for name, count in counts["by"].items() if not name.startswith(FOREIGN))
+
+
+def slope(bench: Bench, records: int, run: Callable[[int, dict[str, str]], object]) -> Measurement:
+    """Allocations for each further record: the difference of two runs, so that starting costs nothing."""
+    few = counted(bench, lambda environment: run(records, environment))
+    many = counted(bench, lambda environment: run(2 * records, environment))
+    return {
+        "own_per_record": (own(many) - own(few)) / records,
+        "all_per_record": (many["allocations"] - few["allocations"]) / records,
+    }
+
+
+def peer_kafka_allocations(bench: Bench, broker: Server, records: int, environment: dict[str, str]) -> None:
+    """The C peer reads the first records of the topic."""
+    bench.processes.measure(
+        [
+            bench.peer("kafka_null"), "--brokers", broker.ready["bootstrap"], "--group", bench.fresh("count"),
+            "--records", str(records),
+        ],
+        environment,
+    )
+
+
+def allocations(bench: Bench, told: Told) -> Rounds:
+    """Heap allocations per record from Kafka to HTTP, batch 100."""
+    records = bench.scaled(200000)
+    broker = bench.broker(2 * records, 100)
+    sink = bench.sink()
+    result = subjects_in_turn(bench, told, {
+        "C Kafka": lambda: slope(bench, records, functools.partial(peer_kafka_allocations, bench, broker)),
+        "ours": lambda: slope(bench, records, lambda count, environment: ours.kafka(
+            bench, broker, "http", 100, records=count, sink=sink, environment=environment)),
+    })
+    broker.stop()
+    sink.server.stop()
+    return result
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "kafka-100": functools.partial(kafka, 100, 2_560_000, True),
+    "kafka-1k": functools.partial(kafka, 1024, 600_000, False),
+    "pipeline-100": functools.partial(pipeline, 100, 2_560_000, 25_000),
+    "pipeline-1k": functools.partial(pipeline, 1024, 600_000, 6_000),
+    "http-1": functools.partial(http, 1, 20_000),
+    "http-64": functools.partial(http, 64, 60_000),
+    "encode": encode,
+    "runtime-unix": runtime_unix,
+    "runtime-tcp": runtime_tcp,
+    "settle": settle,
+    "allocations": allocations,
+}

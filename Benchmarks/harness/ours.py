@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How `penstock-bench` is run; the contract is in the doc comment of run.py and in README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .bench import Bench, Sink
+from .processes import Measurement, RunFailed, Server
+
+IN_FLIGHT = 8
+
+
+def run(bench: Bench, *arguments: str, environment: Mapping[str, str] | None = None) -> Measurement:
+    """One subcommand of penstock-bench."""
+    if not bench.ours.exists():
+        raise RunFailed("penstock-bench is not built (swift build -c release --product penstock-bench)")
+    return bench.processes.measure([str(bench.ours), *arguments], environment)
+
+
+def kafka(
+    bench: Bench, broker: Server, function: str, batch: int, records: int | None = None,
+    sink: Sink | None = None, environment: Mapping[str, str] | None = None,
+) -> Measurement:
+    """The real pipeline: consumer group, ledger, batches, function, settlement, group commits, durable store."""
+    wanted = records or int(broker.ready["records"])
+    more = ["--url", sink.url, "--concurrency", str(IN_FLIGHT)] if sink else []
+    result = run(
+        bench, "kafka", "--brokers", broker.ready["bootstrap"], "--topic", broker.ready["topic"],
+        "--group", bench.fresh("ours"), "--records", str(wanted), "--batch", str(batch),
+        "--function", function, "--store", bench.path("store.db"), *more, environment=environment,
+    )
+    if int(result["records"]) != wanted:
+        raise RunFailed(f"penstock-bench kafka: {result['records']} of {wanted} records")
+    return result
+
+
+def kafka_to_sink(bench: Bench, broker: Server, sink: Sink, batch: int) -> Measurement:
+    """The pipeline into the sink; what counts is what the sink has received."""
+    sink.reset()
+    result = kafka(bench, broker, "http", batch, sink=sink)
+    arrived = int(sink.stats()["records"])
+    if arrived != int(result["records"]):
+        raise RunFailed(f"the sink received {arrived} records, penstock-bench reports {result['records']}")
+    return result
+
+
+def http(bench: Bench, sink: Sink, body_bytes: int, in_flight: int, requests: int) -> Measurement:
+    """The HTTP function alone."""
+    return run(
+        bench, "http", "--url", sink.url, "--body-bytes", str(body_bytes),
+        "--in-flight", str(in_flight), "--requests", str(requests),
+    )
+
+
+def encode(bench: Bench, records: int, value_bytes: int) -> Measurement:
+    """The event writer with one header a record, and JSONEncoder in the same run."""
+    return run(bench, "encode", "--records", str(records), "--value-bytes", str(value_bytes), "--header")
+
+
+def runtime(bench: Bench, worker: str, workers: int, tcp: bool, invocations: int) -> Measurement:
+    """The Runtime API with workers of its own."""
+    return run(
+        bench, "runtime", "--worker-command", worker, "--workers", str(workers),
+        "--tcp" if tcp else "--unix", "--invocations", str(invocations),
+    )
+
+
+def settle(bench: Bench, writers: int, seconds: float) -> Measurement:
+    """Durable checkpoints from many writers at once."""
+    return run(
+        bench, "settle", "--writers", str(writers), "--seconds", str(seconds), "--path", bench.path("settle.db")
+    )

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that end when the driver ends.
+
+Whatever is started is stopped by its own pid, also after Ctrl-C, SIGTERM or an error. Servers get a pipe as standard
+input and stop when it closes, so that even a killed driver leaves none behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+Measurement = dict[str, Any]
+
+STOP_SECONDS = 10.0
+START_SECONDS = 180.0
+
+
+class RunFailed(Exception):
+    """A program did not start, did not end in time, or did not print its JSON line."""
+
+
+def last_json_line(program: str, text: str) -> Measurement:
+    """The last line of `text` that is a JSON object."""
+    for line in reversed(text.splitlines()):
+        if line.startswith("{"):
+            try:
+                return json.loads(line)
+            except json.JSONDecodeError as error:
+                raise RunFailed(f"{program}: not JSON: {line[:120]} ({error})") from error
+    raise RunFailed(f"{program}: printed no JSON line")
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Ends one process: SIGTERM, and SIGKILL when that is not heard within ten seconds."""
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Server:
+    """A program that prints one JSON line when it is ready and serves until it is stopped."""
+
+    def __init__(self, process: subprocess.Popen[str], ready: Measurement) -> None:
+        self.process = process
+        self.ready = ready
+
+    def stop(self) -> None:
+        """Stops it and waits for its end."""
+        stop(self.process)
+
+
+class Processes:
+    """All processes of a run; leaving the context stops what still runs."""
+
+    def __init__(self) -> None:
+        self._running: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in reversed(self._running):
+            stop(process)
+        self._running.clear()
+
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, log: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
+        """Starts a program and remembers it. Its standard input is a pipe that stays open."""
+        self._running = [process for process in self._running if process.poll() is None]
+        try:
+            process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **(environment or {})},
+            )
+        except OSError as error:
+            raise RunFailed(f"{command[0]}: {error.strerror}") from error
+        self._running.append(process)
+        return process
+
+    def serve(self, command: Sequence[str]) -> Server:
+        """Starts a server and waits for its JSON line."""
+        process = self.start(command)
+        line = read_line(process, START_SECONDS)
+        return Server(process, last_json_line(command[0], line))
+
+    def measure(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, seconds: float = 120
+    ) -> Measurement:
+        """Runs a program to its end and returns the JSON line that it printed last."""
+        name = os.path.basename(command[0])
+        process = self.start(command, environment, log=subprocess.PIPE)
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            stop(process)
+            raise RunFailed(f"{name}: not done after {seconds:.0f} s") from error
+        if process.returncode != 0:
+            said = (err.strip() or out.strip() or "nothing").splitlines()[-1]
+            raise RunFailed(f"{name} {command[1] if len(command) > 1 else ''}: exit {process.returncode}: {said[:200]}")
+        return last_json_line(name, out)
+
+
+def read_line(process: subprocess.Popen[str], seconds: float) -> str:
+    """The first line a process prints; fails when it ends or says nothing in time."""
+    assert process.stdout is not None
+    deadline = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        if not selector.select(deadline - time.monotonic()):
+            raise RunFailed(f"{process.args[0]}: not ready after {seconds:.0f} s")  # type: ignore[index]
+    line = process.stdout.readline()
+    if not line:
+        raise RunFailed(f"{process.args[0]}: ended before it was ready")  # type: ignore[index]
+    return line

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Stands in for penstock-bench in the tests of the driver: keeps the contract by running the peers themselves."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+PEERS = pathlib.Path(__file__).resolve().parents[2] / ".build-bench"
+
+
+def peer(*command: str) -> dict[str, float]:
+    """Runs a peer and returns its line."""
+    out = subprocess.run([str(PEERS / command[0]), *command[1:]], capture_output=True, text=True, check=True).stdout
+    return json.loads(out)
+
+
+def post_events(url: str, records: int, batch: int) -> None:
+    """POSTs as many records as were asked for; FAKE_LOSES drops some on the way."""
+    left = records - int(os.environ.get("FAKE_LOSES", "0"))
+    while left > 0:
+        count = min(batch, left)
+        value = base64.b64encode(b"x" * 100).decode()
+        event = {"records": {"t-0": [{"offset": index, "value": value} for index in range(count)]}}
+        body = json.dumps(event, separators=(",", ":")).encode()
+        urllib.request.urlopen(urllib.request.Request(url, data=body, method="POST")).read()
+        left -= count
+
+
+def kafka(options: dict[str, str]) -> dict[str, float]:
+    """Reads like the peer; `http` POSTs as well."""
+    result = peer(
+        "kafka_null", "--brokers", options["--brokers"], "--topic", options["--topic"],
+        "--group", options["--group"], "--records", options["--records"], "--batch", options["--batch"],
+    )
+    if options["--function"] == "http":
+        post_events(options["--url"], int(options["--records"]), int(options["--batch"]))
+    return result
+
+
+def encode(options: dict[str, str]) -> dict[str, float]:
+    """The C writer, with a JSONEncoder that takes fifty times as long."""
+    result = peer("event_writer", "--header", "--records", options["--records"], "--seconds", "0.1")
+    return {**result, "json_encoder_us_per_record": result["us_per_record"] * 50}
+
+
+def runtime(options: dict[str, str]) -> dict[str, float]:
+    """The C server with C workers whatever was asked for."""
+    path = tempfile.mktemp(prefix="fake-api-")
+    return peer(
+        "runtime_server", "--worker", str(PEERS / "runtime_worker"), "--unix", path,
+        "--workers", options["--workers"], "--invocations", options["--invocations"],
+    )
+
+
+def settle(options: dict[str, str]) -> dict[str, float]:
+    """The disk's own rate, as if sixteen writers shared each commit."""
+    folder = str(pathlib.Path(options["--path"]).parent)
+    result = peer("fsync_floor", "--directory", folder, "--seconds", "0.2")
+    return {"acks_per_second": result["commits_per_second"] * 16}
+
+
+def http(options: dict[str, str]) -> dict[str, float]:
+    """C libcurl."""
+    return peer("http_client", *[part for pair in options.items() for part in pair])
+
+
+def main() -> None:
+    """Runs the subcommand."""
+    subcommand, rest = sys.argv[1], [part for part in sys.argv[2:] if part not in ("--header", "--unix", "--tcp")]
+    options = dict(zip(rest[::2], rest[1::2]))
+    known = {"kafka": kafka, "http": http, "encode": encode, "runtime": runtime, "settle": settle}
+    print("this line is not the result")
+    print(json.dumps(known[subcommand](options)))
+
+
+main()

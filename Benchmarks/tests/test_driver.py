@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver compares what it says it compares, and never passes what it has not seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import unittest
+
+BENCHMARKS = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(BENCHMARKS))
+
+from harness.figures import AGAIN, Rounds, alternate
+from harness.goals import GOALS, Goal, evaluate, of
+from harness.processes import Measurement, RunFailed
+
+FAKE = BENCHMARKS / "tests" / "fake_penstock_bench.py"
+
+
+def goal(floor: float, target: float, lower_is_better: bool = False) -> Goal:
+    """A goal on the figure `v`."""
+    return Goal("T", "test", "e", "u", "peer", of("peer", "v"), of("ours", "v"), "ours", floor, target, lower_is_better)
+
+
+def rounds(*pairs: tuple[float, float, float]) -> Rounds:
+    """Rounds of (peer, ours, peer again)."""
+    return Rounds("peer", [{"peer": {"v": a}, "ours": {"v": b}, AGAIN: {"v": c}} for a, b, c in pairs])
+
+
+def driver(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs run.py with the fake penstock-bench on a small load."""
+    command = [sys.executable, str(BENCHMARKS / "run.py"), "--bench", str(FAKE), "--scale", "0.01", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+
+
+class EvaluationTests(unittest.TestCase):
+    """Ratios and verdicts."""
+
+    def test_the_ratio_is_the_median_of_the_rounds_ratios(self) -> None:
+        row = evaluate(goal(0.5, 0.8), rounds((100, 90, 110), (10, 9, 10), (100, 10, 100)))
+        assert row.ratio and row.same
+        self.assertAlmostEqual(row.ratio.median, 0.9)
+        self.assertAlmostEqual(row.ratio.low, 0.1)
+        self.assertAlmostEqual(row.same.high, 1.1)
+        self.assertEqual(row.verdict, "goal met")
+
+    def test_verdicts_follow_the_bounds_in_both_directions(self) -> None:
+        for ours, lower, verdict in ((9, False, "goal met"), (6, False, "above floor"), (4, False, "BELOW FLOOR")):
+            self.assertEqual(evaluate(goal(0.5, 0.8, lower), rounds((10, ours, 10))).verdict, verdict)
+        for ours, verdict in ((14, "goal met"), (25, "above floor"), (31, "BELOW FLOOR")):
+            self.assertEqual(evaluate(goal(3, 1.5, True), rounds((10, ours, 10))).verdict, verdict)
+
+    def test_a_missing_figure_does_not_pass(self) -> None:
+        result = Rounds("peer", [{"peer": {"v": 1}, AGAIN: {"v": 1}}], {"ours": "not built"})
+        row = evaluate(goal(0.5, 0.8), result)
+        self.assertFalse(row.passed)
+        self.assertIn("not built", row.verdict)
+
+    def test_a_measurement_without_its_key_is_an_error(self) -> None:
+        with self.assertRaises(RunFailed):
+            evaluate(goal(0.5, 0.8), Rounds("peer", [{"peer": {"v": 1}, "ours": {"w": 1}, AGAIN: {"v": 1}}]))
+
+    def test_rounds_alternate_and_the_reference_runs_twice(self) -> None:
+        order: list[str] = []
+
+        def subject(name: str) -> Measurement:
+            order.append(name)
+            return {"v": 1}
+
+        alternate({"peer": lambda: subject("peer"), "ours": lambda: subject("ours")}, {"ours"}, 2, lambda line: None)
+        self.assertEqual(order, ["peer", "ours", "peer", "peer", "ours", "peer"])
+
+    def test_ours_is_not_tried_again_after_a_failure_but_a_peer_must_run(self) -> None:
+        tries: list[str] = []
+
+        def fails() -> Measurement:
+            tries.append("once")
+            raise RunFailed("broken")
+
+        result = alternate({"peer": lambda: {"v": 1}, "ours": fails}, {"ours"}, 3, lambda line: None)
+        self.assertEqual((len(tries), result.failures), (1, {"ours": "broken"}))
+        with self.assertRaises(RunFailed):
+            alternate({"peer": fails}, {"ours"}, 1, lambda line: None)
+
+    def test_goal_names_are_unique(self) -> None:
+        names = [one.id for one in GOALS]
+        self.assertEqual(len(names), len(set(names)))
+
+
+class DriverTests(unittest.TestCase):
+    """The whole driver with a stand-in for penstock-bench."""
+
+    def test_every_goal_gets_a_figure(self) -> None:
+        result = driver("--repeats", "1", "--format", "json", "--only", ",".join(one.id for one in GOALS))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        rows = json.loads(result.stdout)["rows"]
+        self.assertEqual([row["goal"] for row in rows], [one.id for one in GOALS])
+        for row in rows:
+            if row["goal"] not in ("G13", "G17"):
+                self.assertIsNotNone(row["ratio"], row)
+
+    def test_records_lost_on_the_way_to_the_sink_give_no_figure(self) -> None:
+        result = driver("--repeats", "1", "--only", "G5", "--format", "json", FAKE_LOSES="1")
+        row = json.loads(result.stdout)["rows"][0]
+        self.assertFalse(row["passed"])
+        self.assertIn("the sink received", row["verdict"])
+
+    def test_wrong_names_and_a_hasty_gate_are_refused(self) -> None:
+        self.assertEqual(driver("--only", "G99").returncode, 2)
+        self.assertEqual(driver("--gate", "--repeats", "2").returncode, 2)
+
+    def test_an_interrupted_run_leaves_no_process_and_no_file(self) -> None:
+        command = [sys.executable, str(BENCHMARKS / "run.py"), "--bench", str(FAKE), "--only", "G1"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        assert process.stderr
+        for line in process.stderr:
+            if line.startswith("round 1"):
+                break
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(signal.SIGINT)
+        process.stderr.read()
+        self.assertEqual(process.wait(30), 130)
+        self.assertTrue(children)
+        self.assertFalse([pid for pid in children if pathlib.Path(f"/proc/{pid}").exists()])
+        self.assertFalse(list((BENCHMARKS.parent / ".build-bench").glob("run-*")))
+
+
+if __name__ == "__main__":
+    unittest.main()

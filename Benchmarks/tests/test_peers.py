@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each peer does what its figures claim."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from harness.bench import PEERS
+from harness.processes import Processes, RunFailed, Server, last_json_line
+
+
+def output(name: str, *arguments: str) -> bytes:
+    """What a peer prints."""
+    return subprocess.run([str(PEERS / name), *arguments], stdout=subprocess.PIPE, check=True).stdout
+
+
+class PeerTests(unittest.TestCase):
+    """Runs each peer on a small load."""
+
+    def setUp(self) -> None:
+        self.processes = self.enterContext(Processes())
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+
+    def serve(self, name: str, *arguments: str) -> Server:
+        """A running server."""
+        return self.processes.serve([str(PEERS / name), *arguments])
+
+    def measure(self, name: str, *arguments: str) -> dict[str, float]:
+        """The line of a peer."""
+        return self.processes.measure([str(PEERS / name), *arguments])
+
+    def test_the_broker_holds_every_record_and_both_ways_of_reading_find_them(self) -> None:
+        broker = self.serve("mock_broker", "--records", "100001", "--value-bytes", "100", "--key-bytes", "8")
+        for how in ([], ["--group", "g"]):
+            result = self.measure(
+                "kafka_null", "--brokers", broker.ready["bootstrap"], "--records", "100001", *how
+            )
+            self.assertEqual(result["records"], 100001)
+            self.assertEqual(result["bytes"], 100001 * 108)
+
+    def test_a_broker_that_must_drop_records_refuses_to_start(self) -> None:
+        with self.assertRaises(RunFailed):
+            self.serve("mock_broker", "--records", "100000", "--value-bytes", "1024", "--partitions", "1")
+
+    def test_the_written_event_is_json_and_its_values_decode(self) -> None:
+        for size in (0, 1, 2, 3, 100):
+            text = output(
+                "event_writer", "--print", "--header", "--records", "3", "--value-bytes", str(size), "--key-bytes", "7"
+            )
+            event = json.loads(text)
+            self.assertEqual(event["eventSource"], "SelfManagedKafka")
+            records = event["records"]["bench-7"]
+            self.assertEqual([record["offset"] for record in records], [1000000, 1000001, 1000002])
+            for record in records:
+                self.assertEqual(len(base64.b64decode(record["value"], validate=True)), size)
+                self.assertEqual(len(base64.b64decode(record["key"], validate=True)), 7)
+                header = bytes(record["headers"][0]["traceparent"])
+                self.assertRegex(header.decode(), r"^00-[0-9a-f]{32}-[0-9a-f]{16}-01$")
+
+    def test_the_sink_counts_what_the_client_sends(self) -> None:
+        sink = self.serve("http_sink", "--needle", '"offset":')
+        url = f"http://127.0.0.1:{sink.ready['port']}/"
+        body = pathlib.Path(self.folder, "body")
+        body.write_bytes(output("event_writer", "--print", "--records", "50", "--value-bytes", "20000"))
+        result = self.measure(
+            "http_client", "--url", url, "--body-file", str(body), "--in-flight", "4", "--requests", "90",
+            "--warmup", "10",
+        )
+        self.assertEqual(result["requests"], 90)
+        stats = json.loads(urllib.request.urlopen(url + "stats").read())
+        self.assertEqual(stats["requests"], 100)
+        self.assertEqual(stats["body_bytes"], 100 * body.stat().st_size)
+        self.assertEqual(stats["records"], 100 * 50)
+        urllib.request.urlopen(urllib.request.Request(url + "reset", data=b"")).read()
+        self.assertEqual(json.loads(urllib.request.urlopen(url + "stats").read())["requests"], 0)
+
+    def test_the_sink_prints_its_counters_on_sigusr1_and_ends_with_its_input(self) -> None:
+        sink = self.serve("http_sink")
+        os.kill(sink.process.pid, signal.SIGUSR1)
+        assert sink.process.stdout and sink.process.stdin
+        self.assertEqual(json.loads(sink.process.stdout.readline())["requests"], 0)
+        sink.process.stdin.close()
+        self.assertEqual(sink.process.wait(5), 0)
+
+    def test_the_sink_answers_late_when_told_to(self) -> None:
+        sink = self.serve("http_sink", "--delay-us", "20000", "--answer", '{"a":1}')
+        url = f"http://127.0.0.1:{sink.ready['port']}/"
+        answer = urllib.request.urlopen(urllib.request.Request(url, data=b"x")).read()
+        self.assertEqual(answer, b'{"a":1}')
+        result = self.measure("http_client", "--url", url, "--in-flight", "8", "--requests", "40", "--warmup", "8")
+        self.assertGreaterEqual(result["p50_us"], 20000)
+
+    def test_the_sink_closes_on_what_it_does_not_understand(self) -> None:
+        sink = self.serve("http_sink")
+        with self.assertRaises(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{sink.ready['port']}/")
+
+    def test_workers_answer_every_invocation_over_both_kinds_of_socket(self) -> None:
+        worker = str(PEERS / "runtime_worker")
+        for address in ([], ["--unix", os.path.join(self.folder, "api")]):
+            result = self.measure(
+                "runtime_server", "--worker", worker, "--workers", "3", "--invocations", "500", *address
+            )
+            self.assertEqual(result["invocations"], 500)
+
+    def test_the_floors_have_figures(self) -> None:
+        self.assertGreater(self.measure("fsync_floor", "--directory", self.folder, "--seconds", "0.1")["commits"], 0)
+        for address in (["--tcp"], ["--unix", os.path.join(self.folder, "ping")]):
+            self.assertGreater(self.measure("pingpong", "--round-trips", "200", *address)["p50_us"], 0)
+
+    def test_allocations_are_counted_by_library_and_once_each(self) -> None:
+        counts = []
+        for records in ("1000", "1500"):
+            path = os.path.join(self.folder, "counts-" + records)
+            environment = {"LD_PRELOAD": str(PEERS / "malloc_count.so"), "MALLOC_COUNT_FILE": path}
+            self.processes.measure(
+                [str(PEERS / "event_writer"), "--records", records, "--seconds", "0.01"], environment
+            )
+            counts.append(last_json_line("malloc_count", pathlib.Path(path).read_text()))
+        self.assertEqual(counts[1]["by"]["program"] - counts[0]["by"]["program"], 500)
+
+    def test_a_wrong_argument_is_refused_by_name(self) -> None:
+        result = subprocess.run(
+            [str(PEERS / "pingpong"), "--tpc"], capture_output=True, text=True, check=False
+        )
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("--tpc", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
