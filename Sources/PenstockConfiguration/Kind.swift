@@ -126,3 +126,16 @@ package struct Reference: Hashable, Sendable {
     package let place: Place
     package let path: ConfigurationPath
 }
+
+extension Alternative {
+    /// The same form, wrapped into another type of value.
+    package func map<Other: Sendable>(_ wrap: @escaping @Sendable (Value) -> Other) -> Alternative<Other> {
+        let read = self.read
+        let placeholder = self.placeholder
+        return Alternative<Other>(
+            shape: self.shape,
+            read: { subject, findings in read(subject, &findings).map(wrap) },
+            placeholder: { wrap(placeholder()) }
+        )
+    }
+}

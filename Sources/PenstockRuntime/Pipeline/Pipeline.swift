@@ -74,6 +74,7 @@ package actor Pipeline {
     var sourceStatus = SourceStatus.connected
     var storeFailure: String?
     var destinationFailure: String?
+    var functionFailure: String?
     var lastFailure: Attempt?
     var lastGap: SourceGap?
     var durations = Histogram()
@@ -229,6 +230,8 @@ package actor Pipeline {
 
     private func note(_ verdict: BatchVerdict, at: Timestamp, duration: Duration) {
         self.durations.observe(duration)
+        self.functionFailure = nil
+        if case .throttled(nil, let failure) = verdict { self.functionFailure = "\(failure.type): \(failure.message)" }
         switch verdict {
         case .succeeded: break
         case .failed(let failure), .partial(_, let failure), .poison(let failure), .throttled(_, let failure):

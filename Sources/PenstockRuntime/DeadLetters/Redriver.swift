@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockCore
+package import PenstockStore
+package import Reactor
+
+/// Sends dead letters to their function again, one by one and in order.
+///
+/// A letter leaves the store only after the function has dealt with its record; one that fails again stays, with the
+/// attempt added to its history, and so do all later ones of its partition: order holds in a redrive, too.
+package struct Redriver: Sendable {
+    /// Which letters, how fast, and where to.
+    package struct Order: Sendable {
+        /// The letters.
+        package var query: DeadLetterQuery
+        /// Invocations a second at most; nil for no limit.
+        package var rate: Double?
+
+        /// An order.
+        package init(query: DeadLetterQuery, rate: Double? = nil) {
+            self.query = query
+            self.rate = rate
+        }
+    }
+
+    /// What became of one letter.
+    package struct Outcome: Sendable, Equatable {
+        /// The kinds of outcomes.
+        package enum Kind: String, Sendable, CaseIterable {
+            /// The function dealt with the record; the letter is gone.
+            case succeeded
+            /// The function failed again; the letter stays.
+            case failed
+            /// An earlier record of the same partition failed, so this one was not tried.
+            case skipped
+        }
+
+        /// The letter.
+        package var id: DeadLetterID
+        /// What became of it.
+        package var kind: Kind
+        /// Why, unless it succeeded.
+        package var failure: Failure?
+    }
+
+    /// What a trigger's letters need to be sent.
+    package struct Route: Sendable {
+        /// The source's format and partitions.
+        package var source: SourcePlan
+        /// The function.
+        package var function: any Function
+        /// Whether `batchItemFailures` in answers is looked at.
+        package var reportsItemFailures: Bool
+
+        /// A route.
+        package init(source: SourcePlan, function: any Function, reportsItemFailures: Bool) {
+            self.source = source
+            self.function = function
+            self.reportsItemFailures = reportsItemFailures
+        }
+    }
+
+    private let store: any StateStore
+    private let loop: any EventLoop
+    private let route: @Sendable (_ trigger: String) -> Route?
+
+    /// A redriver; `route` gives the way of a trigger's letters, or nil when the trigger is not configured any more.
+    package init(
+        store: any StateStore,
+        loop: any EventLoop,
+        route: @escaping @Sendable (_ trigger: String) -> Route?
+    ) {
+        self.store = store
+        self.loop = loop
+        self.route = route
+    }
+
+    /// Carries out an order, telling what becomes of each letter as it happens. Stops early when the task is cancelled.
+    package func run(
+        _ order: Order,
+        report: (_ outcome: Outcome, _ total: Int) async -> Void
+    ) async throws(StoreError) {
+        let letters = try await self.store.deadLetters(matching: order.query)
+        var stuck: Set<String> = []
+        var earliest = self.loop.now
+        for summary in letters {
+            if Task.isCancelled { return }
+            let partition = "\(summary.trigger)/\(summary.partition)"
+            guard !stuck.contains(partition) else {
+                await report(Outcome(id: summary.id, kind: .skipped), letters.count)
+                continue
+            }
+            if let rate = order.rate, rate > 0 {
+                await self.loop.pause(until: earliest)
+                earliest = max(self.loop.now, earliest) + .nanoseconds(Int64(1e9 / rate))
+            }
+            let failure = try await self.send(summary.id)
+            if failure != nil { stuck.insert(partition) }
+            let kind: Outcome.Kind = failure == nil ? .succeeded : .failed
+            await report(Outcome(id: summary.id, kind: kind, failure: failure), letters.count)
+        }
+    }
+
+    /// Sends one letter; returns why it failed, nil when it is gone from the store.
+    private func send(_ id: DeadLetterID) async throws(StoreError) -> Failure? {
+        guard let stored = try await self.store.deadLetter(id) else { return nil }
+        let letter = stored.letter
+        guard let route = self.route(letter.trigger) else {
+            return Failure(
+                type: "Penstock.UnknownTrigger",
+                message: "the trigger \"\(letter.trigger)\" is not configured; name a function to send it to"
+            )
+        }
+        let wall = self.loop.wallNow
+        let started = self.loop.now
+        let verdict = await self.invoke(letter, route)
+        let failure: Failure? =
+            switch verdict {
+            case .succeeded: nil
+            case .failed(let failure), .partial(_, let failure), .poison(let failure), .throttled(_, let failure): failure
+            }
+        guard let failure else {
+            try await self.store.removeDeadLetters([id])
+            return nil
+        }
+        let attempt = Attempt(at: wall, duration: self.loop.now - started, failure: failure)
+        try await self.store.recordRedrive([id], attempt: attempt)
+        return failure
+    }
+
+    private func invoke(_ letter: DeadLetter, _ route: Route) async -> BatchVerdict {
+        let partition = route.source.partition(PartitionID(0), letter.partition)
+        let block = letter.block(of: partition)
+        let format = route.function.format(for: route.source.format, trigger: letter.trigger)
+        let admitted = AdmittedBlock(
+            block: block,
+            firstDelivery: 0,
+            receivedAt: self.loop.now,
+            sizes: format.sizes(of: block).sums
+        )
+        let batch = Batch(
+            id: BatchID(0),
+            runs: [Run(admitted: admitted, range: 0..<1)],
+            attempt: letter.attemptCount + 1
+        )
+        let body = EventBuffer()
+        body.write(upTo: format.overhead(of: [partition]) + batch.bytes + 1) { format.encode(batch, into: &$0) }
+        let timeout = route.function.timeout
+        let invocation = Invocation(
+            id: InvocationID.make(trigger: letter.trigger, batch: batch),
+            trigger: letter.trigger,
+            attempt: batch.attempt,
+            body: body,
+            contentType: format.contentType,
+            deadline: self.loop.now + timeout,
+            wallDeadline: Timestamp(milliseconds: self.loop.wallNow.milliseconds + timeout.wholeMilliseconds)
+        )
+        let result = await route.function.invoke(invocation)
+        return ResponseContract.verdict(
+            of: result,
+            batch: batch,
+            format: format,
+            reportsItemFailures: route.reportsItemFailures
+        )
+    }
+}
+
+extension DeadLetter {
+    /// The letter's record as a block of one.
+    func block(of partition: Partition) -> RecordBlock {
+        var builder = RecordBlockBuilder(
+            byteCapacity: (self.key?.count ?? 0) + (self.body?.count ?? 0) + 256,
+            recordCapacity: 1
+        )
+        let index = builder.add(partition)
+        unsafe Self.withBytes(self.key) { key in
+            unsafe Self.withBytes(self.body) { body in
+                unsafe builder.append(
+                    position: self.position,
+                    timestamp: self.timestamp,
+                    tag: self.tag,
+                    partitionIndex: index,
+                    payload: RecordPayload(key: key, body: body)
+                )
+            }
+        }
+        for attribute in self.attributes {
+            unsafe Self.withBytes(Array(attribute.name.utf8)) { name in
+                unsafe Self.withBytes(attribute.value) { value in
+                    guard let name = unsafe name else { return }
+                    unsafe builder.appendAttribute(name: name, value: value)
+                }
+            }
+        }
+        return builder.finish()
+    }
+
+    private static func withBytes(_ bytes: [UInt8]?, _ body: (UnsafeRawBufferPointer?) -> Void) {
+        guard let bytes else { return body(nil) }
+        unsafe bytes.withUnsafeBytes { unsafe body($0) }
+    }
+}

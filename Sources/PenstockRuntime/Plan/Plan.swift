@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockConfiguration
+
+/// A whole configuration, typed and checked: what `penstock run` carries out.
+package struct Plan: Sendable {
+    /// Where the state is kept.
+    package var state: StateLocation
+    /// The admin API.
+    package var admin: AdminConfiguration
+    /// How long invocations may go on after a stop was asked for.
+    package var drainTimeout: Duration
+    /// The functions, in the order of the file.
+    package var functions: [Named<FunctionPlan>]
+    /// The triggers, in the order of the file.
+    package var triggers: [Named<TriggerPlan>]
+
+    /// The function of that name.
+    package func function(_ name: String) -> FunctionPlan? {
+        self.functions.first { $0.name == name }?.value
+    }
+}
+
+/// Where the state is kept.
+package enum StateLocation: Sendable, Equatable, CustomStringConvertible {
+    /// A file, made when it does not exist.
+    case sqlite(path: String)
+
+    package var description: String {
+        switch self {
+        case .sqlite(let path): "sqlite:\(path)"
+        }
+    }
+
+    /// `sqlite:` and a path.
+    static func parse(_ text: String) throws -> StateLocation {
+        guard text.hasPrefix("sqlite:"), text.utf8.count > "sqlite:".utf8.count else {
+            throw MalformedText(description: "write it like sqlite:data/penstock.db")
+        }
+        return .sqlite(path: String(text.dropFirst("sqlite:".count)))
+    }
+}
+
+/// `admin:`.
+package struct AdminConfiguration: ConfigurationTable {
+    static let listen = Field<ListenAddress>(
+        "listen",
+        "Where the API, the metrics and the health checks are served; off loopback a token is required.",
+        .parsed("host:port", placeholder: ListenAddress.standard) { try ListenAddress($0) },
+        absence: .value(.standard, shown: .string(ListenAddress.standard.description))
+    )
+    static let token = Field.secret("token", "The bearer token that calls must carry.").optional
+    package static let table = FieldTable("admin", "API, metrics and health checks.", [listen, token])
+
+    /// Where to listen.
+    package let listen: ListenAddress
+    /// The bearer token that calls must carry; nil on loopback without one.
+    package let token: Secret?
+
+    package init(_ reader: inout ConfigurationReader) {
+        self.listen = reader[Self.listen]
+        self.token = reader[Self.token]
+        reader.require(
+            self.listen.isLoopback || self.token != nil,
+            at: Self.listen,
+            "is reachable from outside, so \"token\" must be set",
+            suggestion: "add `token: ${PENSTOCK_TOKEN}`, or listen on 127.0.0.1"
+        )
+        reader.require(
+            self.token.map { $0.reveal().utf8.count >= 16 } ?? true,
+            at: Self.token,
+            code: .outOfRange,
+            "must have at least 16 characters"
+        )
+    }
+}
+
+/// A host and a port to listen on.
+package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
+    /// A name or an address, without brackets.
+    package var host: String
+    /// The port; 0 lets the system choose.
+    package var port: Int
+
+    /// 127.0.0.1:8077.
+    package static let standard = ListenAddress(host: "127.0.0.1", port: 8077)
+
+    /// An address.
+    package init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    init(_ text: String) throws {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (0...65_535).contains(port), colon > text.startIndex
+        else { throw MalformedText(description: "write it like 127.0.0.1:8077") }
+        var host = String(text[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        self.host = host
+        self.port = port
+    }
+
+    /// Whether only this machine can connect.
+    package var isLoopback: Bool {
+        self.host == "localhost" || self.host == "::1" || self.host.hasPrefix("127.")
+    }
+
+    package var description: String {
+        self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
+    }
+}
+
+/// Reads a configuration by the tables of a registry's connectors and functions.
+package struct PlanReader: Sendable {
+    private let registry: Registry
+    private let state: Field<StateLocation>
+    private let admin = Field<AdminConfiguration>.table("admin", "API, metrics and health checks.")
+    private let drainTimeout = Field.duration(
+        "drain_timeout",
+        "How long invocations may go on after a stop was asked for; keep it below the patience of what stops Penstock.",
+        default: .seconds(25),
+        in: .seconds(0) ... .seconds(3600)
+    )
+    private let functions: Field<[Named<FunctionPlan>]>
+    private let triggers: Field<[Named<TriggerPlan>]>
+
+    /// A reader for these connectors and functions.
+    package init(_ registry: Registry) {
+        self.registry = registry
+        self.state = Field(
+            "state",
+            "Where checkpoints and dead letters are kept: sqlite: and a path.",
+            .parsed("sqlite: and a path", placeholder: StateLocation.sqlite(path: ":")) { try StateLocation.parse($0) },
+            absence: .value(.sqlite(path: "data/penstock.db"), shown: .string("sqlite:data/penstock.db"))
+        )
+        let functionForms = registry.functionKinds.map { $0.alternative }
+        self.functions = .map("functions", "What triggers invoke, by name.", of: .oneOf(functionForms))
+        let trigger = Kind<TriggerPlan>.table(TriggerPlan.table(registry)) { TriggerPlan(&$0, registry: registry) }
+        self.triggers = .map("triggers", "Sources wired to functions, by name.", of: trigger)
+    }
+
+    /// The table of the whole file: for the schema, the documentation and `explain`.
+    package var table: FieldTable {
+        FieldTable(
+            "the configuration",
+            "What Penstock runs.",
+            [self.state, self.admin, self.drainTimeout, self.functions, self.triggers]
+        )
+    }
+
+    /// Reads a document; all findings at once.
+    package func read(_ document: ConfigurationDocument) -> ConfigurationResult<Plan> {
+        document.read(self.table) { reader in
+            let plan = Plan(
+                state: reader[self.state],
+                admin: reader[self.admin],
+                drainTimeout: reader[self.drainTimeout],
+                functions: reader[self.functions],
+                triggers: reader[self.triggers]
+            )
+            Self.check(plan, &reader)
+            return plan
+        }
+    }
+
+    private static func check(_ plan: Plan, _ reader: inout ConfigurationReader) {
+        let names = plan.functions.map(\.name)
+        for trigger in plan.triggers {
+            reader.resolve(trigger.value.function, among: names)
+            guard let function = plan.function(trigger.value.function.name) else { continue }
+            if function.takesSingleRecords, trigger.value.batch.size != 1 {
+                reader.record(
+                    Finding(
+                        .conflict,
+                        at: trigger.value.function.place,
+                        path: trigger.path.key("batch").key("size"),
+                        "the function \"\(trigger.value.function.source)\" takes one record at a time",
+                        suggestion: "set batch.size to 1"
+                    )
+                )
+            }
+        }
+    }
+}
