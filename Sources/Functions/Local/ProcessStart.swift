@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CReactor
+import Glibc
+import PenstockCore
+
+/// Finds what a command means, and starts it. Blocks for a fork and an exec, about a millisecond.
+enum ProcessStart {
+    /// Why a command cannot be started.
+    struct Refusal: Error {
+        /// What happened, and what to do.
+        var detail: String
+    }
+
+    /// `setpriv` (util-linux) makes the kernel end a function when Penstock is killed; nil when it is not installed.
+    static let guardian: String? = ["/usr/bin/setpriv", "/bin/setpriv"].first { unsafe access($0, X_OK) == 0 }
+
+    /// The absolute path of a configured directory.
+    static func directory(_ directory: String) throws(Refusal) -> String {
+        var status = stat()
+        guard unsafe stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw Refusal(detail: "directory \"\(directory)\" does not exist or is no directory; correct `directory`")
+        }
+        guard let resolved = unsafe realpath(directory, nil) else {
+            throw Refusal(detail: "directory \"\(directory)\": \(Self.text(errno))")
+        }
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
+    }
+
+    /// The absolute path of a program: as execvp(3) finds it, but with the function's directory and `PATH`.
+    static func program(_ name: String, directory: String, path: String) throws(Refusal) -> String {
+        if name.contains("/") {
+            let full = name.hasPrefix("/") ? name : directory + "/" + name
+            guard unsafe access(full, F_OK) == 0 else {
+                throw Refusal(detail: "\"\(full)\" does not exist; correct `command` (a relative path is relative to `directory`)")
+            }
+            guard Self.isProgram(full) else {
+                throw Refusal(detail: "\"\(full)\" is not executable; chmod +x it, or name its interpreter in `command`")
+            }
+            return full
+        }
+        for folder in path.split(separator: ":") {
+            let full = "\(folder)/\(name)"
+            if Self.isProgram(full) { return full }
+        }
+        throw Refusal(
+            detail: "no program \"\(name)\" in PATH \(path); install it, give its path, or list PATH in `environment`"
+        )
+    }
+
+    private static func isProgram(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe access(path, X_OK) == 0 && stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
+    /// Starts a process; returns its id.
+    static func spawn(
+        _ arguments: [String],
+        environment: [String],
+        directory: String,
+        output: Int32,
+        error: Int32
+    ) throws(Refusal) -> pid_t {
+        guard let program = arguments.first else { throw Refusal(detail: "`command` is empty") }
+        var pid: pid_t = 0
+        let code = unsafe Self.withStrings(arguments) { arguments in
+            unsafe Self.withStrings(environment) { environment in
+                unsafe program.withCString { program in
+                    unsafe directory.withCString { directory in
+                        var request = unsafe penstock_spawn_request(
+                            path: program,
+                            arguments: arguments,
+                            environment: environment,
+                            directory: directory,
+                            output: output,
+                            error: error
+                        )
+                        return unsafe penstock_spawn(&request, &pid)
+                    }
+                }
+            }
+        }
+        guard code == 0 else { throw Refusal(detail: "cannot start \(program): \(Self.text(code))") }
+        return pid
+    }
+
+    private static func withStrings<Result>(
+        _ strings: [String],
+        _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
+    ) -> Result {
+        let pointers = unsafe strings.map { unsafe strdup($0) } + [nil]
+        defer { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
+        return unsafe pointers.withUnsafeBufferPointer { buffer in
+            guard let base = buffer.baseAddress else { preconditionFailure("an array with a nil at its end") }
+            return unsafe body(base)
+        }
+    }
+
+    /// What errno means.
+    static func text(_ code: Int32) -> String {
+        unsafe String(cString: strerror(code))
+    }
+}
