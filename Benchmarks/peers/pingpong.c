@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The floor of a round trip between two processes: blocking write and read, nothing else, over a socket pair of the
-// kind asked for. By default as many bytes as one invocation of a 1 KiB event moves: the event with its head down, an
-// answer with its head up.
+// The floor of a round trip between two processes: blocking write and read, nothing else, over a socket pair
+// of the kind asked for. By default as many bytes as one invocation of a 1 KiB event moves: the event with
+// its head down, an answer with its head up.
 //
 // Prints {"round_trips", "p50_us", "p99_us", "cpu_us_per_round_trip"} (CPU of the asking side).
 #include "bench.h"
