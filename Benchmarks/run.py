@@ -61,6 +61,7 @@ sys.dont_write_bytecode = True
 from harness import idle, report
 from harness.bench import BENCHMARKS, ROOT, Bench, run_folder
 from harness.experiments import EXPERIMENTS
+from harness.figures import Rounds
 from harness.goals import GOALS, Goal, Row, evaluate
 from harness.processes import Measurement, Processes, RunFailed
 
@@ -148,12 +149,18 @@ def machine() -> Measurement:
 
 
 def measure_goals(bench: Bench, goals: list[Goal]) -> list[Row]:
-    """Runs each experiment that a goal needs, once."""
+    """Runs each experiment that a goal needs, once. What breaks one costs no row of another."""
     rows: list[Row] = []
     for name in dict.fromkeys(goal.experiment for goal in goals):
         told(f"experiment {name}")
-        result = EXPERIMENTS[name](bench, told)
-        rows += [evaluate(goal, result) for goal in goals if goal.experiment == name]
+        served = [goal for goal in goals if goal.experiment == name]
+        try:
+            result = EXPERIMENTS[name](bench, told)
+            rows += [evaluate(goal, result) for goal in served]
+        except RunFailed as error:
+            bench.processes.stop_all()
+            broken = Rounds("", failures={goal.ours.subject: str(error) for goal in served})
+            rows += [evaluate(goal, broken) for goal in served]
     order = {goal.id: index for index, goal in enumerate(GOALS)}
     return sorted(rows, key=lambda row: order[row.goal.id])
 

@@ -75,6 +75,10 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop_all()
+
+    def stop_all(self) -> None:
+        """Stops what still runs, the last started first."""
         for process in reversed(self._running):
             stop(process)
         self._running.clear()

@@ -69,6 +69,10 @@ int stop_signal_fd(void);
 /// Waits until standard input ends or SIGTERM or SIGINT comes.
 void wait_for_stop(int signal_fd);
 
+/// Keeps this thread on the first or the last of the CPUs that it may use.
+void stay_on_first_cpu(void);
+void stay_on_last_cpu(void);
+
 /// The whole file. Exits 1 when it cannot be read.
 char *read_file(const char *path, size_t *count);
 

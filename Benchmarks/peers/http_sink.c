@@ -53,6 +53,7 @@ static const char *needle;
 static size_t needle_length, answer_length;
 static char *answer;
 static int64_t delay_us;
+static bool on_last_cpu;
 static int epoll_fd;
 
 static void connection_close(struct connection *connection) {
@@ -361,6 +362,7 @@ int main(int argc, char **argv) {
         {"--answer", SETTING_TEXT, &body, "body of the answers ({})"},
         {"--answer-file", SETTING_TEXT, &body_file, "file with the body of the answers"},
         {"--delay-us", SETTING_INTEGER, &delay_us, "microseconds before an answer (0)"},
+        {"--on-last-cpu", SETTING_FLAG, &on_last_cpu, "stay on the last CPU"},
         {"--needle", SETTING_TEXT, &needle, "text to count in the bodies, up to 64 bytes"},
         {NULL, 0, NULL, NULL},
     };
@@ -372,6 +374,9 @@ int main(int argc, char **argv) {
     size_t body_length = strlen(body);
     const char *bytes = body_file ? read_file(body_file, &body_length) : body;
     answer = http_answer(bytes, body_length, &answer_length);
+    if (on_last_cpu) {
+        stay_on_last_cpu();
+    }
     int stop_fd = stop_signal_fd(), stats_fd = stats_signal_fd();
     uint16_t port = 0;
     int listener = listen_on(address, &port);

@@ -124,6 +124,12 @@ class DriverTests(unittest.TestCase):
         self.assertFalse(row["passed"])
         self.assertIn("the sink received", row["verdict"])
 
+    def test_a_missing_key_costs_no_row_of_another_experiment(self) -> None:
+        result = driver("--repeats", "1", "--only", "G8,G14", "--format", "json", FAKE_OMITS="p99_us")
+        rows = json.loads(result.stdout)["rows"]
+        self.assertIn("ours printed no p99_us", rows[0]["verdict"])
+        self.assertIsNotNone(rows[1]["ratio"])
+
     def test_wrong_names_and_a_hasty_gate_are_refused(self) -> None:
         self.assertEqual(driver("--only", "G99").returncode, 2)
         self.assertEqual(driver("--gate", "--repeats", "2").returncode, 2)
