@@ -6,39 +6,42 @@
     Benchmarks/run.py --only G1,G5,idle    some
     Benchmarks/run.py --gate               exit 1 when a ratio is below its floor, or missing
 
-Peers are the C programs of Benchmarks/peers (built here by `make`) and wrk. Ours are subcommands of `penstock-bench`
-(`swift build -c release --product penstock-bench`). The contract of these subcommands: each runs once, prints one JSON
-object on one line as the last line of standard output, and exits 0; on failure it exits 1 with the reason as the last
-line of standard error. CPU is getrusage user+sys of the process itself over the same span as `seconds`.
+Peers are the C programs of Benchmarks/peers (built here by `make`) and wrk. Ours are subcommands of
+`penstock-bench` (`swift build -c release --product penstock-bench`). The contract of these subcommands: each
+runs once, prints one JSON object on one line as the last line of standard output, and exits 0; on failure it
+exits 1 with the reason as the last line of standard error. CPU is getrusage user+sys of the process itself
+over the same span as `seconds`.
 
-penstock-bench kafka --brokers B --topic T --group G --records N --batch 1000 --function discard|encode|http
-        [--url U --concurrency 8] --store PATH
-    The real pipeline: a Kafka source in the (new) group G from `earliest` with the properties named in README.md,
-    ledger, batches of --batch records, the function, settlement, offset commits by group, checkpoints in the SQLite
-    store PATH. `discard` answers success at once; `encode` writes the event and drops it; `http` POSTs it to U with at
-    most --concurrency batches in flight. Ends when N records are settled (more may have been read). The clock runs from
-    the first record received to the last record settled, without joining the group and without closing.
-    {"records", "bytes", "seconds", "records_per_second", "cpu_us_per_record", "max_rss_kb"}: records = settled, which
-    for `http` must be what the far end counted; when N is less than the topic holds, exactly N records are invoked.
+penstock-bench kafka --brokers B --topic T --group G --records N --batch 1000
+        --function discard|encode|http [--url U --concurrency 8] --store PATH
+    The real pipeline: a Kafka source in the (new) group G from `earliest` with the properties named in
+    README.md, ledger, batches of --batch records, the function, settlement, offset commits by group,
+    checkpoints in the SQLite store PATH. `discard` answers success at once; `encode` writes the event and
+    drops it; `http` POSTs it to U with at most --concurrency batches in flight. N is all that the topic
+    holds; it ends when they are settled. The clock runs from the first record received to the last record
+    settled, without joining the group and without closing.
+    {"records", "bytes", "seconds", "records_per_second", "cpu_us_per_record", "max_rss_kb"}: records =
+    settled, which for `http` must be what the far end counted.
 
 penstock-bench http --url U --body-bytes 1024 --in-flight 1 --requests N
     The HTTP client as functions use it. 1000 requests of warm-up are not counted.
     {"requests", "seconds", "requests_per_second", "cpu_us_per_request", "p50_us", "p99_us", "max_rss_kb"}
 
 penstock-bench encode --records 100 --value-bytes 1024 [--header]
-    The Kafka event writer on one batch, again and again for about a second, then JSONEncoder on the same batch.
-    --header adds one `traceparent` of 55 bytes a record.
-    {"records", "bytes", "us_per_record", "mb_per_second", "cpu_us_per_record", "json_encoder_us_per_record"};
-    `bytes` is the size of one event.
+    The Kafka event writer on one batch, again and again for about a second, then JSONEncoder on the same
+    batch. --header adds one `traceparent` of 55 bytes a record. `bytes` is the size of one event.
+    {"records", "bytes", "us_per_record", "mb_per_second", "cpu_us_per_record", "json_encoder_us_per_record"}
 
 penstock-bench runtime --worker-command COMMAND --workers 4 --unix|--tcp --invocations N
-    The Runtime API of local functions with 1 KiB events and one invocation outstanding for each worker. COMMAND is split
-    as a shell would. Workers find the API in AWS_LAMBDA_RUNTIME_API: `unix:PATH` with --unix, `127.0.0.1:PORT` with
-    --tcp. 1000 invocations of warm-up are not counted. An invocation is timed from invoke to its result.
+    The Runtime API of local functions with 1 KiB events and one invocation outstanding for each worker.
+    COMMAND is split as a shell would. Workers find the API in AWS_LAMBDA_RUNTIME_API: `unix:PATH` with
+    --unix, `127.0.0.1:PORT` with --tcp. 1000 invocations of warm-up are not counted. An invocation is timed
+    from invoke to its result.
     {"invocations", "seconds", "invocations_per_second", "cpu_us_per_invocation", "p50_us", "p99_us"}
 
 penstock-bench settle --writers 64 --seconds 1.5 --path PATH
-    Writers that each save one checkpoint and wait until it is durable, again and again, in a new store at PATH.
+    Writers that each save one checkpoint and wait until it is durable, again and again, in a new store at
+    PATH.
     {"acks", "commits", "seconds", "acks_per_second", "cpu_us_per_ack", "p50_us", "p99_us"}
 """
 
@@ -58,6 +61,7 @@ sys.dont_write_bytecode = True
 from harness import idle, report
 from harness.bench import BENCHMARKS, ROOT, Bench, run_folder
 from harness.experiments import EXPERIMENTS
+from harness.figures import Rounds
 from harness.goals import GOALS, Goal, Row, evaluate
 from harness.processes import Measurement, Processes, RunFailed
 
@@ -70,21 +74,32 @@ def arguments() -> argparse.Namespace:
     names = ", ".join(goal.id for goal in GOALS)
     release = ROOT / ".build" / "release"
     parser = argparse.ArgumentParser(
-        description=(__doc__ or "").split("\n", 1)[0], epilog=f"Goals: {names}, {IDLE}. README.md says what they mean."
+        description=(__doc__ or "").split("\n", 1)[0],
+        epilog=f"Goals: {names}, {IDLE}. README.md says what they mean.",
     )
     parser.add_argument("--only", default="", help="goals to run, with commas; G5 stands for G5 and G5-1k")
     parser.add_argument("--repeats", type=int, default=REPEATS_MIN, help="rounds of each experiment (5)")
-    parser.add_argument("--scale", type=float, default=1.0, help="factor on all loads, for a quick look (1.0)")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="factor on all loads, for a quick look (1.0)"
+    )
     parser.add_argument("--format", choices=["text", "json"], default="text")
-    parser.add_argument("--gate", action="store_true", help="exit 1 when a ratio is below its floor or missing")
-    parser.add_argument("--bench", type=pathlib.Path, default=release / "penstock-bench", help="the penstock-bench to run")
-    parser.add_argument("--product", type=pathlib.Path, default=release / "penstock", help="the penstock to run")
+    parser.add_argument(
+        "--gate", action="store_true", help="exit 1 when a ratio is below its floor or missing"
+    )
+    parser.add_argument(
+        "--bench", type=pathlib.Path, default=release / "penstock-bench", help="the penstock-bench to run"
+    )
+    parser.add_argument(
+        "--product", type=pathlib.Path, default=release / "penstock", help="the penstock to run"
+    )
     parser.add_argument("--python", default=default_python(), help="a Python that has awslambdaric, for G13")
     parsed = parser.parse_args()
     if parsed.repeats < 1 or parsed.scale <= 0:
         parser.error("--repeats and --scale must be positive")
     if parsed.gate and (parsed.repeats < REPEATS_MIN or parsed.scale != 1.0):
-        parser.error(f"--gate needs at least {REPEATS_MIN} repeats at full scale: fewer say nothing on a busy machine")
+        parser.error(
+            f"--gate needs at least {REPEATS_MIN} repeats at full scale: fewer say nothing on a busy machine"
+        )
     return parsed
 
 
@@ -108,7 +123,9 @@ def chosen(only: str) -> tuple[list[Goal], bool]:
 
 def build_peers() -> None:
     """Builds the C peers; exits 3 when that is not possible."""
-    result = subprocess.run(["make", "-s", "-C", str(BENCHMARKS)], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["make", "-s", "-C", str(BENCHMARKS)], capture_output=True, text=True, check=False
+    )
     if result.returncode != 0:
         print(f"run.py: the peers do not build:\n{result.stderr}", file=sys.stderr)
         sys.exit(3)
@@ -125,17 +142,25 @@ def told(line: str) -> None:
 def machine() -> Measurement:
     """What the figures were taken on."""
     return {
-        "cpus": os.cpu_count(), "kernel": platform.release(), "load_before": os.getloadavg()[0],
+        "cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "load_before": os.getloadavg()[0],
     }
 
 
 def measure_goals(bench: Bench, goals: list[Goal]) -> list[Row]:
-    """Runs each experiment that a goal needs, once."""
+    """Runs each experiment that a goal needs, once. What breaks one costs no row of another."""
     rows: list[Row] = []
     for name in dict.fromkeys(goal.experiment for goal in goals):
         told(f"experiment {name}")
-        result = EXPERIMENTS[name](bench, told)
-        rows += [evaluate(goal, result) for goal in goals if goal.experiment == name]
+        served = [goal for goal in goals if goal.experiment == name]
+        try:
+            result = EXPERIMENTS[name](bench, told)
+            rows += [evaluate(goal, result) for goal in served]
+        except RunFailed as error:
+            bench.processes.stop_all()
+            broken = Rounds("", failures={goal.ours.subject: str(error) for goal in served})
+            rows += [evaluate(goal, broken) for goal in served]
     order = {goal.id: index for index, goal in enumerate(GOALS)}
     return sorted(rows, key=lambda row: order[row.goal.id])
 
@@ -148,7 +173,12 @@ def measure(options: argparse.Namespace) -> int:
     sections: dict[str, Measurement] = {}
     with run_folder() as folder, Processes() as processes:
         bench = Bench(
-            processes, options.bench, options.product, options.python, options.repeats, options.scale,
+            processes,
+            options.bench,
+            options.product,
+            options.python,
+            options.repeats,
+            options.scale,
             pathlib.Path(folder),
         )
         rows = measure_goals(bench, goals)

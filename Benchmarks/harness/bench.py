@@ -79,6 +79,6 @@ class Bench:
 
 
 def run_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for a run's files, on the repository's own disk: /tmp may be memory, where nothing is ever durable."""
+    """A folder for a run's files, on the repository's disk: /tmp may be memory, where nothing is durable."""
     PEERS.mkdir(exist_ok=True)
     return tempfile.TemporaryDirectory(prefix="run-", dir=PEERS)

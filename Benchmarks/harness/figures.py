@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """From alternating runs to one ratio that noise has not made.
 
-One round is: the reference peer, the other subjects, the reference peer again; every second round goes backwards. A
-ratio is taken within a round, where both sides saw the same machine, and the median of the rounds is the figure. The
-two runs of the reference give the A/A ratio: what this machine makes of equal code, today.
+One round is: the reference peer, the other subjects, the reference peer again; every second round goes
+backwards. A ratio is taken within a round, where both sides saw the same machine, and the median of the
+rounds is the figure. The two runs of the reference give the A/A ratio: what this machine makes of equal code,
+today.
 """
 
 from __future__ import annotations

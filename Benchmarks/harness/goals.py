@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The goals: which figure of ours is compared with which figure of a peer, and what is good enough.
 
-`floor` is what CI fails below (it allows for 15 % of noise), `target` what to aim for. A row without them is there to
-be read, not judged.
+`floor` is what CI fails below (it allows for 15 % of noise), `target` what to aim for. A row without bounds
+is there to be read, not judged.
 """
 
 from __future__ import annotations
@@ -50,35 +50,65 @@ def scaled(figure: Figure, factor: float) -> Figure:
     return lambda measured: figure(measured) * factor
 
 
+def per_second(microseconds: Figure) -> Figure:
+    """The rate of something whose cost is known in microseconds."""
+    return lambda measured: 1e6 / microseconds(measured)
+
+
 def composite(first: Figure, second: Figure) -> Figure:
     """The rate of two stages that share one core: 1 / (1/first + 1/second)."""
     return lambda measured: 1 / (1 / first(measured) + 1 / second(measured))
 
 
 @dataclass(frozen=True)
-class Goal:
-    """One row. The ratio is ours / peer; `subject` is the run of ours, whose failure is the row's.
+class Side:
+    """One side of a comparison: what the table calls it, its figure, and the subject that must have run."""
 
-    `cpu` is the key of the CPU figure shown beside, of `subject` and of `cpu_peer` (the reference when not named).
-    """
+    name: str
+    figure: Figure
+    subject: str
+
+
+def side(subject: str, key: str, name: str | None = None) -> Side:
+    """A side that is one figure of one subject."""
+    return Side(name or subject, of(subject, key), subject)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a ratio of ours to the peer's must keep to."""
+
+    floor: float
+    target: float
+    lower_is_better: bool
+
+    def keeps(self, ratio: float, bound: float) -> bool:
+        """True when the ratio is at least as good as `bound`."""
+        return ratio <= bound if self.lower_is_better else ratio >= bound
+
+
+def at_least(floor: float, target: float) -> Bounds:
+    """More is better."""
+    return Bounds(floor, target, lower_is_better=False)
+
+
+def at_most(floor: float, target: float) -> Bounds:
+    """Less is better."""
+    return Bounds(floor, target, lower_is_better=True)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One row. `cpu` is the key of the CPU figure shown beside, of both sides' subjects."""
 
     id: str
     title: str
     experiment: str
     unit: str
-    peer_name: str
-    peer: Figure
-    ours: Figure
-    subject: str
-    floor: float | None
-    target: float | None
-    lower_is_better: bool = False
+    peer: Side
+    ours: Side
+    bounds: Bounds | None
     cpu: str | None = None
-    cpu_peer: str | None = None
-
-    def passes(self, ratio: float, bound: float) -> bool:
-        """True when the ratio is at least as good as the bound."""
-        return ratio <= bound if self.lower_is_better else ratio >= bound
 
 
 @dataclass(frozen=True)
@@ -96,37 +126,46 @@ class Row:
     passed: bool
 
 
+def round_peer(goal: Goal, reference: str) -> Figure:
+    """The peer's figure in a round: the mean over both runs of the reference."""
+    peer = goal.peer.figure
+    return lambda measured: (peer(measured) + peer({**measured, reference: measured[AGAIN]})) / 2
+
+
 def same_code(goal: Goal, reference: str) -> Figure:
     """The A/A ratio: the peer's figure with the reference's second run in place of its first."""
-    return lambda measured: goal.peer({**measured, reference: measured[AGAIN]}) / goal.peer(measured)
+    peer = goal.peer.figure
+    return lambda measured: peer({**measured, reference: measured[AGAIN]}) / peer(measured)
 
 
-def judge(goal: Goal, ratio: Spread | None, failure: str | None) -> tuple[str, bool]:
+def judge(bounds: Bounds | None, ratio: Spread | None, failure: str | None) -> tuple[str, bool]:
     """The verdict in words, and whether the gate lets it pass."""
     if ratio is None:
-        return f"no figure: {failure or 'not measured'}", goal.floor is None
-    if goal.floor is None or goal.target is None:
+        return f"no figure: {failure or 'not measured'}", bounds is None
+    if bounds is None:
         return "for reading", True
-    if goal.passes(ratio.median, goal.target):
+    if bounds.keeps(ratio.median, bounds.target):
         return "goal met", True
-    if goal.passes(ratio.median, goal.floor):
+    if bounds.keeps(ratio.median, bounds.floor):
         return "above floor", True
     return "BELOW FLOOR", False
 
 
 def evaluate(goal: Goal, result: Rounds) -> Row:
     """Compares in each round, and takes the median of the rounds."""
-    rounds, reference = result.rounds, result.reference
-    ratio = spread(each(rounds, lambda measured: goal.ours(measured) / goal.peer(measured)))
-    verdict, passed = judge(goal, ratio, result.failures.get(goal.subject))
+    rounds = result.rounds
+    peer = round_peer(goal, result.reference)
+    ratio = spread(each(rounds, lambda measured: goal.ours.figure(measured) / peer(measured)))
+    verdict, passed = judge(goal.bounds, ratio, result.failures.get(goal.ours.subject))
+    cpu = goal.cpu
     return Row(
         goal=goal,
-        peer=median(each(rounds, goal.peer)),
-        ours=median(each(rounds, goal.ours)),
+        peer=median(each(rounds, peer)),
+        ours=median(each(rounds, goal.ours.figure)),
         ratio=ratio,
-        same=spread([value for value in each(rounds, same_code(goal, reference)) if value != 1]),
-        peer_cpu=median(each(rounds, of(goal.cpu_peer or reference, goal.cpu))) if goal.cpu else None,
-        ours_cpu=median(each(rounds, of(goal.subject, goal.cpu))) if goal.cpu else None,
+        same=spread([value for value in each(rounds, same_code(goal, result.reference)) if value != 1]),
+        peer_cpu=median(each(rounds, of(goal.peer.subject, cpu))) if cpu else None,
+        ours_cpu=median(each(rounds, of(goal.ours.subject, cpu))) if cpu else None,
         verdict=verdict,
         passed=passed,
     )
@@ -134,60 +173,118 @@ def evaluate(goal: Goal, result: Rounds) -> Row:
 
 RATE = "records_per_second"
 REQUESTS = "requests_per_second"
+INVOCATIONS = "invocations_per_second"
 CPU_RECORD = "cpu_us_per_record"
 CPU_REQUEST = "cpu_us_per_request"
+CPU_INVOCATION = "cpu_us_per_invocation"
 PER_BATCH = 100
 
+# The peer of a goal that is a number, not a ratio.
+ABSOLUTE = "absolute"
 
-def pipeline_goals(suffix: str, experiment: str) -> list[Goal]:
-    """G5 and G5b for one size of record."""
-    curl = scaled(of("C libcurl @8", REQUESTS), PER_BATCH)
-    both = composite(of("C Kafka", RATE), curl)
-    batches = scaled(of("ours", RATE), 1 / PER_BATCH)
+OURS_RATE = side("ours", RATE)
+OURS_REQUESTS = side("ours", REQUESTS)
+OURS_BATCHES = Side("ours", scaled(of("ours", RATE), 1 / PER_BATCH), "ours")
+OURS_EVENTS = Side("ours", per_second(of("ours", "us_per_record")), "ours")
+
+C_KAFKA = side("C Kafka", RATE)
+C_KAFKA_AND_LIBCURL = Side(
+    "C Kafka with libcurl",
+    composite(of("C Kafka", RATE), scaled(of("C libcurl @8", REQUESTS), PER_BATCH)),
+    "C Kafka",
+)
+C_LIBCURL = side("C libcurl", REQUESTS)
+C_EVENTS = Side("C, scalar base64", per_second(of("C writer", "us_per_record")), "C writer")
+JSON_ENCODER = Side("JSONEncoder", per_second(of("ours", "json_encoder_us_per_record")), "ours")
+NOTHING = Side(ABSOLUTE, lambda measured: 1.0, "C Kafka")
+
+
+def kafka_goals() -> list[Goal]:
+    """Reading, and reading with the event written."""
+    small, large, encoding = "kafka-100", "kafka-1k", side("ours, encoding", RATE)
+    title = "Kafka to nothing, 100 B, batch 1000"
+    cpu = side("ours", CPU_RECORD)
     return [
-        Goal("G5" + suffix, "Kafka to HTTP, batch 100, 8 in flight", experiment, "rec/s",
-             "C Kafka with C libcurl", both, of("ours", RATE), "ours", 0.60, 0.80, cpu=CPU_RECORD),
-        Goal("G5b" + suffix, "the same in batches", experiment, "req/s",
-             "wrk @8", of("wrk @8", REQUESTS), batches, "ours", 0.12, 0.20),
+        Goal("G1", title, small, "rec/s", C_KAFKA, OURS_RATE, at_least(0.60, 0.80), CPU_RECORD),
+        Goal("G2", "the same, 1 KiB", large, "rec/s", C_KAFKA, OURS_RATE, at_least(0.60, 0.75), CPU_RECORD),
+        Goal("G3", "CPU of G1", small, "us/rec", side("C Kafka", CPU_RECORD), cpu, at_most(2.0, 1.5)),
+        Goal("G4", "Kafka to event", small, "rec/s", C_KAFKA, encoding, at_least(0.55, 0.75), CPU_RECORD),
+    ]
+
+
+def pipeline_goals(suffix: str, size: str, experiment: str) -> list[Goal]:
+    """Kafka to HTTP with one size of record."""
+    title = f"Kafka to HTTP, {size}, batch 100, 8 in flight"
+    bounds, wrk = at_least(0.60, 0.80), side("wrk @8", REQUESTS)
+    return [
+        Goal("G5" + suffix, title, experiment, "rec/s", C_KAFKA_AND_LIBCURL, OURS_RATE, bounds, CPU_RECORD),
+        Goal(
+            "G5b" + suffix,
+            "the same in batches",
+            experiment,
+            "req/s",
+            wrk,
+            OURS_BATCHES,
+            at_least(0.12, 0.20),
+        ),
+    ]
+
+
+def http_goals() -> list[Goal]:
+    """The HTTP function alone."""
+    one, many = "HTTP, 1 KiB, 1 in flight", "HTTP, 1 KiB, 64 in flight"
+    slow, ours_slow, wrk = side("C libcurl", "p99_us"), side("ours", "p99_us"), side("wrk", REQUESTS)
+    return [
+        Goal("G6", one, "http-1", "req/s", C_LIBCURL, OURS_REQUESTS, at_least(0.70, 0.90), CPU_REQUEST),
+        Goal("G6b", one, "http-1", "req/s", wrk, OURS_REQUESTS, at_least(0.55, 0.75)),
+        Goal("G7", many, "http-64", "req/s", C_LIBCURL, OURS_REQUESTS, at_least(0.70, 0.85), CPU_REQUEST),
+        Goal("G7b", many, "http-64", "req/s", wrk, OURS_REQUESTS, at_least(0.35, 0.48)),
+        Goal("G8", "p99 of G6", "http-1", "us", slow, ours_slow, at_most(3.0, 1.5)),
+    ]
+
+
+def writer_goals() -> list[Goal]:
+    """The event writer alone."""
+    title = "event writer, 1 KiB, one header"
+    return [
+        Goal("G9", title, "encode", "rec/s", C_EVENTS, OURS_EVENTS, at_least(0.30, 0.45), CPU_RECORD),
+        Goal("G10", title, "encode", "rec/s", JSON_ENCODER, OURS_EVENTS, at_least(25, 40)),
+    ]
+
+
+def runtime_goals() -> list[Goal]:
+    """Local functions."""
+    four, amazon = "Runtime API p50, 4 C workers, unix", "Runtime API p50, awslambdaric, TCP"
+    trip, ours = side("ping-pong", "p50_us"), side("ours", "p50_us")
+    server, served = side("C server", INVOCATIONS), side("ours", INVOCATIONS)
+    return [
+        Goal("G12", four, "runtime-unix", "us", trip, ours, at_most(4.0, 2.0)),
+        Goal("G12b", "rate of G12", "runtime-unix", "inv/s", server, served, None, CPU_INVOCATION),
+        Goal("G13", amazon, "runtime-tcp", "us", trip, ours, at_most(6.0, 3.5)),
+    ]
+
+
+def store_goals() -> list[Goal]:
+    """Durability."""
+    floor, ours = side("fdatasync", "commits_per_second", "fdatasync 4 KiB"), side("ours", "acks_per_second")
+    return [Goal("G14", "durable settle, 64 writers", "settle", "acks/s", floor, ours, at_least(8, 15))]
+
+
+def allocation_goals() -> list[Goal]:
+    """Numbers of our own code, not ratios."""
+    ours = side("ours", "own_per_record")
+    return [
+        Goal("G17", "heap allocations of G5", "allocations", "per rec", NOTHING, ours, at_most(0.2, 0.05))
     ]
 
 
 GOALS: list[Goal] = [
-    Goal("G1", "Kafka to nothing, 100 B, batch 1000", "kafka-100", "rec/s",
-         "C Kafka", of("C Kafka", RATE), of("ours", RATE), "ours", 0.60, 0.80, cpu=CPU_RECORD),
-    Goal("G2", "Kafka to nothing, 1 KiB, batch 1000", "kafka-1k", "rec/s",
-         "C Kafka", of("C Kafka", RATE), of("ours", RATE), "ours", 0.60, 0.75, cpu=CPU_RECORD),
-    Goal("G3", "CPU of Kafka to nothing, 100 B", "kafka-100", "us/rec",
-         "C Kafka", of("C Kafka", CPU_RECORD), of("ours", CPU_RECORD), "ours", 2.0, 1.5, lower_is_better=True),
-    Goal("G4", "Kafka to encoded event, 100 B, batch 1000", "kafka-100", "rec/s",
-         "C Kafka", of("C Kafka", RATE), of("ours, encoding", RATE), "ours, encoding", 0.55, 0.75, cpu=CPU_RECORD),
-    *pipeline_goals("", "pipeline-100"),
-    *pipeline_goals("-1k", "pipeline-1k"),
-    Goal("G6", "HTTP, 1 KiB, 1 in flight", "http-1", "req/s",
-         "C libcurl", of("C libcurl", REQUESTS), of("ours", REQUESTS), "ours", 0.70, 0.90, cpu=CPU_REQUEST),
-    Goal("G6b", "the same", "http-1", "req/s",
-         "wrk @1", of("wrk", REQUESTS), of("ours", REQUESTS), "ours", 0.55, 0.75),
-    Goal("G7", "HTTP, 1 KiB, 64 in flight", "http-64", "req/s",
-         "C libcurl", of("C libcurl", REQUESTS), of("ours", REQUESTS), "ours", 0.70, 0.85, cpu=CPU_REQUEST),
-    Goal("G7b", "the same", "http-64", "req/s",
-         "wrk @64", of("wrk", REQUESTS), of("ours", REQUESTS), "ours", 0.35, 0.48),
-    Goal("G8", "HTTP p99, 1 in flight", "http-1", "us",
-         "C libcurl", of("C libcurl", "p99_us"), of("ours", "p99_us"), "ours", 3.0, 1.5, lower_is_better=True),
-    Goal("G9", "event writer, 1 KiB, header", "encode", "rec/s",
-         "C, scalar base64", lambda one: 1e6 / of("C writer", "us_per_record")(one),
-         lambda one: 1e6 / of("ours", "us_per_record")(one), "ours", 0.30, 0.45, cpu=CPU_RECORD),
-    Goal("G10", "event writer, 1 KiB, header", "encode", "rec/s",
-         "JSONEncoder", lambda one: 1e6 / of("ours", "json_encoder_us_per_record")(one),
-         lambda one: 1e6 / of("ours", "us_per_record")(one), "ours", 25, 40),
-    Goal("G12", "Runtime API p50, 4 C workers, unix", "runtime-unix", "us",
-         "ping-pong", of("ping-pong", "p50_us"), of("ours", "p50_us"), "ours", 4.0, 2.0, lower_is_better=True),
-    Goal("G12b", "the same, invocations", "runtime-unix", "inv/s",
-         "C server", of("C server", "invocations_per_second"), of("ours", "invocations_per_second"), "ours",
-         None, None, cpu="cpu_us_per_invocation", cpu_peer="C server"),
-    Goal("G13", "Runtime API p50, awslambdaric, TCP", "runtime-tcp", "us",
-         "ping-pong", of("ping-pong", "p50_us"), of("ours", "p50_us"), "ours", 6.0, 3.5, lower_is_better=True),
-    Goal("G14", "durable settle, 64 writers", "settle", "acks/s",
-         "fdatasync 4 KiB", of("fdatasync", "commits_per_second"), of("ours", "acks_per_second"), "ours", 8, 15),
-    Goal("G17", "heap allocations of our own code, Kafka to HTTP", "allocations", "per rec",
-         "absolute", lambda one: 1.0, of("ours", "own_per_record"), "ours", 0.2, 0.05, lower_is_better=True),
+    *kafka_goals(),
+    *pipeline_goals("", "100 B", "pipeline-100"),
+    *pipeline_goals("-1k", "1 KiB", "pipeline-1k"),
+    *http_goals(),
+    *writer_goals(),
+    *runtime_goals(),
+    *store_goals(),
+    *allocation_goals(),
 ]

@@ -80,7 +80,10 @@ def product(bench: Bench, brokers: str, url: str) -> Measurement:
     }
     with open(log_path, "w", encoding="utf-8") as log:
         process = bench.processes.start(
-            [str(bench.product), "run", "--config", str(CONFIGURATION)], environment, log=log.fileno()
+            [str(bench.product), "run", "--config", str(CONFIGURATION)],
+            environment,
+            log.fileno(),
+            log.fileno(),
         )
     try:
         return watch(process.pid, lambda: process.poll() is None)

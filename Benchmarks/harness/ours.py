@@ -19,19 +19,37 @@ def run(bench: Bench, *arguments: str, environment: Mapping[str, str] | None = N
 
 
 def kafka(
-    bench: Bench, broker: Server, function: str, batch: int, records: int | None = None,
-    sink: Sink | None = None, environment: Mapping[str, str] | None = None,
+    bench: Bench,
+    broker: Server,
+    function: str,
+    batch: int,
+    sink: Sink | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Measurement:
-    """The real pipeline: consumer group, ledger, batches, function, settlement, group commits, durable store."""
-    wanted = records or int(broker.ready["records"])
+    """The real pipeline, from the consumer group to the durable store."""
     more = ["--url", sink.url, "--concurrency", str(IN_FLIGHT)] if sink else []
     result = run(
-        bench, "kafka", "--brokers", broker.ready["bootstrap"], "--topic", broker.ready["topic"],
-        "--group", bench.fresh("ours"), "--records", str(wanted), "--batch", str(batch),
-        "--function", function, "--store", bench.path("store.db"), *more, environment=environment,
+        bench,
+        "kafka",
+        "--brokers",
+        broker.ready["bootstrap"],
+        "--topic",
+        broker.ready["topic"],
+        "--group",
+        bench.fresh("ours"),
+        "--records",
+        str(broker.ready["records"]),
+        "--batch",
+        str(batch),
+        "--function",
+        function,
+        "--store",
+        bench.path("store.db"),
+        *more,
+        environment=environment,
     )
-    if int(result["records"]) != wanted:
-        raise RunFailed(f"penstock-bench kafka: {result['records']} of {wanted} records")
+    if int(result["records"]) != int(broker.ready["records"]):
+        raise RunFailed(f"penstock-bench kafka: {result['records']} of {broker.ready['records']} records")
     return result
 
 
@@ -48,8 +66,16 @@ def kafka_to_sink(bench: Bench, broker: Server, sink: Sink, batch: int) -> Measu
 def http(bench: Bench, sink: Sink, body_bytes: int, in_flight: int, requests: int) -> Measurement:
     """The HTTP function alone."""
     return run(
-        bench, "http", "--url", sink.url, "--body-bytes", str(body_bytes),
-        "--in-flight", str(in_flight), "--requests", str(requests),
+        bench,
+        "http",
+        "--url",
+        sink.url,
+        "--body-bytes",
+        str(body_bytes),
+        "--in-flight",
+        str(in_flight),
+        "--requests",
+        str(requests),
     )
 
 
@@ -61,13 +87,27 @@ def encode(bench: Bench, records: int, value_bytes: int) -> Measurement:
 def runtime(bench: Bench, worker: str, workers: int, tcp: bool, invocations: int) -> Measurement:
     """The Runtime API with workers of its own."""
     return run(
-        bench, "runtime", "--worker-command", worker, "--workers", str(workers),
-        "--tcp" if tcp else "--unix", "--invocations", str(invocations),
+        bench,
+        "runtime",
+        "--worker-command",
+        worker,
+        "--workers",
+        str(workers),
+        "--tcp" if tcp else "--unix",
+        "--invocations",
+        str(invocations),
     )
 
 
 def settle(bench: Bench, writers: int, seconds: float) -> Measurement:
     """Durable checkpoints from many writers at once."""
     return run(
-        bench, "settle", "--writers", str(writers), "--seconds", str(seconds), "--path", bench.path("settle.db")
+        bench,
+        "settle",
+        "--writers",
+        str(writers),
+        "--seconds",
+        str(seconds),
+        "--path",
+        bench.path("settle.db"),
     )

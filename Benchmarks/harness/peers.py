@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 
 from .bench import BENCHMARKS, Bench, Sink
 from .processes import Measurement, RunFailed, Server
@@ -11,13 +12,25 @@ from .processes import Measurement, RunFailed, Server
 WRK_SECONDS = 2
 
 
-def kafka(bench: Bench, broker: Server, batch: int) -> Measurement:
+def kafka(
+    bench: Bench, broker: Server, batch: int, environment: Mapping[str, str] | None = None
+) -> Measurement:
     """C librdkafka reads the whole topic as a new consumer group, counts and destroys."""
     return bench.processes.measure(
         [
-            bench.peer("kafka_null"), "--brokers", broker.ready["bootstrap"], "--topic", broker.ready["topic"],
-            "--group", bench.fresh("peer"), "--records", str(broker.ready["records"]), "--batch", str(batch),
-        ]
+            bench.peer("kafka_null"),
+            "--brokers",
+            broker.ready["bootstrap"],
+            "--topic",
+            broker.ready["topic"],
+            "--group",
+            bench.fresh("peer"),
+            "--records",
+            str(broker.ready["records"]),
+            "--batch",
+            str(batch),
+        ],
+        environment,
     )
 
 
@@ -25,8 +38,15 @@ def http(bench: Bench, sink: Sink, body: str, in_flight: int, requests: int) -> 
     """C libcurl POSTs the body in the file `body`."""
     return bench.processes.measure(
         [
-            bench.peer("http_client"), "--url", sink.url, "--body-file", body,
-            "--in-flight", str(in_flight), "--requests", str(requests),
+            bench.peer("http_client"),
+            "--url",
+            sink.url,
+            "--body-file",
+            body,
+            "--in-flight",
+            str(in_flight),
+            "--requests",
+            str(requests),
         ]
     )
 
@@ -48,8 +68,16 @@ def event_body(bench: Bench, records: int, value_bytes: int) -> str:
     path = bench.path("event")
     with open(path, "wb") as file:
         subprocess.run(
-            [bench.peer("event_writer"), "--print", "--records", str(records), "--value-bytes", str(value_bytes)],
-            stdout=file, check=True,
+            [
+                bench.peer("event_writer"),
+                "--print",
+                "--records",
+                str(records),
+                "--value-bytes",
+                str(value_bytes),
+            ],
+            stdout=file,
+            check=True,
         )
     return path
 
@@ -79,8 +107,15 @@ def runtime_server(bench: Bench, workers: int, invocations: int) -> Measurement:
     """The C Runtime API server with C workers on a unix socket."""
     return bench.processes.measure(
         [
-            bench.peer("runtime_server"), "--worker", bench.peer("runtime_worker"), "--unix", bench.path("api"),
-            "--workers", str(workers), "--invocations", str(invocations),
+            bench.peer("runtime_server"),
+            "--worker",
+            bench.peer("runtime_worker"),
+            "--unix",
+            bench.path("api"),
+            "--workers",
+            str(workers),
+            "--invocations",
+            str(invocations),
         ]
     )
 

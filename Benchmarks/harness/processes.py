@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that end when the driver ends.
 
-Whatever is started is stopped by its own pid, also after Ctrl-C, SIGTERM or an error. Servers get a pipe as standard
-input and stop when it closes, so that even a killed driver leaves none behind.
+Whatever is started is stopped by its own pid, also after Ctrl-C, SIGTERM or an error. Servers get a pipe as
+standard input and stop when it closes, so that even a killed driver leaves none behind.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 import selectors
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -31,7 +30,8 @@ def last_json_line(program: str, text: str) -> Measurement:
     for line in reversed(text.splitlines()):
         if line.startswith("{"):
             try:
-                return json.loads(line)
+                found: Measurement = json.loads(line)
+                return found
             except json.JSONDecodeError as error:
                 raise RunFailed(f"{program}: not JSON: {line[:120]} ({error})") from error
     raise RunFailed(f"{program}: printed no JSON line")
@@ -39,9 +39,6 @@ def last_json_line(program: str, text: str) -> Measurement:
 
 def stop(process: subprocess.Popen[str]) -> None:
     """Ends one process: SIGTERM, and SIGKILL when that is not heard within ten seconds."""
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
     if process.poll() is None:
         process.terminate()
         try:
@@ -49,6 +46,9 @@ def stop(process: subprocess.Popen[str]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 class Server:
@@ -75,12 +75,20 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop_all()
+
+    def stop_all(self) -> None:
+        """Stops what still runs, the last started first."""
         for process in reversed(self._running):
             stop(process)
         self._running.clear()
 
     def start(
-        self, command: Sequence[str], environment: Mapping[str, str] | None = None, log: int = subprocess.DEVNULL
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        out: int = subprocess.PIPE,
+        err: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[str]:
         """Starts a program and remembers it. Its standard input is a pipe that stays open."""
         self._running = [process for process in self._running if process.poll() is None]
@@ -88,8 +96,8 @@ class Processes:
             process = subprocess.Popen(
                 list(command),
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
+                stdout=out,
+                stderr=err,
                 text=True,
                 env={**os.environ, **(environment or {})},
             )
@@ -101,7 +109,7 @@ class Processes:
     def serve(self, command: Sequence[str]) -> Server:
         """Starts a server and waits for its JSON line."""
         process = self.start(command)
-        line = read_line(process, START_SECONDS)
+        line = read_line(process, command[0], START_SECONDS)
         return Server(process, last_json_line(command[0], line))
 
     def measure(
@@ -109,7 +117,7 @@ class Processes:
     ) -> Measurement:
         """Runs a program to its end and returns the JSON line that it printed last."""
         name = os.path.basename(command[0])
-        process = self.start(command, environment, log=subprocess.PIPE)
+        process = self.start(command, environment, err=subprocess.PIPE)
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired as error:
@@ -117,19 +125,18 @@ class Processes:
             raise RunFailed(f"{name}: not done after {seconds:.0f} s") from error
         if process.returncode != 0:
             said = (err.strip() or out.strip() or "nothing").splitlines()[-1]
-            raise RunFailed(f"{name} {command[1] if len(command) > 1 else ''}: exit {process.returncode}: {said[:200]}")
+            raise RunFailed(f"{' '.join([name, *command[1:2]])}: exit {process.returncode}: {said[:200]}")
         return last_json_line(name, out)
 
 
-def read_line(process: subprocess.Popen[str], seconds: float) -> str:
+def read_line(process: subprocess.Popen[str], name: str, seconds: float) -> str:
     """The first line a process prints; fails when it ends or says nothing in time."""
     assert process.stdout is not None
-    deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        if not selector.select(deadline - time.monotonic()):
-            raise RunFailed(f"{process.args[0]}: not ready after {seconds:.0f} s")  # type: ignore[index]
+        if not selector.select(seconds):
+            raise RunFailed(f"{name}: not ready after {seconds:.0f} s")
     line = process.stdout.readline()
     if not line:
-        raise RunFailed(f"{process.args[0]}: ended before it was ready")  # type: ignore[index]
+        raise RunFailed(f"{name}: ended before it was ready")
     return line

@@ -7,11 +7,22 @@ import json
 from typing import Any
 
 from .figures import Spread
-from .goals import Row
+from .goals import ABSOLUTE, Bounds, Row
 from .processes import Measurement
 
 HEADINGS = [
-    "goal", "what", "peer", "peer's", "ours", "unit", "ratio", "A/A", "cpu us/item peer, ours", "floor", "goal", "verdict"
+    "goal",
+    "what",
+    "peer",
+    "peer's",
+    "ours",
+    "unit",
+    "ratio",
+    "A/A",
+    "cpu us/item peer, ours",
+    "floor",
+    "goal",
+    "verdict",
 ]
 
 
@@ -19,9 +30,9 @@ def number(value: float | None) -> str:
     """Three or four digits that matter, thousands as k and M."""
     if value is None:
         return "-"
-    for limit, unit in ((1e6, "M"), (1e4, "k")):
+    for limit, divisor, unit in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if abs(value) >= limit:
-            return f"{value / (1e6 if unit == 'M' else 1e3):.3g}{unit}"
+            return f"{value / divisor:.3g}{unit}"
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -30,51 +41,67 @@ def ranged(value: Spread | None) -> str:
     return f"{value.median:.2f} ({value.low:.2f}-{value.high:.2f})" if value else "-"
 
 
-def bound(value: float | None, lower_is_better: bool) -> str:
-    """A floor or a goal, with its direction."""
-    return "-" if value is None else f"{'<=' if lower_is_better else '>='} {value:g}"
+def bounded(bounds: Bounds | None) -> tuple[str, str]:
+    """A floor and a goal, with their direction."""
+    if bounds is None:
+        return "-", "-"
+    sign = "<=" if bounds.lower_is_better else ">="
+    return f"{sign} {bounds.floor:g}", f"{sign} {bounds.target:g}"
 
 
 def cells(row: Row) -> list[str]:
     """One line of the table."""
     goal = row.goal
+    peer = "-" if goal.peer.name == ABSOLUTE else number(row.peer)
     cpu = "-" if goal.cpu is None else f"{number(row.peer_cpu)}, {number(row.ours_cpu)}"
-    return [
-        goal.id, goal.title, goal.peer_name, number(row.peer), number(row.ours), goal.unit, ranged(row.ratio),
-        ranged(row.same), cpu, bound(goal.floor, goal.lower_is_better), bound(goal.target, goal.lower_is_better),
-        row.verdict,
-    ]
+    figures = [peer, number(row.ours), goal.unit, ranged(row.ratio), ranged(row.same), cpu]
+    return [goal.id, goal.title, goal.peer.name, *figures, *bounded(goal.bounds), row.verdict]
 
 
 def table(rows: list[Row]) -> str:
     """All rows, in columns."""
     lines = [HEADINGS, *(cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def row_json(row: Row) -> dict[str, Any]:
     """One row for programs."""
     return {
-        "goal": row.goal.id, "title": row.goal.title, "unit": row.goal.unit, "peer": row.goal.peer_name,
-        "peer_median": row.peer, "ours_median": row.ours,
-        "ratio": vars(row.ratio) if row.ratio else None, "same": vars(row.same) if row.same else None,
-        "peer_cpu_us": row.peer_cpu, "ours_cpu_us": row.ours_cpu,
-        "floor": row.goal.floor, "target": row.goal.target, "lower_is_better": row.goal.lower_is_better,
-        "verdict": row.verdict, "passed": row.passed,
+        "goal": row.goal.id,
+        "title": row.goal.title,
+        "unit": row.goal.unit,
+        "peer": row.goal.peer.name,
+        "peer_median": row.peer,
+        "ours_median": row.ours,
+        "ratio": vars(row.ratio) if row.ratio else None,
+        "same": vars(row.same) if row.same else None,
+        "peer_cpu_us": row.peer_cpu,
+        "ours_cpu_us": row.ours_cpu,
+        "bounds": vars(row.goal.bounds) if row.goal.bounds else None,
+        "verdict": row.verdict,
+        "passed": row.passed,
     }
 
 
 def document(rows: list[Row], sections: dict[str, Measurement], machine: Measurement) -> str:
     """The whole result as one JSON object."""
-    return json.dumps({"machine": machine, "rows": [row_json(row) for row in rows], "sections": sections}, indent=2)
+    return json.dumps(
+        {"machine": machine, "rows": [row_json(row) for row in rows], "sections": sections}, indent=2
+    )
+
+
+def figures(values: Measurement) -> str:
+    """Several figures on one line."""
+    return ", ".join(f"{key} {number(value)}" for key, value in values.items())
 
 
 def section(title: str, values: Measurement) -> str:
     """A section that is no ratio, as lines."""
-    lines = [title]
-    for name, value in values.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {number(one) if isinstance(one, float) else one}" for key, one in value.items())
-        lines.append(f"  {name}: {value}")
-    return "\n".join(lines)
+    lines = [
+        f"  {name}: {figures(value) if isinstance(value, dict) else value}" for name, value in values.items()
+    ]
+    return "\n".join([title, *lines])

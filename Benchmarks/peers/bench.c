@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -279,6 +280,41 @@ void wait_for_stop(int signal_fd) {
             return;
         }
     }
+}
+
+static void stay_on(int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (sched_setaffinity(0, sizeof(set), &set) != 0) {
+        die("sched_setaffinity %d: %s", cpu, strerror(errno));
+    }
+}
+
+static cpu_set_t allowed_cpus(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) != 0) {
+        die("sched_getaffinity: %s", strerror(errno));
+    }
+    return set;
+}
+
+void stay_on_first_cpu(void) {
+    cpu_set_t set = allowed_cpus();
+    int cpu = 0;
+    while (!CPU_ISSET(cpu, &set)) {
+        cpu++;
+    }
+    stay_on(cpu);
+}
+
+void stay_on_last_cpu(void) {
+    cpu_set_t set = allowed_cpus();
+    int cpu = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(cpu, &set)) {
+        cpu--;
+    }
+    stay_on(cpu);
 }
 
 char *read_file(const char *path, size_t *count) {

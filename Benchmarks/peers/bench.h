@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// One `--name VALUE` of a program. `value` points at a `const char *`, an `int64_t`, a `double` or, for a flag, a `bool`.
+/// One `--name VALUE` of a program. `value` points at a `const char *`, an `int64_t`, a `double` or, for a
+/// flag, a `bool`.
 struct setting {
     const char *name;
     enum { SETTING_TEXT, SETTING_INTEGER, SETTING_REAL, SETTING_FLAG } kind;
@@ -47,7 +48,8 @@ double samples_percentile_us(struct samples *samples, double percentile);
 /// Connects to `unix:PATH`, `/PATH` or `HOST:PORT` (numeric), with TCP_NODELAY. Exits 1 on failure.
 int connect_to(const char *address);
 
-/// Listens on `unix:PATH` or `/PATH`, or on a free loopback port for an empty address; `port` is set for the latter.
+/// Listens on `unix:PATH` or `/PATH`, or on a free loopback port for an empty address; `port` is set for the
+/// latter.
 int listen_on(const char *address, uint16_t *port);
 
 /// Sets TCP_NODELAY; harmless on a unix socket.
@@ -60,11 +62,16 @@ void set_nonblocking(int fd);
 bool write_exactly(int fd, const void *bytes, size_t count);
 bool read_exactly(int fd, void *bytes, size_t count);
 
-/// A descriptor that becomes readable on SIGTERM or SIGINT. Blocks these signals; call it before any thread starts.
+/// A descriptor that becomes readable on SIGTERM or SIGINT. Blocks these signals; call it before any thread
+/// starts.
 int stop_signal_fd(void);
 
 /// Waits until standard input ends or SIGTERM or SIGINT comes.
 void wait_for_stop(int signal_fd);
+
+/// Keeps this thread on the first or the last of the CPUs that it may use.
+void stay_on_first_cpu(void);
+void stay_on_last_cpu(void);
 
 /// The whole file. Exits 1 when it cannot be read.
 char *read_file(const char *path, size_t *count);

@@ -3,8 +3,8 @@
 // What libcurl itself costs: the multi interface with socket_action on one epoll thread, easy handles reused,
 // a fixed number of POSTs in flight.
 //
-// Prints {"requests", "seconds", "requests_per_second", "cpu_us_per_request", "p50_us", "p99_us", "max_rss_kb"};
-// the first --warmup requests are not counted.
+// Prints {"requests", "seconds", "requests_per_second", "cpu_us_per_request", "p50_us", "p99_us",
+// "max_rss_kb"}; the first --warmup requests are not counted.
 #include "bench.h"
 
 #include <curl/curl.h>
@@ -44,7 +44,8 @@ static int socket_changed(CURL *easy, curl_socket_t fd, int what, void *context,
         epoll_ctl(run->epoll_fd, EPOLL_CTL_DEL, fd, &event);
         return 0;
     }
-    event.events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0u) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0u);
+    event.events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0u);
+    event.events |= (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0u);
     if (epoll_ctl(run->epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0) {
         die("epoll_ctl: %s", strerror(errno));
     }
@@ -146,8 +147,8 @@ static void print_result(struct run *run) {
     double cpu = (double)(cpu_us() - run->counted_from_cpu_us);
     double counted = (double)run->samples.count;
     double p50 = samples_percentile_us(&run->samples, 50), p99 = samples_percentile_us(&run->samples, 99);
-    printf("{\"requests\": %zu, \"seconds\": %.6f, \"requests_per_second\": %.0f, \"cpu_us_per_request\": %.3f, "
-           "\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_rss_kb\": %ld}\n",
+    printf("{\"requests\": %zu, \"seconds\": %.6f, \"requests_per_second\": %.0f, "
+           "\"cpu_us_per_request\": %.3f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_rss_kb\": %ld}\n",
            run->samples.count, seconds, counted / seconds, cpu / counted, p50, p99, max_rss_kb());
 }
 
@@ -166,7 +167,8 @@ int main(int argc, char **argv) {
         {NULL, 0, NULL, NULL},
     };
     settings_read(argc, argv, settings);
-    if (!url || in_flight < 1 || in_flight > IN_FLIGHT_MAX || body_bytes < 0 || run.total < 1 || run.warmup < 1) {
+    bool counts_fit = in_flight >= 1 && in_flight <= IN_FLIGHT_MAX && body_bytes >= 0;
+    if (!url || !counts_fit || run.total < 1 || run.warmup < 1) {
         die("give --url, 1 to %d --in-flight, --requests and --warmup of at least 1", IN_FLIGHT_MAX);
     }
     size_t length = (size_t)body_bytes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One HTTP/1.1 message at a time from a socket: as much of the protocol as the Runtime API needs. Chunked bodies are
-// not understood.
+// One HTTP/1.1 message at a time from a socket: as much of the protocol as the Runtime API needs. Chunked
+// bodies are not understood.
 #ifndef PENSTOCK_BENCH_HTTP_MESSAGE_H
 #define PENSTOCK_BENCH_HTTP_MESSAGE_H
 

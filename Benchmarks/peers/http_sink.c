@@ -2,10 +2,10 @@
 //
 // The far end: a single-threaded HTTP/1.1 sink on a loopback port of its own.
 //
-// POST of any path: the body is counted and dropped, the answer is 200 `{}` (or --answer, or --answer-file), after
-// --delay-us when one is given. GET /stats answers the counters, POST /reset clears them, SIGUSR1 prints them.
-// With --needle the bodies are scanned and its occurrences are counted: `"offset":` counts the records of a Kafka
-// event where they arrive. Bodies need a Content-Length of at most 16 MiB.
+// POST of any path: the body is counted and dropped, the answer is 200 `{}` (or --answer, or --answer-file),
+// after --delay-us when one is given. GET /stats answers the counters, POST /reset clears them, SIGUSR1
+// prints them. With --needle the bodies are scanned and its occurrences are counted: `"offset":` counts the
+// records of a Kafka event where they arrive. Bodies need a Content-Length of at most 16 MiB.
 //
 // Prints {"port": N} and serves until standard input ends or SIGTERM comes.
 #include "bench.h"
@@ -53,6 +53,7 @@ static const char *needle;
 static size_t needle_length, answer_length;
 static char *answer;
 static int64_t delay_us;
+static bool on_last_cpu;
 static int epoll_fd;
 
 static void connection_close(struct connection *connection) {
@@ -75,7 +76,8 @@ static void send_answer(struct connection *connection, const char *bytes, size_t
 static char *http_answer(const char *body, size_t body_length, size_t *length) {
     char head[128];
     int head_length = snprintf(
-        head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", body_length
+        head, sizeof(head),
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", body_length
     );
     char *bytes = malloc((size_t)head_length + body_length);
     if (!bytes) {
@@ -91,8 +93,8 @@ static int stats_json(char *text, size_t size) {
     double seconds = (double)(counters.last_ns - counters.first_ns) / 1e9;
     return snprintf(
         text, size,
-        "{\"requests\": %lld, \"body_bytes\": %lld, \"records\": %lld, \"connections\": %lld, \"seconds\": %.6f, "
-        "\"cpu_us\": %lld}\n",
+        "{\"requests\": %lld, \"body_bytes\": %lld, \"records\": %lld, \"connections\": %lld, "
+        "\"seconds\": %.6f, \"cpu_us\": %lld}\n",
         (long long)counters.requests, (long long)counters.body_bytes, (long long)counters.needles,
         (long long)counters.connections, seconds, (long long)(cpu_us() - counters.cpu_start_us)
     );
@@ -182,7 +184,8 @@ static bool head_complete(struct connection *connection) {
                         : strncmp(head, "POST /reset ", 12) == 0 ? ROUTE_RESET
                                                                  : ROUTE_RECORD;
     connection->body_left = length ? strtoll(length, NULL, 10) : 0;
-    if (header_value(head, "Transfer-Encoding") || connection->body_left < 0 || connection->body_left > BODY_MAX) {
+    bool length_fits = connection->body_left >= 0 && connection->body_left <= BODY_MAX;
+    if (header_value(head, "Transfer-Encoding") || !length_fits) {
         return false;
     }
     if (connection->route == ROUTE_RECORD) {
@@ -219,13 +222,15 @@ static ssize_t take_head(struct connection *connection, const char *bytes, size_
     return head_complete(connection) ? end + 4 - connection->head - (ssize_t)before : -1;
 }
 
-/// Counts the needle in a piece of a body. There are NEEDLE_MAX bytes before `bytes` that may be overwritten, so what
-/// is carried over from the last piece is put there: a needle across two pieces is found once.
+/// Counts the needle in a piece of a body. There are NEEDLE_MAX bytes before `bytes` that may be overwritten,
+/// so what is carried over from the last piece is put there: a needle across two pieces is found once.
 static void count_needles(struct connection *connection, char *bytes, size_t count) {
     char *start = bytes - connection->carry_used, *end = bytes + count;
     memcpy(start, connection->carry, connection->carry_used);
-    for (char *at = start; (at = memmem(at, (size_t)(end - at), needle, needle_length)); at += needle_length) {
+    char *at = start;
+    while ((at = memmem(at, (size_t)(end - at), needle, needle_length))) {
         counters.needles++;
+        at += needle_length;
     }
     size_t keep = (size_t)(end - start) < needle_length - 1 ? (size_t)(end - start) : needle_length - 1;
     memcpy(connection->carry, end - keep, keep);
@@ -357,6 +362,7 @@ int main(int argc, char **argv) {
         {"--answer", SETTING_TEXT, &body, "body of the answers ({})"},
         {"--answer-file", SETTING_TEXT, &body_file, "file with the body of the answers"},
         {"--delay-us", SETTING_INTEGER, &delay_us, "microseconds before an answer (0)"},
+        {"--on-last-cpu", SETTING_FLAG, &on_last_cpu, "stay on the last CPU"},
         {"--needle", SETTING_TEXT, &needle, "text to count in the bodies, up to 64 bytes"},
         {NULL, 0, NULL, NULL},
     };
@@ -368,6 +374,9 @@ int main(int argc, char **argv) {
     size_t body_length = strlen(body);
     const char *bytes = body_file ? read_file(body_file, &body_length) : body;
     answer = http_answer(bytes, body_length, &answer_length);
+    if (on_last_cpu) {
+        stay_on_last_cpu();
+    }
     int stop_fd = stop_signal_fd(), stats_fd = stats_signal_fd();
     uint16_t port = 0;
     int listener = listen_on(address, &port);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What librdkafka itself costs while nothing happens: some consumers in groups of their own on an empty topic.
+// What librdkafka itself costs while nothing happens: some consumers in groups of their own on an empty
+// topic.
 //
-// Joins, prints {"consumers": N} and waits until standard input ends or SIGTERM comes; the driver reads the cost from
-// /proc. Each consumer is polled once a second on its own thread, far less than max.poll.interval.ms asks for.
+// Joins, prints {"consumers": N} and waits until standard input ends or SIGTERM comes; the driver reads the
+// cost from /proc. Each consumer is polled once a second on its own thread, far less than
+// max.poll.interval.ms asks for.
 #include "kafka.h"
 
 #include <pthread.h>

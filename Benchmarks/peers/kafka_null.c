@@ -2,8 +2,8 @@
 //
 // The ceiling of reading Kafka with librdkafka: rd_kafka_consume_batch_queue, count, destroy.
 //
-// The clock runs from the first record to the last, so that joining a group is not counted. Each round reads the
-// whole topic again: by assign() from the beginning, or as a new consumer group with `--group`.
+// The clock runs from the first record to the last, so that joining a group is not counted. Each round reads
+// the whole topic again: by assign() from the beginning, or as a new consumer group with `--group`.
 //
 // Prints {"records", "bytes", "seconds", "records_per_second", "cpu_us_per_record", "max_rss_kb"}.
 #include "kafka.h"
@@ -44,7 +44,8 @@ static void start(rd_kafka_t *client, const struct reading *reading) {
         rd_kafka_topic_partition_list_add(list, reading->topic, RD_KAFKA_PARTITION_UA);
         error = rd_kafka_subscribe(client, list);
     } else {
-        rd_kafka_topic_partition_list_add_range(list, reading->topic, 0, partition_count(client, reading->topic) - 1);
+        int32_t last = partition_count(client, reading->topic) - 1;
+        rd_kafka_topic_partition_list_add_range(list, reading->topic, 0, last);
         for (int index = 0; index < list->cnt; index++) {
             list->elems[index].offset = RD_KAFKA_OFFSET_BEGINNING;
         }
@@ -67,7 +68,8 @@ static void take(struct total *total, rd_kafka_message_t **messages, ssize_t cou
     total->records += count;
 }
 
-/// Reads `reading->records` records. The short time-out matters: 2.0.2 waits all of it unless the array is filled.
+/// Reads `reading->records` records. The short time-out matters: 2.0.2 waits all of it unless the array is
+/// filled.
 static struct total drain(rd_kafka_queue_t *queue, const struct reading *reading) {
     static rd_kafka_message_t *messages[BATCH_MAX];
     struct total total = {0};
@@ -82,7 +84,8 @@ static struct total drain(rd_kafka_queue_t *queue, const struct reading *reading
             }
             take(&total, messages, count);
         } else if (now_ns() - heard_ns > silence_max_ns) {
-            die("no record for 30 s after %lld of %lld", (long long)total.records, (long long)reading->records);
+            die("no record for 30 s after %lld of %lld", (long long)total.records,
+                (long long)reading->records);
         }
     }
     total.last_ns = now_ns();
@@ -92,7 +95,8 @@ static struct total drain(rd_kafka_queue_t *queue, const struct reading *reading
 
 static struct total read_topic(const struct reading *reading, int64_t round) {
     char group[128];
-    snprintf(group, sizeof(group), "%s-%lld", reading->group ? reading->group : "kafka-null", (long long)round);
+    const char *stem = reading->group ? reading->group : "kafka-null";
+    snprintf(group, sizeof(group), "%s-%lld", stem, (long long)round);
     rd_kafka_conf_t *configuration = kafka_consumer_configuration(reading->brokers, group);
     kafka_property(configuration, "fetch.wait.max.ms", reading->fetch_wait);
     kafka_property(configuration, "queued.min.messages", reading->queued);
@@ -114,7 +118,7 @@ int main(int argc, char **argv) {
     const struct setting settings[] = {
         {"--brokers", SETTING_TEXT, &reading.brokers, "bootstrap servers"},
         {"--topic", SETTING_TEXT, &reading.topic, "topic (bench)"},
-        {"--group", SETTING_TEXT, &reading.group, "join as a group of this name; without it assign() is used"},
+        {"--group", SETTING_TEXT, &reading.group, "join as this group; without it assign() is used"},
         {"--records", SETTING_INTEGER, &reading.records, "records of a round"},
         {"--rounds", SETTING_INTEGER, &reading.rounds, "how often the topic is read (1)"},
         {"--batch", SETTING_INTEGER, &reading.batch, "most records of a call, up to 100000 (1000)"},
@@ -137,7 +141,7 @@ int main(int argc, char **argv) {
     double seconds = (double)nanoseconds / 1e9;
     printf("{\"records\": %lld, \"bytes\": %lld, \"seconds\": %.6f, \"records_per_second\": %.0f, "
            "\"cpu_us_per_record\": %.4f, \"max_rss_kb\": %ld}\n",
-           (long long)records, (long long)bytes, seconds, (double)records / seconds, (double)cpu / (double)records,
-           max_rss_kb());
+           (long long)records, (long long)bytes, seconds, (double)records / seconds,
+           (double)cpu / (double)records, max_rss_kb());
     return 0;
 }

@@ -2,12 +2,12 @@
 //
 // LD_PRELOAD: counts heap allocations by the library that asked for them.
 //
-// Each malloc, calloc, realloc, memalign and their kin counts once, for the shared object its return address lies in;
-// so librdkafka's own allocations do not hide those of the program. What is asked for through a helper in another
-// library (strdup, operator new, swift_slowAlloc) counts for that library.
+// Each malloc, calloc, realloc, memalign and their kin counts once, for the shared object its return address
+// lies in; so librdkafka's own allocations do not hide those of the program. What is asked for through a
+// helper in another library (strdup, operator new, swift_slowAlloc) counts for that library.
 //
-// One JSON line {"allocations": N, "by": {"libfoo.so": N, …}} is appended to the file MALLOC_COUNT_FILE names (standard
-// error without it) on SIGUSR2 and at exit.
+// One JSON line {"allocations": N, "by": {"libfoo.so": N, …}} is appended to the file MALLOC_COUNT_FILE names
+// (standard error without it) on SIGUSR2 and at exit.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -2,11 +2,12 @@
 //
 // A Kafka cluster to read from: librdkafka's mock cluster in a process of its own, filled once.
 //
-// The mock keeps about 5 MiB a partition and silently drops what is older, and a fetch returns one produced batch.
-// So it is filled with the largest batches a producer makes, spread over enough partitions, and the count is
-// checked against the partitions' offsets before the cluster is announced.
+// The mock keeps about 5 MiB a partition and silently drops what is older, and a fetch returns one produced
+// batch. So it is filled with the largest batches a producer makes, spread over enough partitions, and the
+// count is checked against the partitions' offsets before the cluster is announced.
 //
-// Prints {"bootstrap", "topic", "records", "partitions", …} and serves until standard input ends or SIGTERM comes.
+// Prints {"bootstrap", "topic", "records", "partitions", …} and serves until standard input ends or SIGTERM
+// comes.
 #include "kafka.h"
 
 #include <librdkafka/rdkafka_mock.h>
@@ -63,6 +64,13 @@ static char *printable(int64_t count) {
     return bytes;
 }
 
+/// Puts the record's number into the key, as many of its last digits as there is room for.
+static void number_key(char *key, int64_t key_bytes, int64_t number) {
+    for (int64_t at = key_bytes - 1; at >= 0 && at >= key_bytes - 20; at--, number /= 10) {
+        key[at] = (char)('0' + number % 10);
+    }
+}
+
 static rd_kafka_resp_err_t produce_one(
     rd_kafka_t *client, const struct load *load, int32_t partition, const char *bytes, const char *key
 ) {
@@ -87,14 +95,14 @@ static rd_kafka_resp_err_t produce_one(
 static void fill(rd_kafka_t *client, const struct load *load) {
     int64_t longest = load->value_bytes > load->header_bytes ? load->value_bytes : load->header_bytes;
     char *bytes = printable(longest);
-    char *key = printable(load->key_bytes > 20 ? load->key_bytes : 20);
+    char *key = printable(load->key_bytes);
     int64_t each = (load->records + load->partitions - 1) / load->partitions;
     for (int64_t index = 0; index < load->records; index++) {
         if (load->key_bytes > 0) {
-            int digits = snprintf(key, 21, "%0*lld", (int)(load->key_bytes < 20 ? load->key_bytes : 20), (long long)index);
-            key[digits < 20 ? digits : 19] = 'k';
+            number_key(key, load->key_bytes, index);
         }
-        while (produce_one(client, load, (int32_t)(index / each), bytes, key) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+        int32_t partition = (int32_t)(index / each);
+        while (produce_one(client, load, partition, bytes, key) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             rd_kafka_poll(client, 10);
         }
         if (index % 10000 == 0) {
@@ -139,10 +147,10 @@ int main(int argc, char **argv) {
     const struct setting settings[] = {
         {"--topic", SETTING_TEXT, &load.topic, "topic to create (bench)"},
         {"--records", SETTING_INTEGER, &load.records, "records to fill it with (1000000)"},
-        {"--partitions", SETTING_INTEGER, &load.partitions, "partitions; 0 = as many as are needed to keep all (0)"},
+        {"--partitions", SETTING_INTEGER, &load.partitions, "partitions; 0 = as many as keep all (0)"},
         {"--value-bytes", SETTING_INTEGER, &load.value_bytes, "bytes of a value (100)"},
         {"--key-bytes", SETTING_INTEGER, &load.key_bytes, "bytes of a key; 0 = no key (0)"},
-        {"--header-bytes", SETTING_INTEGER, &load.header_bytes, "bytes of a traceparent header; 0 = none (0)"},
+        {"--header-bytes", SETTING_INTEGER, &load.header_bytes, "bytes of a header; 0 = none (0)"},
         {"--brokers", SETTING_INTEGER, &load.brokers, "brokers of the cluster (3)"},
         {NULL, 0, NULL, NULL},
     };
@@ -167,8 +175,8 @@ int main(int argc, char **argv) {
     if (load.records > 0) {
         fill_and_verify(bootstrap, &load);
     }
-    printf("{\"bootstrap\": \"%s\", \"topic\": \"%s\", \"records\": %lld, \"partitions\": %lld, \"value_bytes\": %lld}\n",
-           bootstrap, load.topic, (long long)load.records, (long long)load.partitions, (long long)load.value_bytes);
+    printf("{\"bootstrap\": \"%s\", \"topic\": \"%s\", \"records\": %lld, \"partitions\": %lld}\n", bootstrap,
+           load.topic, (long long)load.records, (long long)load.partitions);
     fflush(stdout);
     wait_for_stop(signal_fd);
     rd_kafka_mock_cluster_destroy(cluster);

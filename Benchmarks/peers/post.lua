@@ -13,7 +13,8 @@ function done(summary, latency, requests)
     local errors = summary.errors.connect + summary.errors.read + summary.errors.write
         + summary.errors.status + summary.errors.timeout
     io.write(string.format(
-        '{"requests": %d, "seconds": %.6f, "requests_per_second": %.0f, "p50_us": %.1f, "p99_us": %.1f, "errors": %d}\n',
+        '{"requests": %d, "seconds": %.6f, "requests_per_second": %.0f, '
+            .. '"p50_us": %.1f, "p99_us": %.1f, "errors": %d}\n',
         summary.requests, seconds, summary.requests / seconds,
         latency:percentile(50), latency:percentile(99), errors))
 end

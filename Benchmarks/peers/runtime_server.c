@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The ceiling of the Runtime API: the other side of runtime_worker, in C, one epoll thread. It starts its workers,
-// hands an event to each `/next` and counts the answers; nothing is validated, nothing is kept.
+// The ceiling of the Runtime API: the other side of runtime_worker, in C, one epoll thread. It starts its
+// workers, hands an event to each `/next` and counts the answers; nothing is validated, nothing is kept.
 //
-// Prints {"invocations", "seconds", "invocations_per_second", "cpu_us_per_invocation", "p50_us", "p99_us"}; the time
-// of an invocation runs from the write of the event to the read of its answer.
+// Prints {"invocations", "seconds", "invocations_per_second", "cpu_us_per_invocation", "p50_us", "p99_us"};
+// the time of an invocation runs from the write of the event to the read of its answer.
 #include "bench.h"
 #include "http_message.h"
 
@@ -51,7 +51,8 @@ static void send_event(struct run *run, struct worker *worker) {
 
 static void take_answer(struct run *run, struct worker *worker) {
     static const char accepted[] =
-        "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"status\":\"OK\"}\n";
+        "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+        "{\"status\":\"OK\"}\n";
     run->completed++;
     if (run->completed > run->warmup) {
         samples_add(&run->samples, now_ns() - worker->sent_ns);
@@ -111,7 +112,7 @@ int main(int argc, char **argv) {
     struct run run = {.total = 50000, .warmup = 1000};
     const struct setting settings[] = {
         {"--worker", SETTING_TEXT, &program, "the worker's program"},
-        {"--unix", SETTING_TEXT, &path, "serve on a unix socket at this path; without it on a free loopback port"},
+        {"--unix", SETTING_TEXT, &path, "path of a unix socket; without it a loopback port"},
         {"--workers", SETTING_INTEGER, &workers, "workers (4)"},
         {"--event-bytes", SETTING_INTEGER, &event_bytes, "bytes of an event (1024)"},
         {"--invocations", SETTING_INTEGER, &run.total, "invocations counted (50000)"},

@@ -2,9 +2,9 @@
 //
 // The cheapest function there can be: a loop over the Lambda Runtime API on a raw socket.
 //
-// GET /2018-06-01/runtime/invocation/next, then POST …/REQUEST-ID/response with `{}`, each with one write, on one
-// connection. The address is --api or AWS_LAMBDA_RUNTIME_API: `HOST:PORT`, `unix:PATH` or `/PATH`. Exits 0 when the
-// other side closes.
+// GET /2018-06-01/runtime/invocation/next, then POST …/REQUEST-ID/response with `{}`, each with one write, on
+// one connection. The address is --api or AWS_LAMBDA_RUNTIME_API: `HOST:PORT`, `unix:PATH` or `/PATH`. Exits
+// 0 when the other side closes.
 #include "bench.h"
 #include "http_message.h"
 
@@ -14,7 +14,8 @@
 
 enum { REQUEST_ID_MAX = 128 };
 
-static const char next_request[] = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n";
+static const char next_request[] =
+    "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n";
 
 /// Waits for a whole answer; false when the other side has closed.
 static bool receive(int fd, struct inbox *inbox, struct message *message) {

@@ -15,15 +15,15 @@ BENCHMARKS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(BENCHMARKS))
 
 from harness.figures import AGAIN, Rounds, alternate
-from harness.goals import GOALS, Goal, evaluate, of
+from harness.goals import GOALS, Bounds, Goal, at_least, at_most, evaluate, side
 from harness.processes import Measurement, RunFailed
 
 FAKE = BENCHMARKS / "tests" / "fake_penstock_bench.py"
 
 
-def goal(floor: float, target: float, lower_is_better: bool = False) -> Goal:
+def goal(bounds: Bounds) -> Goal:
     """A goal on the figure `v`."""
-    return Goal("T", "test", "e", "u", "peer", of("peer", "v"), of("ours", "v"), "ours", floor, target, lower_is_better)
+    return Goal("T", "test", "e", "u", side("peer", "v"), side("ours", "v"), bounds)
 
 
 def rounds(*pairs: tuple[float, float, float]) -> Rounds:
@@ -33,36 +33,49 @@ def rounds(*pairs: tuple[float, float, float]) -> Rounds:
 
 def driver(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs run.py with the fake penstock-bench on a small load."""
-    command = [sys.executable, str(BENCHMARKS / "run.py"), "--bench", str(FAKE), "--scale", "0.01", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "run.py"),
+        "--bench",
+        str(FAKE),
+        "--scale",
+        "0.01",
+        *arguments,
+    ]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
 
 
 class EvaluationTests(unittest.TestCase):
     """Ratios and verdicts."""
 
     def test_the_ratio_is_the_median_of_the_rounds_ratios(self) -> None:
-        row = evaluate(goal(0.5, 0.8), rounds((100, 90, 110), (10, 9, 10), (100, 10, 100)))
+        row = evaluate(goal(at_least(0.5, 0.8)), rounds((95, 90, 105), (10, 9, 10), (100, 10, 100)))
         assert row.ratio and row.same
         self.assertAlmostEqual(row.ratio.median, 0.9)
         self.assertAlmostEqual(row.ratio.low, 0.1)
-        self.assertAlmostEqual(row.same.high, 1.1)
+        self.assertAlmostEqual(row.same.high, 105 / 95)
         self.assertEqual(row.verdict, "goal met")
 
     def test_verdicts_follow_the_bounds_in_both_directions(self) -> None:
-        for ours, lower, verdict in ((9, False, "goal met"), (6, False, "above floor"), (4, False, "BELOW FLOOR")):
-            self.assertEqual(evaluate(goal(0.5, 0.8, lower), rounds((10, ours, 10))).verdict, verdict)
+        for ours, verdict in ((9, "goal met"), (6, "above floor"), (4, "BELOW FLOOR")):
+            self.assertEqual(evaluate(goal(at_least(0.5, 0.8)), rounds((10, ours, 10))).verdict, verdict)
         for ours, verdict in ((14, "goal met"), (25, "above floor"), (31, "BELOW FLOOR")):
-            self.assertEqual(evaluate(goal(3, 1.5, True), rounds((10, ours, 10))).verdict, verdict)
+            self.assertEqual(evaluate(goal(at_most(3, 1.5)), rounds((10, ours, 10))).verdict, verdict)
 
     def test_a_missing_figure_does_not_pass(self) -> None:
         result = Rounds("peer", [{"peer": {"v": 1}, AGAIN: {"v": 1}}], {"ours": "not built"})
-        row = evaluate(goal(0.5, 0.8), result)
+        row = evaluate(goal(at_least(0.5, 0.8)), result)
         self.assertFalse(row.passed)
         self.assertIn("not built", row.verdict)
 
     def test_a_measurement_without_its_key_is_an_error(self) -> None:
         with self.assertRaises(RunFailed):
-            evaluate(goal(0.5, 0.8), Rounds("peer", [{"peer": {"v": 1}, "ours": {"w": 1}, AGAIN: {"v": 1}}]))
+            evaluate(
+                goal(at_least(0.5, 0.8)),
+                Rounds("peer", [{"peer": {"v": 1}, "ours": {"w": 1}, AGAIN: {"v": 1}}]),
+            )
 
     def test_rounds_alternate_and_the_reference_runs_twice(self) -> None:
         order: list[str] = []
@@ -71,7 +84,9 @@ class EvaluationTests(unittest.TestCase):
             order.append(name)
             return {"v": 1}
 
-        alternate({"peer": lambda: subject("peer"), "ours": lambda: subject("ours")}, {"ours"}, 2, lambda line: None)
+        alternate(
+            {"peer": lambda: subject("peer"), "ours": lambda: subject("ours")}, {"ours"}, 2, lambda line: None
+        )
         self.assertEqual(order, ["peer", "ours", "peer", "peer", "ours", "peer"])
 
     def test_ours_is_not_tried_again_after_a_failure_but_a_peer_must_run(self) -> None:
@@ -108,6 +123,12 @@ class DriverTests(unittest.TestCase):
         row = json.loads(result.stdout)["rows"][0]
         self.assertFalse(row["passed"])
         self.assertIn("the sink received", row["verdict"])
+
+    def test_a_missing_key_costs_no_row_of_another_experiment(self) -> None:
+        result = driver("--repeats", "1", "--only", "G8,G14", "--format", "json", FAKE_OMITS="p99_us")
+        rows = json.loads(result.stdout)["rows"]
+        self.assertIn("ours printed no p99_us", rows[0]["verdict"])
+        self.assertIsNotNone(rows[1]["ratio"])
 
     def test_wrong_names_and_a_hasty_gate_are_refused(self) -> None:
         self.assertEqual(driver("--only", "G99").returncode, 2)

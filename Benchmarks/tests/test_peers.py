@@ -57,7 +57,15 @@ class PeerTests(unittest.TestCase):
     def test_the_written_event_is_json_and_its_values_decode(self) -> None:
         for size in (0, 1, 2, 3, 100):
             text = output(
-                "event_writer", "--print", "--header", "--records", "3", "--value-bytes", str(size), "--key-bytes", "7"
+                "event_writer",
+                "--print",
+                "--header",
+                "--records",
+                "3",
+                "--value-bytes",
+                str(size),
+                "--key-bytes",
+                "7",
             )
             event = json.loads(text)
             self.assertEqual(event["eventSource"], "SelfManagedKafka")
@@ -75,8 +83,17 @@ class PeerTests(unittest.TestCase):
         body = pathlib.Path(self.folder, "body")
         body.write_bytes(output("event_writer", "--print", "--records", "50", "--value-bytes", "20000"))
         result = self.measure(
-            "http_client", "--url", url, "--body-file", str(body), "--in-flight", "4", "--requests", "90",
-            "--warmup", "10",
+            "http_client",
+            "--url",
+            url,
+            "--body-file",
+            str(body),
+            "--in-flight",
+            "4",
+            "--requests",
+            "90",
+            "--warmup",
+            "10",
         )
         self.assertEqual(result["requests"], 90)
         stats = json.loads(urllib.request.urlopen(url + "stats").read())
@@ -99,7 +116,9 @@ class PeerTests(unittest.TestCase):
         url = f"http://127.0.0.1:{sink.ready['port']}/"
         answer = urllib.request.urlopen(urllib.request.Request(url, data=b"x")).read()
         self.assertEqual(answer, b'{"a":1}')
-        result = self.measure("http_client", "--url", url, "--in-flight", "8", "--requests", "40", "--warmup", "8")
+        result = self.measure(
+            "http_client", "--url", url, "--in-flight", "8", "--requests", "40", "--warmup", "8"
+        )
         self.assertGreaterEqual(result["p50_us"], 20000)
 
     def test_the_sink_closes_on_what_it_does_not_understand(self) -> None:
@@ -116,7 +135,9 @@ class PeerTests(unittest.TestCase):
             self.assertEqual(result["invocations"], 500)
 
     def test_the_floors_have_figures(self) -> None:
-        self.assertGreater(self.measure("fsync_floor", "--directory", self.folder, "--seconds", "0.1")["commits"], 0)
+        self.assertGreater(
+            self.measure("fsync_floor", "--directory", self.folder, "--seconds", "0.1")["commits"], 0
+        )
         for address in (["--tcp"], ["--unix", os.path.join(self.folder, "ping")]):
             self.assertGreater(self.measure("pingpong", "--round-trips", "200", *address)["p50_us"], 0)
 
