@@ -23,7 +23,7 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let modules: [Target] = [
     .target(name: "PenstockCore", dependencies: [deque, heap]),
     .target(name: "Reactor", dependencies: ["CReactor", "PenstockCore", deque, heap]),
-    .target(name: "CurlClient", dependencies: ["CLibcurl", "Reactor"]),
+    .target(name: "CurlClient", dependencies: ["CLibcurl", "PenstockCore", "Reactor"]),
     .target(
         name: "PenstockConfiguration",
         dependencies: ["PenstockCore", .product(name: "Yams", package: "Yams")]

@@ -63,13 +63,13 @@ package enum ByteSize {
     /// The shortest text that reads back as this many bytes: `256KiB`, `6MB`, `1500B`.
     package static func text(_ bytes: Int) -> String {
         guard bytes != 0 else { return "0B" }
-        let fitting = Self.units.last { bytes.isMultiple(of: $0.factor) } ?? ("B", 1)
+        let fitting =
+            Self.units.filter { bytes.isMultiple(of: $0.factor) }.max { $0.factor < $1.factor } ?? ("B", 1)
         return "\(bytes / fitting.factor)\(fitting.name)"
     }
 
     static let configurationPattern = "^[0-9]+(B|kB|KB|KiB|MB|MiB|GB|GiB|TB|TiB)?$"
 
-    /// Decimal units stand before binary ones, so that the last that fits is the one people expect.
     private static let units: [(name: String, factor: Int)] = [
         ("B", 1), ("kB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000),
         ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40),

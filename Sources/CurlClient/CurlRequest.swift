@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockCore
+
+/// One HTTP request. Redirects are not followed and cookies not kept.
+package struct CurlRequest: Sendable {
+    /// The method; those other than GET and HEAD send the body.
+    package enum Method: String, Sendable {
+        /// Asks for a resource.
+        case get = "GET"
+        /// Asks for a resource's headers.
+        case head = "HEAD"
+        /// Sends the body.
+        case post = "POST"
+        /// Sends the body.
+        case put = "PUT"
+        /// Sends the body.
+        case patch = "PATCH"
+        /// Sends the body.
+        case delete = "DELETE"
+    }
+
+    /// The method.
+    package var method: Method = .post
+
+    /// An absolute http or https URL. A user and a password in it become Basic authentication.
+    package var url: String
+
+    /// Headers besides those that HTTP itself needs. The same array for many requests costs nothing.
+    package var headers: [CurlHeader] = []
+
+    /// The body.
+    package var body: CurlBody = .none
+
+    /// How long the whole exchange may take; at least a millisecond.
+    package var timeout: Duration = .seconds(30)
+
+    /// How long name resolution, connecting and the TLS handshake may take together.
+    package var connectTimeout: Duration = .seconds(10)
+
+    /// Bytes of the answer's body at most; the connection is cut when more come.
+    package var responseLimit = 6_291_556
+
+    /// Names of the headers of the answer that the caller wants to see, in any case.
+    package var wantedHeaders: [String] = []
+
+    /// For https.
+    package var tls = CurlTLS()
+
+    /// Offers HTTP/2 on https connections (ALPN). Plain http is always HTTP/1.1.
+    package var http2 = true
+
+    /// A POST to this URL.
+    package init(url: String) {
+        self.url = url
+    }
+}
+
+/// What a request sends.
+package enum CurlBody: Sendable {
+    /// Nothing.
+    case none
+
+    /// These bytes, copied once.
+    case bytes([UInt8])
+
+    /// The buffer's bytes behind the first `skip`, without a copy. Nobody writes the buffer until the call returns.
+    case buffer(EventBuffer, skip: Int = 0)
+}
+
+/// A header line that is safe to send.
+package struct CurlHeader: Sendable, Equatable {
+    /// `Name: value`, as libcurl takes it.
+    let line: String
+
+    /// A header; nil when the name is not a token (RFC 9110 section 5.6.2), or when the value holds control characters,
+    /// with which one header could smuggle in another.
+    package init?(_ name: String, _ value: String) {
+        guard !name.isEmpty, name.utf8.allSatisfy(Self.isTokenByte) else { return nil }
+        guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else { return nil }
+        // libcurl takes "Name:" as an order to leave the header out; "Name;" sends it empty.
+        let isBlank = value.utf8.allSatisfy { $0 == 0x20 || $0 == 0x09 }
+        self.line = isBlank ? "\(name);" : "\(name): \(value)"
+    }
+
+    private static func isTokenByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        default: Self.tokenMarks.contains(byte)
+        }
+    }
+
+    private static let tokenMarks: [UInt8] = Array("!#$%&'*+-.^_`|~".utf8)
+}
+
+/// How an https connection is made and checked.
+package struct CurlTLS: Sendable, Equatable {
+    /// A PEM file with the authorities to trust; nil for the system's.
+    package var authorities: String?
+
+    /// A PEM file with the certificate to present, and its chain.
+    package var certificate: String?
+
+    /// A PEM file with the certificate's key.
+    package var key: String?
+
+    /// Whether the server's certificate and name are checked.
+    package var verify: Bool
+
+    /// The system's authorities, checked, and no certificate of our own.
+    package init(
+        authorities: String? = nil,
+        certificate: String? = nil,
+        key: String? = nil,
+        verify: Bool = true
+    ) {
+        self.authorities = authorities
+        self.certificate = certificate
+        self.key = key
+        self.verify = verify
+    }
+}
