@@ -60,7 +60,7 @@ import Testing
         #expect(Position(text) == nil)
     }
 
-    /// A random number of exactly this many bits, by doubling decimal digits: nothing shared with the code tested.
+    /// A random number of exactly this many bits, by doubling decimal digits: it shares nothing with the code.
     private static func decimal(bits: Int, _ random: inout SeededGenerator) -> String {
         var digits: [UInt8] = [0]
         for index in 0..<bits {
