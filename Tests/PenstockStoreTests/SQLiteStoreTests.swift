@@ -20,6 +20,10 @@ private func failure(_ body: () async throws(StoreError) -> Void) async -> Store
     }
 }
 
+/// Keeps the writer busy for some hundred milliseconds.
+private let longStatement =
+    "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 3000000) SELECT max(i) FROM n"
+
 /// What opening the store at `path` is refused with.
 private func refusal(_ path: String) async -> StoreError? {
     await failure { () async throws(StoreError) in await (try SQLiteStore.open(path: path)).close() }
@@ -204,14 +208,97 @@ private func refusal(_ path: String) async -> StoreError? {
         }
     }
 
-    @Test(
-        "A path that cannot be a file is refused with the reason",
-        arguments: ["", "/proc/penstock.db", "/tmp"]
-    )
-    func badPaths(path: String) async throws {
-        let error = await refusal(path)
-        #expect(error?.code == .cannotOpen)
-        #expect(error?.detail.contains("state path") == true)
+    @Test("A path that cannot be a file is refused with the reason")
+    func badPaths() async throws {
+        try await withTemporaryDirectory { directory in
+            try FileManager.default.createDirectory(
+                atPath: directory + "/folder",
+                withIntermediateDirectories: false
+            )
+            try Data().write(to: URL(fileURLWithPath: directory + "/file"))
+            let paths = [
+                "", "\0", "/proc/penstock.db", directory + "/folder", directory + "/file/penstock.db",
+            ]
+            for path in paths {
+                let error = await refusal(path)
+                #expect(error?.code == .cannotOpen, "\(path)")
+                #expect(error?.detail.contains("state path") == true)
+            }
+        }
+    }
+
+    @Test("A letter that cannot be read back is named, and fails nothing else")
+    func unreadableLetter() async throws {
+        try await withTemporaryDirectory { directory in
+            let store = try SQLiteStore.open(path: directory + "/penstock.db")
+            try await store.append([.fixture(1), .fixture(2)])
+            let attempt = try #require(DeadLetter.fixture().attempts.first)
+            let forms = ["''", "'02'", "'0105'", "'01FFFFFFFFFFFFFFFFFFFF01'", "'01FFFF'", "'0100FF'"]
+            for form in forms {
+                try await store.execute("UPDATE dead_letters SET attempts = x\(form) WHERE id = 1")
+                let read = await failure { () async throws(StoreError) in
+                    _ = try await store.deadLetter(DeadLetterID(1))
+                }
+                #expect(read?.code == .corrupt, "\(form)")
+                let write = await failure { () async throws(StoreError) in
+                    try await store.recordRedrive([DeadLetterID(2), DeadLetterID(1)], attempt: attempt)
+                }
+                #expect(write?.code == .corrupt, "\(form)")
+            }
+            #expect(try await store.deadLetter(DeadLetterID(2))?.letter == .fixture(2), "nothing was written")
+            try await store.execute("UPDATE dead_letters SET position = 'first' WHERE id = 1")
+            let list = await failure { () async throws(StoreError) in
+                _ = try await store.deadLetters(matching: DeadLetterQuery())
+            }
+            #expect(list?.code == .corrupt)
+            await store.close()
+        }
+    }
+
+    @Test("A write that meets close is either on disk or refused")
+    func closingAmidWrites() async throws {
+        try await withTemporaryDirectory { directory in
+            let path = directory + "/penstock.db"
+            let store = try SQLiteStore.open(path: path)
+            let outcomes = await withTaskGroup { group in
+                for writer in 0..<200 {
+                    group.addTask { () -> (String, StoreError.Code?) in
+                        if writer % 50 == 49 { await store.close() }
+                        let error = await failure { () async throws(StoreError) in
+                            try await store.save([checkpoint("\(writer)")])
+                        }
+                        return ("\(writer)", error?.code)
+                    }
+                }
+                return await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+            }
+            #expect(outcomes.values.allSatisfy { $0 == .closed }, "the only reason is that it was closed")
+            let again = try SQLiteStore.open(path: path)
+            let kept = Set(try await again.checkpoints(of: "t").keys)
+            #expect(kept == Set((0..<200).map { "\($0)" }).subtracting(outcomes.keys))
+            await again.close()
+        }
+    }
+
+    @Test("Reads go on while a long write is under way")
+    func readsBesideWrites() async throws {
+        try await withTemporaryDirectory { directory in
+            let store = try SQLiteStore.open(path: directory + "/penstock.db")
+            try await store.save([checkpoint("p", 1)])
+            try await withThrowingTaskGroup { group in
+                group.addTask {
+                    try await store.execute(longStatement)
+                    return "write"
+                }
+                group.addTask {
+                    _ = try await store.checkpoints(of: "t")
+                    return "read"
+                }
+                #expect(try await group.next() == "read")
+                try await group.waitForAll()
+            }
+            await store.close()
+        }
     }
 
     @Test("Writers at once share commits")
@@ -249,10 +336,8 @@ private func refusal(_ path: String) async -> StoreError? {
             let refused = await withTaskGroup { group in
                 group.addTask { () -> String? in
                     // Holds the writer back, so that the others meet in one group.
-                    let count =
-                        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 3000000)"
-                    return await failure { () async throws(StoreError) in
-                        try await store.execute(count + " SELECT max(i) FROM n")
+                    await failure { () async throws(StoreError) in
+                        try await store.execute(longStatement)
                     }?.detail
                 }
                 for index in 0..<40 {

@@ -18,6 +18,9 @@ final class GroupWriter: Sendable {
     /// alone.
     static let groupBytesMax = 16 << 20
 
+    /// Longest time that a commit waits for more writers; it is never more than a quarter of the last commit.
+    static let patienceMax = Duration.microseconds(200)
+
     private let pool: DatabasePool
     private let file: StoreFile
     private let state = Mutex(State())
@@ -125,18 +128,37 @@ final class GroupWriter: Sendable {
     // MARK: - On the thread
 
     private func run() {
+        let clock = ContinuousClock()
         while true {
             switch self.next() {
             case .commit(let group):
+                let start = clock.now
                 let outcomes = self.commit(group)
+                let end = clock.now
+                let writers = group.count + self.state.withLock { $0.waiting.count }
                 for (pending, outcome) in zip(group, outcomes) {
                     pending.continuation.resume(returning: outcome)
                 }
+                self.gather(writers, until: end + min((end - start) / 4, Self.patienceMax))
             case .idle:
                 self.wake.wait()
             case .close:
                 return self.finish()
             }
+        }
+    }
+
+    /// Gives the callers just acknowledged a moment to come with their next write.
+    ///
+    /// Without it, writers who write again at once fall into two halves that take turns: each commit then
+    /// holds only the half that waited while the other half was written. A lone writer never waits here.
+    private func gather(_ writers: Int, until deadline: ContinuousClock.Instant) {
+        guard writers > 1 else { return }
+        let clock = ContinuousClock()
+        while clock.now < deadline {
+            let isComplete = self.state.withLock { $0.isClosing || $0.waiting.count >= writers }
+            guard !isComplete else { return }
+            sched_yield()
         }
     }
 

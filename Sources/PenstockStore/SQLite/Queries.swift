@@ -92,8 +92,8 @@ enum Queries {
     }
 
     private static let common = """
-        id, CAST("trigger" AS BLOB), CAST(function AS BLOB), CAST(partition AS BLOB), position, timestamp, tag,
-        reason, at, attempt_count, CAST(last_error_type AS BLOB), CAST(last_error_message AS BLOB),
+        id, CAST("trigger" AS BLOB), CAST(function AS BLOB), CAST(partition AS BLOB), position, timestamp,
+        tag, reason, at, attempt_count, CAST(last_error_type AS BLOB), CAST(last_error_message AS BLOB),
         CAST(invocation AS BLOB), key
         """
 
@@ -111,7 +111,8 @@ enum Queries {
         if let error = query.error, !error.isEmpty {
             // Exactly this text, so no LIKE: a percent sign in an error message is a percent sign.
             conditions.append(
-                "(instr(last_error_type, CAST(? AS TEXT)) > 0 OR instr(last_error_message, CAST(? AS TEXT)) > 0)"
+                "(instr(last_error_type, CAST(? AS TEXT)) > 0"
+                    + " OR instr(last_error_message, CAST(? AS TEXT)) > 0)"
             )
             arguments.append(contentsOf: [Bound.text(error), Bound.text(error)])
         }

@@ -91,7 +91,8 @@ package final class SQLiteStore: StateStore {
         guard try !Migrations.all.hasBeenSuperseded(database) else {
             throw StoreError(
                 .tooNew,
-                "\"\(file.name)\" was written by a newer Penstock; run that version, or give another state path"
+                "\"\(file.name)\" was written by a newer Penstock; "
+                    + "run that version, or give another state path"
             )
         }
     }

@@ -24,7 +24,8 @@ extension StoreError {
         case .SQLITE_NOTADB:
             self.init(
                 .corrupt,
-                "\"\(file.name)\" is not a Penstock store: \(reason); give another state path, or restore a backup"
+                "\"\(file.name)\" is not a Penstock store: \(reason); "
+                    + "give another state path, or restore a backup"
             )
         case .SQLITE_CORRUPT:
             self.init(.corrupt, "\"\(file.name)\" is damaged: \(reason); restore a backup, or move it away")

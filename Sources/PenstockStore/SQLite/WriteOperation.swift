@@ -137,8 +137,8 @@ struct WriteSession {
         do {
             try statement.execute()
         } catch {
-            // GRDB drops a failed statement from its cache, and traps when it is given arguments again: its reset
-            // reports the failure a second time. So must we drop it.
+            // GRDB drops a failed statement from its cache, and traps when it is given arguments again: its
+            // reset reports the failure a second time. So must we drop it.
             self.statements[query.rawValue] = nil
             throw error
         }
