@@ -115,7 +115,8 @@ import Testing
             "| `token` | secret | not set | A bearer token. |",
             "| `format` | `lambda`, `cloudevents` | `lambda` | What to post. |",
             "| `batch` | table, below | its defaults | When a batch is full. |",
-            "| `on_failure` | one of `dead_letters`, `topic:` | `dead_letters` | Where records go that are given up. |",
+            "| `on_failure` | one of `dead_letters`, `topic:` | `dead_letters` | "
+                + "Where records go that are given up. |",
         ]
         for row in rows {
             #expect(text.contains(row + "\n"), "\(row)")
