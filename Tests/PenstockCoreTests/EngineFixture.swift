@@ -4,7 +4,7 @@ import PenstockCore
 import PenstockTesting
 
 /// Drives a ``TriggerEngine`` by hand: what it asked for so far, and short words for what happens.
-struct EngineFixture: ~Copyable {
+final class EngineFixture {
     var engine: TriggerEngine
     var now: TriggerEngine.Moment
     var partitions: [String: Partition] = [:]
@@ -27,7 +27,7 @@ struct EngineFixture: ~Copyable {
     }
 
     /// The next `count` records of a partition arrive.
-    mutating func arrive(_ count: Int, of name: String = "orders-0", age: Duration = .zero) {
+    func arrive(_ count: Int, of name: String = "orders-0", age: Duration = .zero) {
         guard let partition = self.partitions[name] else { return }
         var builder = RecordBlockBuilder(byteCapacity: 64, recordCapacity: count)
         let index = builder.add(partition)
@@ -45,7 +45,7 @@ struct EngineFixture: ~Copyable {
         self.collect()
     }
 
-    mutating func pass(_ duration: Duration) {
+    func pass(_ duration: Duration) {
         self.now.instant = self.now.instant + duration
         self.now.wall = Timestamp(milliseconds: self.now.wall.milliseconds + duration.wholeMilliseconds)
         self.engine.wake(now: self.now)
@@ -53,7 +53,7 @@ struct EngineFixture: ~Copyable {
     }
 
     /// The oldest invocation ends.
-    mutating func answer(_ verdict: BatchVerdict) {
+    func answer(_ verdict: BatchVerdict) {
         let batch = self.invocations.removeFirst()
         let report = InvocationReport(id: "request", at: self.now.wall, duration: .milliseconds(5))
         self.engine.invocationEnded(batch.id, verdict: verdict, report: report, now: self.now)
@@ -61,7 +61,7 @@ struct EngineFixture: ~Copyable {
     }
 
     /// The oldest invocation ends: the function names the records at these places as failed.
-    mutating func answer(failedAt indices: Set<Int>, poison: Bool = false) {
+    func answer(failedAt indices: Set<Int>, poison: Bool = false) {
         let verdicts = (0..<self.invocations[0].count).map { index -> Verdict in
             indices.contains(index) ? (poison ? .poison : .failed) : .succeeded
         }
@@ -69,12 +69,12 @@ struct EngineFixture: ~Copyable {
     }
 
     /// The oldest dead letters are durable.
-    mutating func letterWritten() {
+    func letterWritten() {
         self.engine.deadLettersWritten(self.tickets.removeFirst().id, now: self.now)
         self.collect()
     }
 
-    mutating func collect() {
+    func collect() {
         for action in self.engine.takeActions() {
             switch action {
             case .invoke(let batch): self.invocations.append(batch)
@@ -106,4 +106,14 @@ extension TriggerPolicy {
         policy.patience.jitter = .none
         return policy
     }
+}
+
+extension EngineFixture {
+    // `#expect` captures what it compares, and the engine cannot be copied: ask it here.
+    var counters: Counters { self.engine.counters }
+    var budget: ReceiveAllowance { self.engine.budget }
+    var isDrained: Bool { self.engine.isDrained }
+    var deadline: Instant? { self.engine.nextDeadline() }
+    var uncommitted: [PartitionPosition] { self.engine.uncommitted() }
+    var refusedPartitions: [String] { self.engine.blockedPartitions.filter(\.isRefused).map(\.partition) }
 }

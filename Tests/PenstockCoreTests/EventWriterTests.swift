@@ -35,7 +35,7 @@ import Testing
         for count in 0..<200 {
             let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
             let text = unsafe bytes.withUnsafeBytes { pointer in
-                Self.text(EventWriter.base64Size(of: count)) { unsafe $0.base64(pointer) }
+                Self.text(EventWriter.base64Size(of: count)) { writer in unsafe writer.base64(pointer) }
             }
             #expect(text == Data(bytes).base64EncodedString())
             #expect(text.utf8.count == EventWriter.base64Size(of: count))
@@ -47,7 +47,9 @@ import Testing
         let bytes = [UInt8](0...255)
         let expected = bytes.map { String(Int8(bitPattern: $0)) }.joined(separator: ",")
         let text = unsafe bytes.withUnsafeBytes { pointer in
-            Self.text(unsafe EventWriter.signedBytesSize(of: pointer)) { unsafe $0.signedBytes(pointer) }
+            Self.text(unsafe EventWriter.signedBytesSize(of: pointer)) { writer in
+                unsafe writer.signedBytes(pointer)
+            }
         }
         #expect(text == expected)
         #expect(unsafe bytes.withUnsafeBytes { unsafe EventWriter.signedBytesSize(of: $0) } == expected.utf8.count)
