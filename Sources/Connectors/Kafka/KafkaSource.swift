@@ -70,9 +70,12 @@ package final class KafkaSource: Source {
         try result.get()
     }
 
-    package func receive(_ budget: ReceiveBudget) async throws(SourceError) -> [SourceEvent] {
+    package func grant(_ budget: ReceiveBudget) {
+        self.inbox?.grant(budget)
+    }
+
+    package func receive() async throws(SourceError) -> [SourceEvent] {
         guard let inbox = self.inbox else { return [] }
-        inbox.grant(budget)
         let events = await inbox.take()
         if events.isEmpty, let failure = inbox.failure { throw failure }
         return events
