@@ -19,7 +19,9 @@ import Testing
 
         init(_ reactor: Reactor) { self.reactor = reactor }
 
-        nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe self.reactor.asUnownedSerialExecutor() }
+        nonisolated var unownedExecutor: UnownedSerialExecutor {
+            unsafe self.reactor.asUnownedSerialExecutor()
+        }
 
         var isOnLoop: Bool { self.reactor.isOnLoop }
 
@@ -40,9 +42,13 @@ import Testing
         func scheduleOutOfOrder() {
             let now = self.reactor.now
             for (number, delay) in [(3, 30), (1, 10), (2, 20)] {
-                _ = self.reactor.schedule(at: now + .milliseconds(delay)) { self.assumeIsolated { $0.note(number) } }
+                _ = self.reactor.schedule(at: now + .milliseconds(delay)) {
+                    self.assumeIsolated { $0.note(number) }
+                }
             }
-            let cancelled = self.reactor.schedule(at: now + .milliseconds(15)) { self.assumeIsolated { $0.note(9) } }
+            let cancelled = self.reactor.schedule(at: now + .milliseconds(15)) {
+                self.assumeIsolated { $0.note(9) }
+            }
             self.reactor.cancel(cancelled)
         }
 
@@ -94,7 +100,8 @@ import Testing
             self.note(Int(descriptor))
         }
 
-        /// Registers, unregisters and registers again: another registration, although slot and descriptor are the same.
+        /// Registers, unregisters and registers again: another registration, although slot and descriptor are
+        /// the same.
         func reuse(_ descriptor: Int32) throws -> Bool {
             let first = try self.reactor.register(descriptor, for: .readable) { _ in }
             self.reactor.unregister(first)
@@ -162,7 +169,9 @@ import Testing
         }
     }
 
-    @Test("An actor pinned to the reactor runs on its thread, and its caller does not") func executor() async throws {
+    @Test("An actor pinned to the reactor runs on its thread, and its caller does not") func executor()
+        async throws
+    {
         try await self.use { resident in
             #expect(await resident.isOnLoop)
             #expect(!resident.reactor.isOnLoop)
@@ -180,7 +189,8 @@ import Testing
         }
     }
 
-    @Test("Timers fire in order of their deadlines, and a cancelled one does not") func timers() async throws {
+    @Test("Timers fire in order of their deadlines, and a cancelled one does not") func timers() async throws
+    {
         try await self.use { resident in
             await resident.scheduleOutOfOrder()
             #expect(await resident.notes(3) == [1, 2, 3])
@@ -213,7 +223,8 @@ import Testing
         }
     }
 
-    @Test("A readable descriptor is told, bytes in order, then its closed end") func descriptor() async throws {
+    @Test("A readable descriptor is told, bytes in order, then its closed end") func descriptor() async throws
+    {
         try await self.use { resident in
             let pipe = Pipe()
             try await resident.watch(pipe.reader)

@@ -6,7 +6,8 @@ package import PenstockConfiguration
 extension LocalFunctionConfiguration: ConfigurationTable {
     private static let commandField = Field.strings(
         "command",
-        "The program and its arguments. A name is looked up in PATH; a relative path is relative to directory."
+        "The program and its arguments. A name is looked up in PATH; "
+            + "a relative path is relative to directory."
     )
     private static let directoryField = Field.string("directory", "Where the processes run.", default: ".")
     private static let environmentField = Field.properties(
@@ -61,7 +62,8 @@ extension LocalFunctionConfiguration: ConfigurationTable {
         "local",
         "Runs processes that speak the Lambda Runtime API.",
         [
-            commandField, directoryField, environmentField, handlerField, timeoutField, memoryField, concurrencyField,
+            commandField, directoryField, environmentField, handlerField, timeoutField, memoryField,
+            concurrencyField,
             initTimeoutField, idleTimeoutField, stopGraceField, unixSocketField,
         ]
     )

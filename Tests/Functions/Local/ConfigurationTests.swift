@@ -50,7 +50,10 @@ import Testing
             (#"command: [""]"#, #""command" must begin with a program"#),
             ("command: [x]\ndirectory: /no/such", #""directory" must be a directory that exists"#),
             ("command: [x]\nenvironment: { _HANDLER: h }", "must not set _HANDLER"),
-            ("command: [x]\nenvironment: { AWS_LAMBDA_RUNTIME_API: h }", "must not set AWS_LAMBDA_RUNTIME_API"),
+            (
+                "command: [x]\nenvironment: { AWS_LAMBDA_RUNTIME_API: h }",
+                "must not set AWS_LAMBDA_RUNTIME_API"
+            ),
             ("directory: /tmp", #"missing key "command""#),
         ]
     )

@@ -71,14 +71,17 @@ import Testing
         #expect(pool.waitingCount == 1)
     }
 
-    @Test("Failed starts fail who waits, and the pause between starts doubles up to its limit") func backsOff() {
+    @Test("Failed starts fail who waits, and the pause between starts doubles up to its limit")
+    func backsOff() {
         var pool = self.pool(concurrency: 1)
         var now = Instant.start
         var pauses: [Duration] = []
         for number in 1...12 {
             let process = self.process(number)
             #expect(pool.add(self.call(number), until: now + .seconds(60), now: now) == [.start(process)])
-            #expect(pool.startFailed(process, self.failure, now: now) == [.fail(self.call(number), self.failure)])
+            #expect(
+                pool.startFailed(process, self.failure, now: now) == [.fail(self.call(number), self.failure)]
+            )
             #expect(pool.exited(process, now: now) == [])
             let refused = pool.add(self.call(100 + number), until: now + .seconds(60), now: now)
             #expect(refused == [.fail(self.call(100 + number), self.failure)])
@@ -100,7 +103,9 @@ import Testing
         // After a failure one process at a time shows whether it works again.
         #expect(pool.add(self.call(2), until: self.at(9), now: self.at(1)) == [.start(self.process(2))])
         #expect(pool.add(self.call(3), until: self.at(9), now: self.at(1)) == [])
-        #expect(pool.polled(self.process(2), now: self.at(1)).first == .deliver(self.call(2), to: self.process(2)))
+        #expect(
+            pool.polled(self.process(2), now: self.at(1)).first == .deliver(self.call(2), to: self.process(2))
+        )
         #expect(pool.due(now: self.at(1)) == [.start(self.process(3))])
     }
 

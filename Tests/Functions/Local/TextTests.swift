@@ -32,7 +32,10 @@ import Testing
         "errorType and errorMessage are found wherever they stand",
         arguments: [
             (#"{"errorMessage":"m","errorType":"T"}"#, "T", "m"),
-            (#" { "x" : [1,{"errorType":"no"}] , "errorType" : "T" , "n":null,"errorMessage":"a\nb" }"#, "T", "a\nb"),
+            (
+                #" { "x" : [1,{"errorType":"no"}] , "errorType" : "T" , "n":null,"errorMessage":"a\nb" }"#,
+                "T", "a\nb"
+            ),
             (#"{"errorType":"T","errorMessage":"\ud83d\ude00\u00e9"}"#, "T", "😀é"),
         ]
     )
@@ -42,7 +45,8 @@ import Testing
         #expect(body.message == message)
     }
 
-    @Test("No error body crashes: each prefix of one, and each with a byte replaced, is read") func anyErrorBody() {
+    @Test("No error body crashes: each prefix of one, and each with a byte replaced, is read")
+    func anyErrorBody() {
         let bytes = Array(#"{"errorType":"T\u00e9","x":[{"a":"]"}],"errorMessage":"\ud83d\ude00"}"#.utf8)
         for length in 0...bytes.count {
             _ = RuntimeErrorBody(Array(bytes[..<length]))
@@ -55,7 +59,8 @@ import Testing
         }
     }
 
-    @Test("The error type in the header counts only when the body has none and it is one word") func headerType() {
+    @Test("The error type in the header counts only when the body has none and it is one word")
+    func headerType() {
         let none = RuntimeErrorBody(Array("{}".utf8))
         #expect(none.failure(header: "Runtime.Broken", unknown: "U").type == "Runtime.Broken")
         #expect(none.failure(header: "not a type", unknown: "U").type == "U")
@@ -68,7 +73,9 @@ import Testing
         let memory = unsafe status.withUnsafeBytes { unsafe ProcessMemory(status: $0) }
         #expect(memory.peak == 2 << 20)
         #expect(memory.resident == 1 << 20)
-        let zombie = unsafe Array("Name:\tx\nState:\tZ\n".utf8).withUnsafeBytes { unsafe ProcessMemory(status: $0) }
+        let zombie = unsafe Array("Name:\tx\nState:\tZ\n".utf8).withUnsafeBytes {
+            unsafe ProcessMemory(status: $0)
+        }
         #expect(zombie == ProcessMemory())
     }
 
