@@ -72,6 +72,7 @@ struct RDKafkaError: Error, Sendable, Equatable, CustomStringConvertible {
         static let autoOffsetReset = Code(RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
         static let maxPollExceeded = Code(RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED)
         static let noOffset = Code(RD_KAFKA_RESP_ERR__NO_OFFSET)
+        static let invalidArgument = Code(RD_KAFKA_RESP_ERR__INVALID_ARG)
         static let queueFull = Code(RD_KAFKA_RESP_ERR__QUEUE_FULL)
         static let rebalanceInProgress = Code(RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS)
         static let illegalGeneration = Code(RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION)

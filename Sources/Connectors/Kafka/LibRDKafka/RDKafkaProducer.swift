@@ -42,6 +42,23 @@ final class RDKafkaProducer {
         unsafe rd_kafka_queue_io_event_enable(self.events, wakeup.descriptor, &payload, 8)
     }
 
+    /// Makes the client of a destination.
+    ///
+    /// - Throws: ``RDKafkaError`` when librdkafka refuses the settings.
+    convenience init(
+        for destination: KafkaDestinationConfiguration,
+        context: RDKafkaContext,
+        wakeup: Wakeup
+    ) throws(RDKafkaError) {
+        let settings: RDKafkaConfiguration
+        do throws(RDKafkaConfiguration.Refusal) {
+            settings = try KafkaProperties.producer(destination)
+        } catch {
+            throw RDKafkaError(.invalidArgument, error.description)
+        }
+        try self.init(settings, context: context, wakeup: wakeup)
+    }
+
     deinit {
         self.close()
     }
@@ -80,6 +97,17 @@ final class RDKafkaProducer {
         // librdkafka takes the headers over only when it takes the message.
         if let headers = unsafe headers { unsafe rd_kafka_headers_destroy(headers) }
         throw error
+    }
+
+    /// Like ``produce(_:id:)``, but says false when the queue is full.
+    func accepts(_ message: RDKafkaOutgoing, id: UInt) throws(RDKafkaError) -> Bool {
+        do throws(RDKafkaError) {
+            try self.produce(message, id: id)
+            return true
+        } catch {
+            guard error.code == .queueFull else { throw error }
+            return false
+        }
     }
 
     /// Runs the callbacks that are due, without waiting.
