@@ -1,3 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import ArgumentParser
-@main struct Bench: ParsableCommand { func run() {} }
+
+/// What Benchmarks/run.py measures of ours; its doc comment is the contract of the subcommands.
+@main struct Bench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "penstock-bench",
+        abstract: "Measures parts of Penstock; prints one JSON object as its last line.",
+        subcommands: [HTTPBench.self]
+    )
+}

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -147,6 +148,12 @@ static inline int penstock_peer_is_open(int fd) {
 /// Opens for reading, closed on exec.
 static inline int penstock_open_read(const char *path) {
     return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/// Whether either descriptor can be read or has ended; does not wait.
+static inline int penstock_any_readable(int first, int second) {
+    struct pollfd both[2] = {{first, POLLIN, 0}, {second, POLLIN, 0}};
+    return poll(both, 2, 0) > 0;
 }
 
 /// memmem(3).

@@ -5,10 +5,11 @@ import Glibc
 import PenstockCore
 import Reactor
 
-/// libcurl's multi handle, driven by the reactor's readiness and timers (libcurl-multi(3), `curl_multi_socket_action`).
+/// libcurl's multi handle, driven by the reactor's readiness and timers (libcurl-multi(3),
+/// `curl_multi_socket_action`).
 ///
-/// libcurl asks to forget a connection's socket when a request ends and to watch it again when the next one starts; the
-/// registration is kept in between, which saves two system calls for each request.
+/// libcurl asks to forget a connection's socket when a request ends and to watch it again when the next one
+/// starts; the registration is kept in between, which saves two system calls for each request.
 @safe
 final class CurlMulti: @unchecked Sendable {
     // @unchecked: touched on the reactor's thread only, but for `submitCancel` and `init`.
@@ -68,7 +69,8 @@ final class CurlMulti: @unchecked Sendable {
     }
 
     deinit {
-        // Reached without `close()` only when the reactor stopped first; nobody else can touch the handle then.
+        // Reached without `close()` only when the reactor stopped first; nobody else can touch the handle
+        // then.
         if !self.isClosed { unsafe curl_multi_cleanup(self.multi) }
     }
 
@@ -121,7 +123,9 @@ final class CurlMulti: @unchecked Sendable {
         self.advance()
     }
 
-    /// Cancels the request that the transfer had this serial for, if it still runs. Any thread.
+    /// Cancels the request that the transfer had this serial for, if it still runs.
+    ///
+    /// Any thread.
     func submitCancel(_ transfer: CurlTransfer, _ serial: UInt64) {
         self.reactor.submit {
             guard transfer.serial == serial, transfer.activeIndex >= 0 else { return }
@@ -132,7 +136,9 @@ final class CurlMulti: @unchecked Sendable {
         }
     }
 
-    /// Ends all requests and connections. Idempotent.
+    /// Ends all requests and connections.
+    ///
+    /// Idempotent.
     func close() {
         guard !self.isClosed else { return }
         self.isClosed = true
@@ -148,7 +154,9 @@ final class CurlMulti: @unchecked Sendable {
         self.timer = nil
     }
 
-    /// Takes it out of those in flight and tells the caller. libcurl has let go of the handle.
+    /// Takes it out of those in flight and tells the caller.
+    ///
+    /// libcurl has let go of the handle.
     private func end(_ transfer: CurlTransfer, _ outcome: CurlTransfer.Outcome) {
         let index = transfer.activeIndex
         self.active.swapAt(index, self.active.count - 1)

@@ -2,7 +2,9 @@
 
 package import PenstockCore
 
-/// One HTTP request. Redirects are not followed and cookies not kept.
+/// One HTTP request.
+///
+/// Redirects are not followed and cookies not kept.
 package struct CurlRequest: Sendable {
     /// The method; those other than GET and HEAD send the body.
     package enum Method: String, Sendable {
@@ -23,10 +25,14 @@ package struct CurlRequest: Sendable {
     /// The method.
     package var method: Method = .post
 
-    /// An absolute http or https URL. A user and a password in it become Basic authentication.
+    /// An absolute http or https URL.
+    ///
+    /// A user and a password in it become Basic authentication.
     package var url: String
 
-    /// Headers besides those that HTTP itself needs. The same array for many requests costs nothing.
+    /// Headers besides those that HTTP itself needs.
+    ///
+    /// The same array for many requests costs nothing.
     package var headers: [CurlHeader] = []
 
     /// The body.
@@ -47,7 +53,9 @@ package struct CurlRequest: Sendable {
     /// For https.
     package var tls = CurlTLS()
 
-    /// Offers HTTP/2 on https connections (ALPN). Plain http is always HTTP/1.1.
+    /// Offers HTTP/2 on https connections (ALPN).
+    ///
+    /// Plain http is always HTTP/1.1.
     package var http2 = true
 
     /// A POST to this URL.
@@ -64,7 +72,9 @@ package enum CurlBody: Sendable {
     /// These bytes, copied once.
     case bytes([UInt8])
 
-    /// The buffer's bytes behind the first `skip`, without a copy. Nobody writes the buffer until the call returns.
+    /// The buffer's bytes behind the first `skip`, without a copy.
+    ///
+    /// Nobody writes the buffer until the call returns.
     case buffer(EventBuffer, skip: Int = 0)
 }
 
@@ -73,8 +83,8 @@ package struct CurlHeader: Sendable, Equatable {
     /// `Name: value`, as libcurl takes it.
     let line: String
 
-    /// A header; nil when the name is not a token (RFC 9110 section 5.6.2), or when the value holds control characters,
-    /// with which one header could smuggle in another.
+    /// A header; nil when the name is not a token (RFC 9110 section 5.6.2), or when the value holds control
+    /// characters, with which one header could smuggle in another.
     package init?(_ name: String, _ value: String) {
         guard !name.isEmpty, name.utf8.allSatisfy(Self.isTokenByte) else { return nil }
         guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else { return nil }

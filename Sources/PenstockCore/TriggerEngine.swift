@@ -319,10 +319,10 @@ package struct TriggerEngine: ~Copyable {
 
     /// How much may be received now: nothing that could not soon be invoked (contract rule 5).
     package var budget: ReceiveAllowance {
-        guard !self.isStopping, !self.isPaused else { return ReceiveAllowance(records: 0, bytes: 0, held: []) }
+        guard !self.isStopping, !self.isPaused else { return .none }
         let records = self.policy.intakeRecords - Int(self.counters.inFlight)
         let bytes = self.policy.intakeBytes - self.bytesInHand
-        guard records > 0, bytes > 0 else { return ReceiveAllowance(records: 0, bytes: 0, held: []) }
+        guard records > 0, bytes > 0 else { return .none }
         return ReceiveAllowance(records: records, bytes: bytes, held: self.heldPartitions())
     }
 
@@ -370,6 +370,9 @@ package struct ReceiveAllowance: Sendable, Equatable {
     package var bytes: Int
     /// Partitions to leave alone.
     package var held: Set<PartitionID>
+
+    /// Nothing may be handed out.
+    package static let none = ReceiveAllowance(records: 0, bytes: 0, held: [])
 }
 
 extension Parcel {

@@ -23,7 +23,9 @@ package final class Latch: Sendable {
         self.open()
     }
 
-    /// Lets everybody through, now and later. Any thread; idempotent.
+    /// Lets everybody through, now and later.
+    ///
+    /// Any thread; idempotent.
     package func open() {
         let (wasOpen, waiters) = self.state.withLock { state in
             defer { state = State(isOpen: true) }

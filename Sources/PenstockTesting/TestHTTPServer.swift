@@ -3,14 +3,15 @@
 import Glibc
 import Synchronization
 
-/// A small HTTP/1.1 server on 127.0.0.1 whose behaviour for each request is a closure: it can answer, be slow, lie and
-/// hang up. One thread for each connection, so that the closure may block.
+/// A small HTTP/1.1 server on 127.0.0.1 whose behaviour for each request is a closure.
+///
+/// It can answer, be slow, lie and hang up. One thread for each connection, so that the closure may block.
 package final class TestHTTPServer: Sendable {
     /// A request as it arrived.
     package struct Request: Sendable {
-        /// `POST`
+        /// Such as `POST`.
         package var method: String
-        /// `/path?query`
+        /// Path and query.
         package var path: String
         /// Names in lower case; the last of a name counts.
         package var headers: [String: String]
@@ -34,8 +35,9 @@ package final class TestHTTPServer: Sendable {
         var isStopped = false
     }
 
-    /// Listens; `respond` is called for each request on its connection's thread. Without an answer, the connection is
-    /// closed.
+    /// Listens; `respond` is called for each request on its connection's thread.
+    ///
+    /// Without an answer, the connection is closed.
     package init(_ respond: @escaping @Sendable (Request, Exchange) -> Void) throws {
         let (listener, port) = try Self.listen()
         self.listener = listener
@@ -44,7 +46,7 @@ package final class TestHTTPServer: Sendable {
         Self.startThread { self.accept() }
     }
 
-    /// `http://127.0.0.1:<port>` and `path`.
+    /// The URL of a path on it.
     package func url(_ path: String = "/") -> String { "http://127.0.0.1:\(self.port)\(path)" }
 
     /// Connections accepted so far.
@@ -150,7 +152,9 @@ package final class TestHTTPServer: Sendable {
             if self.send(text + "\r\n" + body) { self.answered.withLock { $0 = true } }
         }
 
-        /// Sends these bytes as they are; false when the peer is gone. The connection is closed after the request.
+        /// Sends these bytes as they are; false when the peer is gone.
+        ///
+        /// The connection is closed after the request.
         @discardableResult
         package func send(_ text: String) -> Bool {
             var text = text

@@ -2,8 +2,8 @@
 
 import Testing
 
-/// A configuration with a mistake, followed by what is to be said about it: lines that begin with `! `, in the
-/// form `! line:column severity code: message; suggestion`.
+/// A configuration with a mistake, followed by what is to be said about it: lines that begin with `! `, in
+/// the form `! line:column severity code: message; suggestion`.
 struct BrokenSnippet: Sendable, CustomTestStringConvertible {
     let yaml: String
     let findings: [String]

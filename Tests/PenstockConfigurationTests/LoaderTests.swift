@@ -20,7 +20,8 @@ import Testing
         }
         #expect(
             code("none.yaml", nil)
-                == "/none.yaml: error: the file does not exist; create it, or name another with --config [missing-file]"
+                == "/none.yaml: error: the file does not exist; "
+                + "create it, or name another with --config [missing-file]"
         )
         #expect(
             code("", nil)
@@ -32,7 +33,8 @@ import Testing
         )
         #expect(
             code("big.yaml", Array(repeating: UInt8(ascii: "#"), count: (4 << 20) + 1))
-                == "/big.yaml: error: the file is larger than 4MiB; split it, or take generated data out of it "
+                == "/big.yaml: error: the file is larger than 4MiB; "
+                + "split it, or take generated data out of it "
                 + "[too-large]"
         )
         #expect(

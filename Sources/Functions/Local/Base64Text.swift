@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Base64 to bytes (RFC 4648 section 4), for the error trailers of streamed responses. Pure.
+/// Base64 to bytes (RFC 4648 section 4), for the error trailers of streamed responses.
+///
+/// Pure.
 enum Base64Text {
     /// The bytes; nil when `text` is no base64.
     static func decode(_ text: String) -> [UInt8]? {

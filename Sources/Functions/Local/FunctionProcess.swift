@@ -5,7 +5,9 @@ import Glibc
 import PenstockCore
 import Reactor
 
-/// One process of a function with its sockets and pipes. On the reactor only; ``LocalFunction`` decides.
+/// One process of a function with its sockets and pipes.
+///
+/// On the reactor only; ``LocalFunction`` decides.
 final class FunctionProcess {
     /// What can become ready.
     enum Source: Sendable {
@@ -79,6 +81,8 @@ final class FunctionProcess {
         var idBytes: [UInt8]
         /// When the event was handed over.
         var startedAt: Instant
+        /// Whether lines are made for it.
+        var keepsLines: Bool
         /// What was written meanwhile.
         var tail = OutputTail()
     }
@@ -95,8 +99,10 @@ final class FunctionProcess {
 
         /// Closes all that are open.
         func close() {
-            for descriptor in [self.listener, self.socketListener, self.output, self.error, self.pidDescriptor] {
-                if descriptor >= 0 { Glibc.close(descriptor) }
+            for descriptor in [
+                self.listener, self.socketListener, self.output, self.error, self.pidDescriptor,
+            ] where descriptor >= 0 {
+                Glibc.close(descriptor)
             }
             if let socketPath { unsafe unlink(socketPath) }
         }
@@ -123,14 +129,19 @@ final class FunctionProcess {
         assert(self.isClosed, "a process was dropped without close()")
     }
 
-    /// Begins to watch everything. When it throws, ``kill()`` and ``close()`` are still due.
+    /// Begins to watch everything.
+    ///
+    /// When it throws, ``kill()`` and ``close()`` are still due.
     func open(_ handler: @escaping @Sendable (Source, Reactor.Readiness) -> Void) throws(ReactorError) {
         try self.watch(self.files.pidDescriptor) { handler(.exit, $0) }
         try self.watch(self.files.listener) { handler(.listener, $0) }
-        if self.files.socketListener >= 0 { try self.watch(self.files.socketListener) { handler(.socketListener, $0) } }
+        if self.files.socketListener >= 0 {
+            try self.watch(self.files.socketListener) { handler(.socketListener, $0) }
+        }
         for stream in [LocalFunctionLogLine.Stream.output, .error] {
             guard let output = self.outputs[stream] else { continue }
-            self.outputs[stream]?.registration = try self.reactor.register(output.descriptor, for: .readable) {
+            self.outputs[stream]?.registration = try self.reactor.register(output.descriptor, for: .readable)
+            {
                 handler(.output(stream), $0)
             }
         }
@@ -143,7 +154,9 @@ final class FunctionProcess {
         self.registrations.append(try self.reactor.register(descriptor, for: .readable, handler: handler))
     }
 
-    /// Ends watching and closes everything. Idempotent.
+    /// Ends watching and closes everything.
+    ///
+    /// Idempotent.
     func close() {
         guard !self.isClosed else { return }
         self.isClosed = true
@@ -170,11 +183,14 @@ final class FunctionProcess {
         Glibc.kill(-self.pid, SIGKILL)
     }
 
-    /// Collects the process if it has ended. What it left behind in its group is killed first: until then its id
-    /// belongs to no other group.
+    /// Collects the process if it has ended.
+    ///
+    /// What it left behind in its group is killed first: until then its id belongs to no other group.
     func reap() -> ExitStatus? {
         var information = unsafe siginfo_t()
-        guard unsafe waitid(P_PID, id_t(self.pid), &information, WEXITED | WNOHANG | WNOWAIT) == 0 else { return nil }
+        guard unsafe waitid(P_PID, id_t(self.pid), &information, WEXITED | WNOHANG | WNOWAIT) == 0 else {
+            return nil
+        }
         self.kill()
         var status: Int32 = 0
         guard unsafe waitpid(self.pid, &status, WNOHANG) == self.pid else { return nil }
@@ -194,7 +210,11 @@ final class FunctionProcess {
                 continue
             }
             self.lastConnection += 1
-            let connection = RuntimeConnection(id: self.lastConnection, descriptor: descriptor, reactor: self.reactor)
+            let connection = RuntimeConnection(
+                id: self.lastConnection,
+                descriptor: descriptor,
+                reactor: self.reactor
+            )
             self.connections[connection.id] = connection
             accepted.append(connection)
         }
@@ -211,8 +231,12 @@ final class FunctionProcess {
 
     // MARK: - Output
 
+    /// Whether a pipe holds something, or has ended; one system call.
+    var hasOutput: Bool { penstock_any_readable(self.files.output, self.files.error) != 0 }
+
     /// Reads what a pipe holds, up to a bound; the lines it completes.
-    func drain(_ stream: LocalFunctionLogLine.Stream, into buffer: UnsafeMutableRawBufferPointer) -> [String] {
+    func drain(_ stream: LocalFunctionLogLine.Stream, into buffer: UnsafeMutableRawBufferPointer) -> [String]
+    {
         guard let descriptor = self.outputs[stream]?.descriptor else { return [] }
         var lines: [String] = []
         var total = 0

@@ -3,14 +3,17 @@
 import CHTTPParser
 import PenstockRuntime
 
-/// HTTP/1.1 requests of one connection, by Debian's http-parser (RFC 9112). The raw layer: all use of the C parser is
-/// here.
+/// HTTP/1.1 requests of one connection, by Debian's http-parser (RFC 9112).
 ///
-/// Only what the Runtime API needs is kept: the route, the body up to its limit, two headers. Everything else is read
-/// over, but counts against the limits.
+/// The raw layer: all use of the C parser is here.
+///
+/// Only what the Runtime API needs is kept: the route, the body up to its limit, two headers. Everything else
+/// is read over, but counts against the limits.
 @safe
 final class HTTPRequestParser {
-    /// Bytes of request line and headers. Not 64 KiB: awslambdaric sends its stack traces once more in the header
+    /// Bytes of request line and headers.
+    ///
+    /// Not 64 KiB: awslambdaric sends its stack traces once more in the header
     /// `Lambda-Runtime-Function-XRay-Error-Cause`, up to 1 MiB of them.
     static let headerBytesMax: UInt32 = (1 << 20) + (64 << 10)
 
@@ -29,10 +32,14 @@ final class HTTPRequestParser {
 
     private enum Header { case other, expect, errorType, errorBody }
 
-    /// Requests read completely, oldest first. The connection takes them out.
+    /// Requests read completely, oldest first.
+    ///
+    /// The connection takes them out.
     var requests: [RuntimeRequest] = []
 
-    /// Whether the client waits for `100 Continue`. The connection answers and clears it.
+    /// Whether the client waits for `100 Continue`.
+    ///
+    /// The connection answers and clears it.
     var awaitsContinue = false
 
     private let parser: UnsafeMutablePointer<http_parser>
@@ -96,11 +103,15 @@ final class HTTPRequestParser {
             return 0
         }
         unsafe self.settings.on_header_field = { parser, bytes, count in
-            unsafe HTTPRequestParser.parser(parser)?.headerField(UnsafeRawBufferPointer(start: bytes, count: count))
+            unsafe HTTPRequestParser.parser(parser)?.headerField(
+                UnsafeRawBufferPointer(start: bytes, count: count)
+            )
             return 0
         }
         unsafe self.settings.on_header_value = { parser, bytes, count in
-            unsafe HTTPRequestParser.parser(parser)?.headerValue(UnsafeRawBufferPointer(start: bytes, count: count))
+            unsafe HTTPRequestParser.parser(parser)?.headerValue(
+                UnsafeRawBufferPointer(start: bytes, count: count)
+            )
             return 0
         }
         unsafe self.settings.on_headers_complete = { parser in

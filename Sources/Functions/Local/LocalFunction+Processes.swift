@@ -29,7 +29,8 @@ extension LocalFunction {
         do {
             try process.open { source, readiness in self.assumeIsolated { $0.ready(id, source, readiness) } }
         } catch {
-            // Without its descriptors watched the process is useless, and its end would go unnoticed: end it here.
+            // Without its descriptors watched the process is useless, and its end would go unnoticed: end it
+            // here.
             process.kill()
             var status: Int32 = 0
             unsafe waitpid(process.pid, &status, 0)
@@ -38,8 +39,13 @@ extension LocalFunction {
         }
     }
 
-    /// Opens sockets and pipes, and starts the program. On failure the caller closes `files`.
-    private func spawn(_ id: ProcessID, _ files: inout FunctionProcess.Files) throws(ProcessStart.Refusal) -> pid_t {
+    /// Opens sockets and pipes, and starts the program.
+    ///
+    /// On failure the caller closes `files`.
+    private func spawn(
+        _ id: ProcessID,
+        _ files: inout FunctionProcess.Files
+    ) throws(ProcessStart.Refusal) -> pid_t {
         let directory = try ProcessStart.directory(self.configuration.directory)
         try self.listen(id, &files)
         let environment = ProcessEnvironment(
@@ -93,7 +99,10 @@ extension LocalFunction {
             guard unsafe mkdtemp(&template) != nil else {
                 throw Self.refusal("mkdtemp in /tmp")
             }
-            self.socketDirectory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            self.socketDirectory = String(
+                decoding: template.dropLast().map { UInt8(bitPattern: $0) },
+                as: UTF8.self
+            )
         }
         let path = "\(self.socketDirectory ?? "/tmp")/\(id.rawValue).sock"
         files.socketListener = unsafe penstock_listen_unix(path)
@@ -116,10 +125,12 @@ extension LocalFunction {
     func exited(_ process: FunctionProcess, _ status: ExitStatus) {
         self.drain(process)
         if self.pool.isStarting(process.id) {
-            let failure = process.initFailure ?? Failure(
-                type: "Runtime.ExitError",
-                message: "exited before it asked for an invocation: Runtime exited \(status.reason)"
-            )
+            let failure =
+                process.initFailure
+                ?? Failure(
+                    type: "Runtime.ExitError",
+                    message: "exited before it asked for an invocation: Runtime exited \(status.reason)"
+                )
             self.startFailed(process, failure)
         } else if let running = process.running {
             self.pool.condemn(process.id)
@@ -150,6 +161,7 @@ extension LocalFunction {
 
     private func describe(_ detail: String) -> String {
         let command = self.configuration.command.joined(separator: " ")
-        return "function \(self.name): command \"\(command)\" in \"\(self.configuration.directory)\": \(detail)"
+        return
+            "function \(self.name): command \"\(command)\" in \"\(self.configuration.directory)\": \(detail)"
     }
 }

@@ -13,7 +13,9 @@ extension LocalFunction {
         guard let process = self.processes[id] else { return }
         switch source {
         case .connection(let connection):
-            if let connection = process.connections[connection] { self.ready(connection, of: process, readiness) }
+            if let connection = process.connections[connection] {
+                self.ready(connection, of: process, readiness)
+            }
         case .listener, .socketListener:
             let isSocket = if case .socketListener = source { true } else { false }
             for connection in process.accept(fromSocket: isSocket) { self.open(connection, of: process) }
@@ -37,10 +39,16 @@ extension LocalFunction {
         self.ready(connection, of: process, .readable)
     }
 
-    private func ready(_ connection: RuntimeConnection, of process: FunctionProcess, _ readiness: Reactor.Readiness) {
+    private func ready(
+        _ connection: RuntimeConnection,
+        of process: FunctionProcess,
+        _ readiness: Reactor.Readiness
+    ) {
         if readiness.contains(.writable) { connection.flush() }
         var outcome = RuntimeConnection.ReadOutcome.open
-        if !readiness.isDisjoint(with: [.readable, .closed]) { outcome = unsafe connection.read(into: self.buffer.bytes) }
+        if !readiness.isDisjoint(with: [.readable, .closed]) {
+            outcome = unsafe connection.read(into: self.buffer.bytes)
+        }
         while !connection.isClosed, !connection.isPolling, !connection.isSendingEvent,
             let request = connection.requests.popFirst()
         {
@@ -56,7 +64,11 @@ extension LocalFunction {
         if process.drop(connection) { self.pool.pollLost(process.id, now: self.reactor.now) }
     }
 
-    private func handle(_ request: RuntimeRequest, on connection: RuntimeConnection, of process: FunctionProcess) {
+    private func handle(
+        _ request: RuntimeRequest,
+        on connection: RuntimeConnection,
+        of process: FunctionProcess
+    ) {
         switch request.route {
         case .next: self.next(on: connection, of: process)
         case .response(let id):
@@ -64,7 +76,10 @@ extension LocalFunction {
             self.respond(request, on: connection, of: process)
         case .failure(let id):
             guard self.accepts(id, on: connection, of: process) else { return }
-            let failure = RuntimeErrorBody(request.body).failure(header: request.errorType, unknown: "Function.Unknown")
+            let failure = RuntimeErrorBody(request.body).failure(
+                header: request.errorType,
+                unknown: "Function.Unknown"
+            )
             self.answer(.failed(failure), RuntimeAnswer.accepted, on: connection, of: process)
         case .initFailure:
             guard self.pool.isStarting(process.id) else {
@@ -78,7 +93,8 @@ extension LocalFunction {
         }
     }
 
-    private func accepts(_ id: [UInt8], on connection: RuntimeConnection, of process: FunctionProcess) -> Bool {
+    private func accepts(_ id: [UInt8], on connection: RuntimeConnection, of process: FunctionProcess) -> Bool
+    {
         if process.running?.idBytes == id { return true }
         if process.running == nil, process.lastRequestID == id {
             connection.send(RuntimeAnswer.wrongState("The invocation has been answered already"))
@@ -96,34 +112,46 @@ extension LocalFunction {
             return
         }
         // Who polls again has given up on its older poll.
-        if let older = process.polling, let older = process.connections[older] { self.close(older, of: process) }
+        if let older = process.polling, let older = process.connections[older] {
+            self.close(older, of: process)
+        }
         let now = self.reactor.now
         if process.initDuration == nil { process.initDuration = now - process.startedAt }
         process.polling = connection.id
         connection.isPolling = true
-        self.perform(self.pool.polled(process.id, now: now))
+        let actions = self.pool.polled(process.id, now: now)
+        // An idle process brings a deadline only when it may not idle for ever.
+        if !actions.isEmpty || self.configuration.idleTimeout != nil { self.perform(actions) }
     }
 
     /// Hands a call's event to a process whose poll is open.
     func deliver(_ id: CallID, to processID: ProcessID) {
         guard let call = self.calls[id], let process = self.processes[processID] else { return }
         let now = self.reactor.now
-        guard let polling = process.polling, let connection = process.connections[polling], connection.peerIsOpen else {
-            if let polling = process.polling, let dead = process.connections[polling] { _ = process.drop(dead) }
+        guard let polling = process.polling, let connection = process.connections[polling],
+            connection.peerIsOpen
+        else {
+            if let polling = process.polling, let dead = process.connections[polling] {
+                _ = process.drop(dead)
+            }
             self.perform(self.pool.deliveryFailed(processID, until: call.until, now: now))
             return
         }
         let invocation = call.invocation
         process.polling = nil
         connection.isPolling = false
+        // What was written since the last answer is nobody's.
+        self.drain(process)
         process.running = .init(
             call: id,
             requestID: invocation.id,
             idBytes: Array(invocation.id.utf8),
-            startedAt: now
+            startedAt: now,
+            keepsLines: call.wantsLines || self.log != nil
         )
-        self.drain(process)
-        self.note("START RequestId: \(invocation.id) Version: $LATEST", process)
+        if process.running?.keepsLines == true {
+            self.note("START RequestId: \(invocation.id) Version: $LATEST", process)
+        }
         let wallNow = self.reactor.wallNow
         let timeout = self.configuration.timeout.wholeMilliseconds
         let head = RuntimeAnswer.eventHead(
@@ -137,9 +165,15 @@ extension LocalFunction {
 
     // MARK: - Answers
 
-    private func respond(_ request: RuntimeRequest, on connection: RuntimeConnection, of process: FunctionProcess) {
+    private func respond(
+        _ request: RuntimeRequest,
+        on connection: RuntimeConnection,
+        of process: FunctionProcess
+    ) {
         if request.isTooLarge {
-            let text = "Response payload size exceeded maximum allowed payload size (\(InvocationLimit.responseBytes) bytes)."
+            let text =
+                "Response payload size exceeded maximum allowed payload size "
+                + "(\(InvocationLimit.responseBytes) bytes)."
             let failure = Failure(type: "Function.ResponseSizeTooLarge", message: text)
             self.answer(.failed(failure), RuntimeAnswer.tooLarge, on: connection, of: process)
             return
@@ -173,7 +207,8 @@ extension LocalFunction {
             if let line = process.flushLine(stream) { self.write(line, stream, process) }
         }
         guard let running = process.running else { return }
-        // An event that is still being written must not change under the write; the caller may reuse its buffer.
+        // An event that is still being written must not change under the write; the caller may reuse its
+        // buffer.
         for connection in process.connections.values where connection.isSendingEvent {
             _ = process.drop(connection)
         }
@@ -185,9 +220,11 @@ extension LocalFunction {
             memoryUsed: process.memory.peak,
             initDuration: process.isWarm ? nil : process.initDuration
         )
-        if let note { self.note(note, process) }
-        self.note("END RequestId: \(running.requestID)", process)
-        self.note(report.line, process)
+        if running.keepsLines {
+            if let note { self.note(note, process) }
+            self.note("END RequestId: \(running.requestID)", process)
+            self.note(report.line, process)
+        }
         let tail = process.running?.tail ?? OutputTail()
         process.running = nil
         process.isWarm = true
@@ -209,12 +246,15 @@ extension LocalFunction {
 
     /// Reads both pipes of a process.
     func drain(_ process: FunctionProcess) {
+        guard process.hasOutput else { return }
         self.drain(process, .output)
         self.drain(process, .error)
     }
 
     private func drain(_ process: FunctionProcess, _ stream: LocalFunctionLogLine.Stream) {
-        for line in unsafe process.drain(stream, into: self.buffer.bytes) { self.write(line, stream, process) }
+        for line in unsafe process.drain(stream, into: self.buffer.bytes) {
+            self.write(line, stream, process)
+        }
     }
 
     /// A line of ours about a process.

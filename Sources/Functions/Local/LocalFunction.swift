@@ -6,12 +6,13 @@ package import PenstockCore
 package import PenstockRuntime
 package import Reactor
 
-/// A function that is a program speaking the Lambda Runtime API (esm-spec 8.2): processes are started when calls need
-/// them, reused, limited in time and memory, and replaced when they fail.
+/// A function that is a program speaking the Lambda Runtime API (esm-spec 8.2): processes are started when
+/// calls need them, reused, limited in time and memory, and replaced when they fail.
 ///
-/// Everything runs on the reactor's thread. The time limit of an invocation begins when a process has the event; before
-/// that a call waits for a process until its deadline and the time that a start may take. So ``invoke(_:)`` returns at
-/// most `timeout + init_timeout` after the invocation's deadline, and a call that waited in vain costs no attempt.
+/// Everything runs on the reactor's thread. The time limit of an invocation begins when a process has the
+/// event; before that a call waits for a process until its deadline and the time that a start may take. So
+/// ``invoke(_:)`` returns at most `timeout + init_timeout` after the invocation's deadline, and a call that
+/// waited in vain costs no attempt.
 package actor LocalFunction: Function {
     package nonisolated let name: String
     package nonisolated var concurrency: Int { self.configuration.concurrency }
@@ -37,10 +38,14 @@ package actor LocalFunction: Function {
         var invocation: Invocation
         /// When it stops waiting for a process.
         var until: Instant
+        /// Whether its caller wants the lines; without one and without a log, none are made.
+        var wantsLines: Bool
         var continuation: CheckedContinuation<LocalInvocationOutcome, Never>
     }
 
-    /// A function without processes; they start with the first calls. `log` gets every line as it is written.
+    /// A function without processes; they start with the first calls.
+    ///
+    /// `log` gets every line as it is written.
     package init(
         name: String,
         configuration: LocalFunctionConfiguration,
@@ -75,7 +80,7 @@ package actor LocalFunction: Function {
     }
 
     package func invoke(_ invocation: Invocation) async -> InvocationResult {
-        await self.run(invocation).result
+        await self.outcome(of: invocation, wantsLines: false).result
     }
 
     package func trace(_ invocation: Invocation) async -> InvocationTrace {
@@ -86,11 +91,20 @@ package actor LocalFunction: Function {
 
     /// Invokes it once and tells all about it: the result, what the function wrote, what it cost.
     package func run(_ invocation: Invocation) async -> LocalInvocationOutcome {
+        await self.outcome(of: invocation, wantsLines: true)
+    }
+
+    private func outcome(of invocation: Invocation, wantsLines: Bool) async -> LocalInvocationOutcome {
         await withCheckedContinuation { continuation in
             self.lastCall += 1
             let id = CallID(rawValue: self.lastCall)
             let until = invocation.deadline + self.configuration.initTimeout
-            self.calls[id] = Call(invocation: invocation, until: until, continuation: continuation)
+            self.calls[id] = Call(
+                invocation: invocation,
+                until: until,
+                wantsLines: wantsLines,
+                continuation: continuation
+            )
             self.perform(self.pool.add(id, until: until, now: self.reactor.now))
         }
     }
@@ -125,7 +139,7 @@ package actor LocalFunction: Function {
             case .kill(let process): self.processes[process]?.kill()
             }
         }
-        self.setTimer()
+        if actions.count != 1 || !self.timerCoversDelivery(actions[0]) { self.setTimer() }
         if self.pool.count == 0 {
             for waiter in self.stopWaiters { waiter.resume() }
             self.stopWaiters = []
@@ -141,8 +155,8 @@ package actor LocalFunction: Function {
 
     private func expire(_ call: CallID) {
         let text = """
-            function \(self.name): none of its \(self.configuration.concurrency) processes became free in time; \
-            raise `concurrency`, or lower that of its triggers
+            function \(self.name): none of its \(self.configuration.concurrency) processes became free \
+            in time; raise `concurrency`, or lower that of its triggers
             """
         self.finish(call, .throttled(retryAfter: nil, Failure(type: "Penstock.NoProcessFree", message: text)))
     }
@@ -160,11 +174,14 @@ package actor LocalFunction: Function {
         let seconds = self.configuration.initTimeout.inSeconds
         process.kill()
         self.drain(process)
-        let text = "did not ask for an invocation within \(seconds) s of its start; does it speak the Runtime API?"
+        let text =
+            "did not ask for an invocation within \(seconds) s of its start; does it speak the Runtime API?"
         self.startFailed(process, Failure(type: "Sandbox.Timedout", message: text))
     }
 
-    /// Kills a process that must not be used any more. Its exit is noticed later.
+    /// Kills a process that must not be used any more.
+    ///
+    /// Its exit is noticed later.
     func condemn(_ process: FunctionProcess) {
         self.pool.condemn(process.id)
         process.kill()
@@ -174,6 +191,13 @@ package actor LocalFunction: Function {
 
     /// How often the memory of busy processes is looked at.
     private static let memoryInterval = Duration.milliseconds(500)
+
+    /// Whether a hand-over needs no look at the deadlines: the timer fires before any that it can have
+    /// brought.
+    private func timerCoversDelivery(_ action: ProcessPool.Action) -> Bool {
+        guard case .deliver = action, let timer else { return false }
+        return timer.at <= self.reactor.now + min(self.configuration.timeout, Self.memoryInterval)
+    }
 
     private func setTimer() {
         let now = self.reactor.now
@@ -206,14 +230,19 @@ package actor LocalFunction: Function {
     func killForMemory(_ process: FunctionProcess) {
         self.condemn(process)
         let used = process.memory.resident >> 20
-        self.note("process \(process.pid) killed: \(used) MB is over memory \(self.configuration.memory >> 20) MB", process)
+        self.note(
+            "process \(process.pid) killed: \(used) MB is over memory \(self.configuration.memory >> 20) MB",
+            process
+        )
     }
 }
 
 /// Memory that reads go through; one for each function.
 @safe
 final class ReadBuffer {
-    /// The memory. Contents last until the next read.
+    /// The memory.
+    ///
+    /// Contents last until the next read.
     let bytes: UnsafeMutableRawBufferPointer
 
     /// 64 KiB.

@@ -4,14 +4,17 @@ import Glibc
 
 /// How the processes of a local function are started and limited.
 package struct LocalFunctionConfiguration: Sendable, Equatable {
-    /// The program and its arguments. A name without a slash is looked up in `PATH`; a relative path is relative to
-    /// ``directory``.
+    /// The program and its arguments.
+    ///
+    /// A name without a slash is looked up in `PATH`; a relative path is relative to ``directory``.
     package var command: [String]
 
     /// Where the processes run; relative to Penstock's own directory.
     package var directory = "."
 
-    /// All that a process gets besides the variables of the Runtime API. Nothing of Penstock's own environment.
+    /// All that a process gets besides the variables of the Runtime API.
+    ///
+    /// Nothing of Penstock's own environment.
     package var environment: [String: String] = [:]
 
     /// The handler's name, as `_HANDLER`; the last word of the command when nil.
@@ -35,8 +38,8 @@ package struct LocalFunctionConfiguration: Sendable, Equatable {
     /// How long a process may take to end after SIGTERM, before SIGKILL.
     package var stopGrace = Duration.milliseconds(500)
 
-    /// Whether each process also gets the Runtime API on a unix socket, by `PENSTOCK_RUNTIME_SOCKET`: less latency
-    /// for workers that can use it.
+    /// Whether each process also gets the Runtime API on a unix socket, by `PENSTOCK_RUNTIME_SOCKET`: less
+    /// latency for workers that can use it.
     package var unixSocket = false
 
     /// The defaults, for this command.

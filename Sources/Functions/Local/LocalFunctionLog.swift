@@ -77,7 +77,9 @@ package struct InvocationReport: Sendable, Equatable {
 
 /// Numbers as text.
 enum DecimalText {
-    /// `hundredths / 100` with two decimals. Not negative.
+    /// `hundredths / 100` with two decimals.
+    ///
+    /// Not negative.
     static func fixed(hundredths: Int64) -> String {
         let rest = hundredths % 100
         return "\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest)"

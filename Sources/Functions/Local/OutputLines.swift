@@ -2,7 +2,9 @@
 
 import DequeModule
 
-/// Cuts a byte stream into lines. Pure.
+/// Cuts a byte stream into lines.
+///
+/// Pure.
 ///
 /// A line longer than ``lineMax`` bytes keeps its beginning and ends in `…`; invalid UTF-8 becomes U+FFFD.
 struct LineSplitter {
@@ -46,7 +48,9 @@ struct LineSplitter {
     }
 }
 
-/// The last lines of an output, bounded in bytes. Pure.
+/// The last lines of an output, bounded in bytes.
+///
+/// Pure.
 struct OutputTail {
     /// Bytes of UTF-8 that are kept.
     static let bytesMax = 64 << 10

@@ -2,8 +2,10 @@
 
 import PenstockCore
 
-/// The environment of a function's process: what is configured and what the Runtime API promises (esm-spec 8.2), and
-/// nothing else. Pure.
+/// The environment of a function's process: what is configured and what the Runtime API promises
+/// (esm-spec 8.2), and nothing else.
+///
+/// Pure.
 struct ProcessEnvironment {
     /// Names that only Penstock sets.
     static let reserved: Set<String> = [

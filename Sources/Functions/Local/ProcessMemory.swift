@@ -59,7 +59,9 @@ struct ProcessMemoryReader: ~Copyable {
         unsafe withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 8) { buffer in
             let count = unsafe pread(self.descriptor, buffer.baseAddress, buffer.count, 0)
             guard count > 0 else { return nil }
-            return unsafe ProcessMemory(status: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+            return unsafe ProcessMemory(
+                status: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
+            )
         }
     }
 }

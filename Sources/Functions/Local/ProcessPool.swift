@@ -15,12 +15,13 @@ struct CallID: Hashable, Sendable {
 
 /// Which process serves which call: starts, reuse, waiting, time limits, back-off after failed starts.
 ///
-/// Pure: no clock, no I/O. The caller passes `now`, carries out the actions in order, and calls ``due(now:)`` at
-/// ``nextDeadline(now:)``.
+/// Pure: no clock, no I/O. The caller passes `now`, carries out the actions in order, and calls ``due(now:)``
+/// at ``nextDeadline(now:)``.
 struct ProcessPool {
     /// What the caller does.
     enum Action: Equatable {
-        /// Start a process; then ``started(_:now:)`` is implied, and ``startFailed(_:_:now:)`` says when it could not be.
+        /// Start a process; then ``started(_:now:)`` is implied, and ``startFailed(_:_:now:)`` says when it
+        /// could not be.
         case start(ProcessID)
         /// Write the call's event to the process's open poll.
         case deliver(CallID, to: ProcessID)
@@ -61,7 +62,8 @@ struct ProcessPool {
 
     /// `starting` can go to `polling` with its first poll, or to `ending`.
     ///
-    /// `polling` can go to `busy` with a call, to `between` when its poll's connection is lost, or to `ending`.
+    /// `polling` can go to `busy` with a call, to `between` when its poll's connection is lost, or to
+    /// `ending`.
     ///
     /// `busy` can go to `between` with the answer, or to `ending`.
     ///
@@ -119,7 +121,9 @@ struct ProcessPool {
     /// A call wants a process, and waits for one until `until`.
     mutating func add(_ call: CallID, until: Instant, now: Instant) -> [Action] {
         if let process = self.idle.popLast() { return [self.deliver(call, to: process, now: now)] }
-        if self.isStopping { return [.fail(call, Failure(type: "Penstock.Stopping", message: "Penstock stops"))] }
+        if self.isStopping {
+            return [.fail(call, Failure(type: "Penstock.Stopping", message: "Penstock stops"))]
+        }
         self.waiting.append(Waiter(call: call, until: until))
         return self.startOrFail(now: now)
     }
@@ -173,14 +177,17 @@ struct ProcessPool {
         return []
     }
 
-    /// The poll's connection is gone. The process may poll again, or is about to be found dead.
+    /// The poll's connection is gone.
+    ///
+    /// The process may poll again, or is about to be found dead.
     mutating func pollLost(_ process: ProcessID, now: Instant) {
         guard case .polling = self.phases[process] else { return }
         self.idle.removeAll { $0 == process }
         self.phases[process] = .between(until: now + self.limits.pollTimeout)
     }
 
-    /// An event could not be handed over, because the poll's connection was dead: the call goes first in line again.
+    /// An event could not be handed over, because the poll's connection was dead: the call goes first in line
+    /// again.
     mutating func deliveryFailed(_ process: ProcessID, until: Instant, now: Instant) -> [Action] {
         guard case .busy(let call, _) = self.phases[process] else { return [] }
         self.phases[process] = .between(until: now + self.limits.pollTimeout)
@@ -195,7 +202,9 @@ struct ProcessPool {
         self.phases[process] = .between(until: now + self.limits.pollTimeout)
     }
 
-    /// A process could not be started, or failed before its first poll. It counts until ``exited(_:now:)``.
+    /// A process could not be started, or failed before its first poll.
+    ///
+    /// It counts until ``exited(_:now:)``.
     mutating func startFailed(_ process: ProcessID, _ failure: Failure, now: Instant) -> [Action] {
         guard case .starting = self.phases[process] else { return [] }
         self.phases[process] = .ending(killAt: nil)
@@ -213,7 +222,9 @@ struct ProcessPool {
         self.phases[process] = .ending(killAt: nil)
     }
 
-    /// A process is gone. What it was about (its call, its failed start) was settled before.
+    /// A process is gone.
+    ///
+    /// What it was about (its call, its failed start) was settled before.
     mutating func exited(_ process: ProcessID, now: Instant) -> [Action] {
         self.idle.removeAll { $0 == process }
         self.phases[process] = nil
@@ -266,7 +277,9 @@ struct ProcessPool {
         return actions + self.startOrFail(now: now)
     }
 
-    /// Ends all processes. Calls that still wait fail.
+    /// Ends all processes.
+    ///
+    /// Calls that still wait fail.
     mutating func stop(now: Instant) -> [Action] {
         self.isStopping = true
         let failure = Failure(type: "Penstock.Stopping", message: "Penstock stops")

@@ -4,7 +4,9 @@ import CReactor
 import Glibc
 import PenstockCore
 
-/// Finds what a command means, and starts it. Blocks for a fork and an exec, about a millisecond.
+/// Finds what a command means, and starts it.
+///
+/// Blocks for a fork and an exec, about a millisecond.
 enum ProcessStart {
     /// Why a command cannot be started.
     struct Refusal: Error {
@@ -12,14 +14,17 @@ enum ProcessStart {
         var detail: String
     }
 
-    /// `setpriv` (util-linux) makes the kernel end a function when Penstock is killed; nil when it is not installed.
+    /// `setpriv` (util-linux) makes the kernel end a function when Penstock is killed; nil when it is not
+    /// installed.
     static let guardian: String? = ["/usr/bin/setpriv", "/bin/setpriv"].first { unsafe access($0, X_OK) == 0 }
 
     /// The absolute path of a configured directory.
     static func directory(_ directory: String) throws(Refusal) -> String {
         var status = stat()
         guard unsafe stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-            throw Refusal(detail: "directory \"\(directory)\" does not exist or is no directory; correct `directory`")
+            throw Refusal(
+                detail: "directory \"\(directory)\" does not exist or is no directory; correct `directory`"
+            )
         }
         guard let resolved = unsafe realpath(directory, nil) else {
             throw Refusal(detail: "directory \"\(directory)\": \(Self.text(errno))")
@@ -33,10 +38,16 @@ enum ProcessStart {
         if name.contains("/") {
             let full = name.hasPrefix("/") ? name : directory + "/" + name
             guard unsafe access(full, F_OK) == 0 else {
-                throw Refusal(detail: "\"\(full)\" does not exist; correct `command` (a relative path is relative to `directory`)")
+                throw Refusal(
+                    detail:
+                        "\"\(full)\" does not exist; correct `command` "
+                        + "(a relative path is relative to `directory`)"
+                )
             }
             guard Self.isProgram(full) else {
-                throw Refusal(detail: "\"\(full)\" is not executable; chmod +x it, or name its interpreter in `command`")
+                throw Refusal(
+                    detail: "\"\(full)\" is not executable; chmod +x it, or name its interpreter in `command`"
+                )
             }
             return full
         }
@@ -45,13 +56,16 @@ enum ProcessStart {
             if Self.isProgram(full) { return full }
         }
         throw Refusal(
-            detail: "no program \"\(name)\" in PATH \(path); install it, give its path, or list PATH in `environment`"
+            detail:
+                "no program \"\(name)\" in PATH \(path); "
+                + "install it, give its path, or list PATH in `environment`"
         )
     }
 
     private static func isProgram(_ path: String) -> Bool {
         var status = stat()
-        return unsafe access(path, X_OK) == 0 && stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        return unsafe access(path, X_OK) == 0 && stat(path, &status) == 0
+            && status.st_mode & S_IFMT == S_IFREG
     }
 
     /// Starts a process; returns its id.
@@ -90,7 +104,7 @@ enum ProcessStart {
         _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
     ) -> Result {
         let pointers = unsafe strings.map { unsafe strdup($0) } + [nil]
-        defer { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
+        defer { unsafe pointers.forEach { unsafe free($0) } }
         return unsafe pointers.withUnsafeBufferPointer { buffer in
             guard let base = buffer.baseAddress else { preconditionFailure("an array with a nil at its end") }
             return unsafe body(base)

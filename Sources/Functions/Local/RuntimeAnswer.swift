@@ -3,7 +3,9 @@
 import PenstockCore
 import PenstockRuntime
 
-/// What the Runtime API answers, as bytes on the wire. Pure.
+/// What the Runtime API answers, as bytes on the wire.
+///
+/// Pure.
 enum RuntimeAnswer {
     /// 202: the response or error was taken.
     static let accepted = Self.json("202 Accepted", #"{"status":"OK"}"#)
@@ -61,7 +63,9 @@ enum RuntimeAnswer {
         return Array((head + "Content-Length: \(body.utf8.count)\r\n\r\n" + body).utf8)
     }
 
-    /// The head of an event. `fixed` are the headers that are the same for each event of a function.
+    /// The head of an event.
+    ///
+    /// `fixed` are the headers that are the same for each event of a function.
     static func eventHead(
         _ invocation: Invocation,
         wallDeadline: Timestamp,

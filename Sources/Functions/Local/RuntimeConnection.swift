@@ -6,7 +6,9 @@ import Glibc
 import PenstockCore
 import Reactor
 
-/// One connection of a process to its Runtime API: bytes in, requests out, answers in order. On the reactor only.
+/// One connection of a process to its Runtime API: bytes in, requests out, answers in order.
+///
+/// On the reactor only.
 final class RuntimeConnection {
     /// Requests that may wait behind an open one; a runtime needs none.
     static let pipelinedMax = 4
@@ -56,7 +58,9 @@ final class RuntimeConnection {
         self.registration = try self.reactor.register(self.descriptor, for: .readable, handler: handler)
     }
 
-    /// Closes the socket. Idempotent.
+    /// Closes the socket.
+    ///
+    /// Idempotent.
     func close() {
         guard let registration = self.registration.take() else { return }
         self.reactor.unregister(registration)
@@ -81,7 +85,9 @@ final class RuntimeConnection {
             guard count > 0 else { return .closed }
             guard !self.closesWhenSent else { continue }
             do throws(HTTPRequestParser.Fault) {
-                unsafe try self.parser.feed(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
+                unsafe try self.parser.feed(
+                    UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
+                )
             } catch {
                 self.takeRequests()
                 self.send(RuntimeAnswer.fault(error))
@@ -120,7 +126,9 @@ final class RuntimeConnection {
         if !wasSending { self.flush() }
     }
 
-    /// Sends what waits. Errors show as a closed connection with the next read.
+    /// Sends what waits.
+    ///
+    /// Errors show as a closed connection with the next read.
     func flush() {
         guard self.isSending, let registration = self.registration else { return }
         let total = self.head.count + (self.body?.count ?? 0)

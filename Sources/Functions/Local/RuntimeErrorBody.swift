@@ -2,10 +2,12 @@
 
 import PenstockCore
 
-/// Finds `errorType` and `errorMessage` at the top of what a runtime posts as an error (esm-spec 8.2). Pure.
+/// Finds `errorType` and `errorMessage` at the top of what a runtime posts as an error (esm-spec 8.2).
 ///
-/// A scanner and no decoder: it reads the strings it wants and steps over everything else, and what is no JSON object
-/// has neither.
+/// Pure.
+///
+/// A scanner and no decoder: it reads the strings it wants and steps over everything else, and what is no
+/// JSON object has neither.
 struct RuntimeErrorBody {
     /// The text of `errorType`.
     private(set) var type: String?
@@ -22,15 +24,18 @@ struct RuntimeErrorBody {
         self.scan()
     }
 
-    /// The failure that the body describes. `header` is the value of `Lambda-Runtime-Function-Error-Type`; it counts
-    /// when the body has no type and it has the form `Category.Reason`.
+    /// The failure that the body describes.
+    ///
+    /// `header` is the value of `Lambda-Runtime-Function-Error-Type`; it counts when the body has no
+    /// type and it has the form `Category.Reason`.
     func failure(header: String?, unknown: String) -> Failure {
         let type = self.type.flatMap { $0.isEmpty ? nil : $0 } ?? header.flatMap(Self.wellFormed) ?? unknown
         let message = self.message ?? String(decoding: self.bytes.prefix(Failure.messageMax), as: UTF8.self)
         return Failure(type: String(type.prefix(256)), message: message)
     }
 
-    /// `text` when it has the form `(Runtime|Function).[A-Z][a-zA-Z]+`, or is one plain word as runtimes send it.
+    /// `text` when it has the form `(Runtime|Function).[A-Z][a-zA-Z]+`, or is one plain word as runtimes send
+    /// it.
     private static func wellFormed(_ text: String) -> String? {
         guard !text.isEmpty, text.utf8.count <= 256 else { return nil }
         let isPlain = text.utf8.allSatisfy { byte in

@@ -11,7 +11,8 @@ struct RuntimeRequest {
     /// Whether the body had more than 6 MiB and 100 bytes; the rest was read and dropped.
     var isTooLarge = false
 
-    /// `Lambda-Runtime-Function-Error-Type`: a header of `/error`, a trailer of a streamed response that broke.
+    /// `Lambda-Runtime-Function-Error-Type`: a header of `/error`, a trailer of a streamed response that
+    /// broke.
     var errorType: String?
 
     /// `Lambda-Runtime-Function-Error-Body`, base64: a trailer of a streamed response that broke.
@@ -42,7 +43,9 @@ enum RuntimeRoute: Equatable {
         if !isPost { return rest.elementsEqual(Self.nextPath) ? .next : nil }
         if rest.elementsEqual(Self.initErrorPath) { return .initFailure }
         guard let invocation = rest.behind(Self.invocation) else { return nil }
-        guard let slash = invocation.firstIndex(of: UInt8(ascii: "/")), slash > invocation.startIndex else { return nil }
+        guard let slash = invocation.firstIndex(of: UInt8(ascii: "/")), slash > invocation.startIndex else {
+            return nil
+        }
         let id = Array(invocation[..<slash])
         let verb = invocation[(slash + 1)...]
         if verb.elementsEqual(Self.responseVerb) { return .response(id: id) }

@@ -136,13 +136,13 @@ package struct DestinationPlan: Sendable {
     package var summary: String
 
     /// Makes the destination; connects nothing yet.
-    package var make: @Sendable (_ context: RuntimeContext) throws(DestinationError) -> any Destination
+    package var make: @Sendable (_ context: RuntimeContext) async throws(DestinationError) -> any Destination
 
     /// A destination as configured.
     package init(
         kind: String,
         summary: String,
-        make: @escaping @Sendable (_ context: RuntimeContext) throws(DestinationError) -> any Destination
+        make: @escaping @Sendable (_ context: RuntimeContext) async throws(DestinationError) -> any Destination
     ) {
         self.kind = kind
         self.summary = summary

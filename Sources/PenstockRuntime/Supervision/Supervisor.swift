@@ -48,7 +48,7 @@ package actor Supervisor: Service {
             let destination: any Destination =
                 switch trigger.value.onFailure {
                 case .deadLetters: StoreDestination(store: store)
-                case .destination(let plan): try plan.make(context)
+                case .destination(let plan): try await plan.make(context)
                 }
             destinations.append(destination)
             let policy = trigger.value.policy(function: functionPlan)

@@ -53,7 +53,9 @@ import Testing
         }
     }
 
-    @Test("An invocation over its time fails with AWS's words; its process and what that started are killed and replaced")
+    @Test(
+        "An invocation over its time fails with AWS's words; its process and what that started are killed and replaced"
+    )
     func timeout() async throws {
         var configuration = Self.obedient
         configuration.timeout = .milliseconds(700)
@@ -64,7 +66,9 @@ import Testing
             #expect(outcome.result == .failed(Failure(type: "Sandbox.Timedout", message: text)))
             #expect(outcome.text(.platform).contains(text))
             #expect((outcome.report?.duration ?? .zero) >= .milliseconds(700))
-            let child = try #require(outcome.text(.output).first.flatMap { Int32($0.split(separator: " ")[1]) })
+            let child = try #require(
+                outcome.text(.output).first.flatMap { Int32($0.split(separator: " ")[1]) }
+            )
             let after = await fixture.run(#"{"do":"pid"}"#)
             #expect(after.result.text != nil)
             #expect(before.result != after.result)
@@ -107,7 +111,8 @@ import Testing
 
     @Test("A command that does not exist is unavailable at once, and says where it was looked for")
     func missingCommand() async throws {
-        try await LocalFunctionFixture.use(LocalFunctionConfiguration(command: ["no-such-program"])) { fixture in
+        try await LocalFunctionFixture.use(LocalFunctionConfiguration(command: ["no-such-program"])) {
+            fixture in
             let outcome = await fixture.run("{}")
             guard case .unavailable(let failure) = outcome.result else {
                 Issue.record("\(outcome.result)")

@@ -62,7 +62,10 @@ struct LocalFunctionFixture: Sendable {
     }
 
     /// Invokes it with this event.
-    func run(_ event: String, id: String = "00000000-0000-4000-8000-000000000001") async -> LocalInvocationOutcome {
+    func run(
+        _ event: String,
+        id: String = "00000000-0000-4000-8000-000000000001"
+    ) async -> LocalInvocationOutcome {
         await self.function.run(self.invocation(event, id: id))
     }
 }

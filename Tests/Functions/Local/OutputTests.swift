@@ -9,9 +9,12 @@ import Testing
 
 /// What functions write, what they get told, and the REPORT line.
 @Suite(.timeLimit(.minutes(2))) struct OutputTests {
-    @Test("Lines belong to the invocation that wrote them, in order of their stream, with START, END and REPORT")
+    @Test(
+        "Lines belong to the invocation that wrote them, in order of their stream, with START, END and REPORT"
+    )
     func perInvocation() async throws {
-        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(ScriptedRuntime.obedient)) { fixture in
+        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(ScriptedRuntime.obedient)) {
+            fixture in
             for id in ["a", "b", "c"] {
                 let outcome = await fixture.run(#"{"do":"say","lines":3}"#, id: id)
                 #expect(outcome.text(.output) == ["out 0", "out 1", "out 2", "no line end"])
@@ -28,7 +31,8 @@ import Testing
 
     @Test("The tail of an invocation that writes much is its end, within 64 KiB, and the log gets all of it")
     func bounded() async throws {
-        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(ScriptedRuntime.obedient)) { fixture in
+        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(ScriptedRuntime.obedient)) {
+            fixture in
             let outcome = await fixture.run(#"{"do":"say","lines":20000}"#)
             #expect(outcome.lines.reduce(0) { $0 + $1.text.utf8.count + 1 } <= OutputTail.bytesMax)
             #expect(outcome.droppedLines > 0)
@@ -40,10 +44,12 @@ import Testing
 
     @Test("The REPORT line has AWS's form: Init Duration only on a cold start")
     func reportLine() async throws {
-        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(ScriptedRuntime.obedient)) { fixture in
+        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(ScriptedRuntime.obedient)) {
+            fixture in
             let cold = try #require(await fixture.run(#"{"do":"echo"}"#, id: "a").report?.line)
             let warm = try #require(await fixture.run(#"{"do":"echo"}"#, id: "b").report?.line)
-            let common = /REPORT RequestId: [ab]\tDuration: \d+\.\d\d ms\tBilled Duration: \d+ ms\tMemory Size: 512 MB\tMax Memory Used: [1-9]\d* MB\t/
+            let common =
+                /REPORT RequestId: [ab]\tDuration: \d+\.\d\d ms\tBilled Duration: \d+ ms\tMemory Size: 512 MB\tMax Memory Used: [1-9]\d* MB\t/
             let initial = /Init Duration: \d+\.\d\d ms\t/
             #expect(try common.prefixMatch(in: warm)?.output.endIndex == warm.endIndex)
             let head = try #require(try common.prefixMatch(in: cold))
@@ -70,16 +76,20 @@ import Testing
     @Test("The environment is what is configured and the Runtime API's variables, and nothing of ours")
     func environment() async throws {
         var configuration = ScriptedRuntime.configuration(ScriptedRuntime.obedient)
-        configuration.environment = ["BUCKET": "thumbnails", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "listed"]
+        configuration.environment = [
+            "BUCKET": "thumbnails", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "listed",
+        ]
         unsafe setenv("PENSTOCK_TEST_SECRET", "must not leak", 1)
         try await LocalFunctionFixture.use(configuration) { fixture in
             let text = try #require(await fixture.run(#"{"do":"environment"}"#).result.text)
             let variables = try JSONDecoder().decode([String: String].self, from: Data(text.utf8))
             let names: Set = [
-                "BUCKET", "AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_XRAY_CONTEXT_MISSING", "LANG",
+                "BUCKET", "AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_XRAY_CONTEXT_MISSING",
+                "LANG",
                 "PATH", "TZ", "_HANDLER", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME",
                 "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME",
-                "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT",
+                "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_RUNTIME_DIR",
+                "LAMBDA_TASK_ROOT",
             ]
             // Python adds LC_CTYPE when the locale is missing.
             #expect(Set(variables.keys).subtracting(["LC_CTYPE"]) == names)
@@ -109,7 +119,10 @@ import Testing
         }
     }
 
-    @Test("The day of a log stream is right", arguments: [(0, "1970/01/01"), (1_709_164_800_000, "2024/02/29")])
+    @Test(
+        "The day of a log stream is right",
+        arguments: [(0, "1970/01/01"), (1_709_164_800_000, "2024/02/29")]
+    )
     func day(milliseconds: Int64, day: String) {
         let environment = ProcessEnvironment(
             function: "f",

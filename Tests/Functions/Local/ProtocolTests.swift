@@ -33,7 +33,11 @@ import Testing
         let text = try #require(outcome.result.text)
         #expect(text.hasPrefix(#"["{\"a\":1}", {"#))
         #expect(text.contains(#""lambda-runtime-aws-request-id": "11111111-2222-4333-8444-555555555555""#))
-        #expect(text.contains(#""lambda-runtime-invoked-function-arn": "arn:aws:lambda:local:000000000000:function:f""#))
+        #expect(
+            text.contains(
+                #""lambda-runtime-invoked-function-arn": "arn:aws:lambda:local:000000000000:function:f""#
+            )
+        )
         #expect(text.contains(#""content-type": "application/json""#))
         #expect(text.contains(#""lambda-runtime-deadline-ms": "1"#))
         #expect(text.contains(#""lambda-runtime-trace-id": "Root=1-"#))
@@ -78,9 +82,12 @@ import Testing
         #expect(outcome.result.text == "null")
     }
 
-    @Test("A response over 6 MiB and 100 bytes is 413 and fails the invocation; the largest allowed one is not")
+    @Test(
+        "A response over 6 MiB and 100 bytes is 413 and fails the invocation; the largest allowed one is not"
+    )
     func responseSize() async throws {
-        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(ScriptedRuntime.obedient)) { fixture in
+        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(ScriptedRuntime.obedient)) {
+            fixture in
             let allowed = await fixture.run(#"{"do":"large","bytes":6291556}"#)
             #expect(allowed.result.text?.utf8.count == 6_291_556)
             let outcome = await fixture.run(#"{"do":"large","bytes":6291557}"#)
@@ -180,7 +187,8 @@ import Testing
 
     @Test("An event is never given to a poll whose connection is gone")
     func deadPoll() async throws {
-        // The first poll is abandoned: its socket closes, then the test invokes, then the runtime polls again.
+        // The first poll is abandoned: its socket closes, then the test invokes, then the runtime polls
+        // again.
         let gate = try Fifo()
         defer { gate.remove() }
         let script = """
@@ -201,7 +209,8 @@ import Testing
             _ = await fixture.lines.line(containing: "abandoned")
             try gate.open()
             let text = await first.result.text
-            // The first poll was open when the call waited, so it had the event; its loss is the process's affair.
+            // The first poll was open when the call waited, so it had the event; its loss is the process's
+            // affair.
             #expect(text == nil || text == "\"live\"")
         }
     }
@@ -234,12 +243,16 @@ import Testing
 
     @Test("A process killed with an open poll takes no event with it")
     func killedPoll() async throws {
-        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(ScriptedRuntime.obedient)) { fixture in
+        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(ScriptedRuntime.obedient)) {
+            fixture in
             for round in 0..<10 {
-                let pid = try #require(await fixture.run(#"{"do":"pid"}"#, id: "a\(round)").result.text.flatMap { Int32($0) })
+                let pid = try #require(
+                    await fixture.run(#"{"do":"pid"}"#, id: "a\(round)").result.text.flatMap { Int32($0) }
+                )
                 Processes.kill(pid)
                 let next = await fixture.run(#"{"do":"pid"}"#, id: "b\(round)").result
-                // Killed before its poll: a new process answers. Killed while it had the event: it failed, and says so.
+                // Killed before its poll: a new process answers. Killed while it had the event: it failed,
+                // and says so.
                 #expect(next.text.flatMap { Int32($0) } != pid)
                 if next.text == nil { #expect(next.failure?.type == "Runtime.ExitError") }
             }

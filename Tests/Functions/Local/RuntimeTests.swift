@@ -22,7 +22,8 @@ import Testing
                 {"offset":7,"value":"eyJpZCI6MX0="},{"offset":8,"value":"bm90IEpTT04="}]}}
                 """
             let first = await fixture.run(event)
-            let failures = #"{"batchItemFailures": [{"itemIdentifier": {"partition": "orders-0", "offset": 8}}]}"#
+            let failures =
+                #"{"batchItemFailures": [{"itemIdentifier": {"partition": "orders-0", "offset": 8}}]}"#
             #expect(first.result.text == failures)
             #expect(first.text(.output).first == "orders-0@7: order 1")
             #expect(first.report?.initDuration != nil)

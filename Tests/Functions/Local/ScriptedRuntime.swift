@@ -57,7 +57,8 @@ enum ScriptedRuntime {
         return configuration
     }
 
-    /// Does what the event says, over and over: `echo`, `pid`, `throw`, `hang`, `exit N`, `signal`, `large N`, ….
+    /// Does what the event says, over and over: `echo`, `pid`, `throw`, `hang`, `exit N`, `signal`, `large
+    /// N`, ….
     static let obedient = """
         p = Peer()
         while True:

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import PenstockCore
+
+extension DeadLetter {
+    /// The letter as a Kafka message: key, value and headers as they were, and its history in headers behind them.
+    ///
+    /// `penstock-source` is `orders-3@1204`; `penstock-at` is ISO 8601 in UTC. The errors are those of the last attempt.
+    func kafkaMessage(to topic: String) -> RDKafkaOutgoing {
+        var headers = self.attributes.map { (name: $0.name, value: $0.value) }
+        func add(_ name: String, _ text: String) {
+            headers.append((name: "penstock-\(name)", value: Array(text.utf8)))
+        }
+        add("trigger", self.trigger)
+        add("function", self.function)
+        add("reason", self.reason.rawValue)
+        if let failure = self.attempts.last?.failure {
+            add("error-type", failure.type)
+            add("error-message", failure.message)
+        }
+        add("attempts", String(self.attemptCount))
+        add("source", "\(self.partition)@\(self.position)")
+        add("at", self.at.iso8601)
+        return RDKafkaOutgoing(topic: topic, key: self.key, value: self.body, headers: headers)
+    }
+}
+
+extension Timestamp {
+    /// `2026-11-23T23:42:23.120Z`.
+    fileprivate var iso8601: String {
+        let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
+        return Date(timeIntervalSince1970: Double(self.milliseconds) / 1000).formatted(style)
+    }
+}

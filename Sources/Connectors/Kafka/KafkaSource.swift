@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CReactor
+import Glibc
+package import Logging
+package import PenstockCore
+package import PenstockRuntime
+import Synchronization
+
+/// Reads topics as a member of a consumer group: one consumer, one thread.
+///
+/// Offsets are committed as the pipeline settles records, never by librdkafka on its own. See ``Source`` for what it
+/// promises, and ``KafkaConsumerLoop`` for how.
+package final class KafkaSource: Source {
+    private enum State: Sendable {
+        case idle
+        case running(KafkaInbox, KafkaThread)
+        case stopped
+    }
+
+    private let configuration: KafkaSourceConfiguration
+    private let logger: Logger
+    private let state = Mutex(State.idle)
+
+    package let format: any EventFormat
+
+    /// A source that is not connected yet. librdkafka's own messages go to `logger` at level debug.
+    package init(_ configuration: KafkaSourceConfiguration, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+        self.format = KafkaEventFormat(configuration)
+    }
+
+    package func start(checkpoints: [String: Position]) async throws(SourceError) {
+        let inbox: KafkaInbox
+        do throws(RDKafkaError) {
+            inbox = KafkaInbox(wakeup: try Wakeup())
+        } catch {
+            throw SourceError(.rejected, error.detail)
+        }
+        let thread = KafkaThread()
+        let isFirst = self.state.withLock { state in
+            guard case .idle = state else { return false }
+            state = .running(inbox, thread)
+            return true
+        }
+        guard isFirst else { throw SourceError(.closed, "the kafka source was started before") }
+        let configuration = self.configuration
+        let logger = self.logger
+        let result: Result<Void, SourceError> = await withCheckedContinuation { continuation in
+            thread.start(name: "kafka") {
+                let loop: KafkaConsumerLoop
+                do throws(SourceError) {
+                    let context = RDKafkaContext(logger: logger)
+                    loop = try KafkaConsumerLoop(
+                        configuration,
+                        inbox: inbox,
+                        context: context,
+                        checkpoints: checkpoints
+                    )
+                } catch {
+                    _ = inbox.close(error)
+                    continuation.resume(returning: .failure(error))
+                    return
+                }
+                continuation.resume(returning: .success(()))
+                loop.run()
+            }
+        }
+        try result.get()
+    }
+
+    package func grant(_ budget: ReceiveBudget) {
+        self.inbox?.grant(budget)
+    }
+
+    package func receive() async throws(SourceError) -> [SourceEvent] {
+        guard let inbox = self.inbox else { return [] }
+        let events = await inbox.take()
+        if events.isEmpty, let failure = inbox.failure { throw failure }
+        return events
+    }
+
+    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) {
+        guard let inbox = self.inbox else { throw SourceError(.closed, "the kafka source is not running") }
+        let result = await withCheckedContinuation { (reply: KafkaInbox.CommitReply) in
+            if !inbox.send(.commit(positions, reply)) {
+                let closed = inbox.failure ?? SourceError(.closed, "the kafka source was stopped")
+                reply.resume(returning: .failure(closed))
+            }
+        }
+        try result.get()
+    }
+
+    package func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {
+        _ = self.inbox?.send(.finishRevocation(id, positions))
+    }
+
+    package func lag() -> [PartitionLag] {
+        self.inbox?.lag.withLock { $0 } ?? []
+    }
+
+    package func stop() async {
+        let state = self.state.withLock { state in
+            defer { if case .idle = state { state = .stopped } }
+            return state
+        }
+        guard case .running(let inbox, let thread) = state else { return }
+        _ = inbox.send(.stop)
+        await thread.end()
+    }
+
+    private var inbox: KafkaInbox? {
+        self.state.withLock { state in
+            guard case .running(let inbox, _) = state else { return nil }
+            return inbox
+        }
+    }
+}
+
+/// A thread that runs one closure, and tells tasks when it is done.
+final class KafkaThread: Sendable {
+    private struct State {
+        var hasEnded = false
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+
+    private final class Body: Sendable {
+        let run: @Sendable () -> Void
+
+        init(_ run: @escaping @Sendable () -> Void) {
+            self.run = run
+        }
+    }
+
+    private let state = Mutex(State())
+
+    /// Starts it, under a name of at most 15 bytes. When the system has no threads left, `body` runs on none.
+    func start(name: String, _ body: @escaping @Sendable () -> Void) {
+        let box = Body { 
+            body()
+            self.markEnded()
+        }
+        let context = unsafe Unmanaged.passRetained(box).toOpaque()
+        var thread = pthread_t()
+        let result = unsafe pthread_create(&thread, nil, { context in
+            guard let context = unsafe context else { return nil }
+            unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
+            return nil
+        }, context)
+        guard result == 0 else {
+            preconditionFailure("pthread_create failed with \(result): the process has no threads left")
+        }
+        _ = unsafe penstock_set_thread_name(thread, name)
+        pthread_detach(thread)
+    }
+
+    /// Waits for its end.
+    func end() async {
+        await withCheckedContinuation { continuation in
+            let hasEnded = self.state.withLock { state in
+                if !state.hasEnded { state.waiters.append(continuation) }
+                return state.hasEnded
+            }
+            if hasEnded { continuation.resume() }
+        }
+    }
+
+    private func markEnded() {
+        let waiters = self.state.withLock { state in
+            state.hasEnded = true
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockCore
+import PenstockTesting
+import Testing
+
+@Suite struct WatermarkTests {
+    private static let partition = Partition(id: PartitionID(1), name: "orders-0")
+
+    /// A block whose positions have gaps, as compaction and transactions leave them.
+    private static func block(_ positions: [UInt64], firstDelivery: UInt64) -> AdmittedBlock {
+        var builder = RecordBlockBuilder(byteCapacity: 64, recordCapacity: positions.count)
+        let index = builder.add(Self.partition)
+        for position in positions {
+            unsafe builder.append(
+                position: Position(position),
+                timestamp: Timestamp(milliseconds: 0),
+                tag: 0,
+                partitionIndex: index,
+                payload: RecordPayload(key: nil, body: nil)
+            )
+        }
+        let sizes = [Int](repeating: 0, count: positions.count + 1)
+        return AdmittedBlock(
+            block: builder.finish(),
+            firstDelivery: firstDelivery,
+            receivedAt: .start,
+            sizes: sizes
+        )
+    }
+
+    @Test("Gaps in the positions do not hold it up")
+    func gaps() {
+        let admitted = Self.block([3, 7, 8, 100], firstDelivery: 0)
+        var watermark = Watermark()
+        watermark.admit(Run(admitted: admitted, range: 0..<4))
+        let hasMoved = watermark.settle(Run(admitted: admitted, range: 0..<3))
+        #expect(hasMoved)
+        #expect(watermark.position == Position(8))
+        _ = watermark.settle(Run(admitted: admitted, range: 3..<4))
+        #expect(watermark.position == Position(100))
+    }
+
+    @Test("It moves only over a settled prefix, in whatever order and pieces the rest is settled")
+    func outOfOrder() {
+        var random = SplitMix64(seed: 42)
+        for _ in 0..<200 {
+            let counts = (0..<Int.random(in: 1...4, using: &random)).map { _ in Int.random(in: 1...12, using: &random) }
+            var watermark = Watermark()
+            var pieces: [Run] = []
+            var first: UInt64 = 0
+            var model: [Bool] = []
+            for count in counts {
+                let admitted = Self.block((0..<UInt64(count)).map { (first + $0) * 10 }, firstDelivery: first)
+                watermark.admit(Run(admitted: admitted, range: 0..<count))
+                var start = 0
+                while start < count {
+                    let end = Int.random(in: start + 1...count, using: &random)
+                    pieces.append(Run(admitted: admitted, range: start..<end))
+                    start = end
+                }
+                first += UInt64(count)
+                model += [Bool](repeating: false, count: count)
+            }
+            for piece in pieces.shuffled(using: &random) {
+                _ = watermark.settle(piece)
+                for delivery in piece.deliveries { model[Int(delivery)] = true }
+                let prefix = model.firstIndex(of: false) ?? model.count
+                let expected = prefix == 0 ? nil : Position(UInt64(prefix - 1) * 10)
+                #expect(watermark.position == expected)
+                #expect(watermark.unsettled == model.count { !$0 })
+            }
+        }
+    }
+
+    @Test("Settling a delivery twice is a programming error")
+    func twice() async {
+        await #expect(processExitsWith: .failure) {
+            let admitted = WatermarkTests.block([1], firstDelivery: 0)
+            var watermark = Watermark()
+            watermark.admit(Run(admitted: admitted, range: 0..<1))
+            _ = watermark.settle(Run(admitted: admitted, range: 0..<1))
+            _ = watermark.settle(Run(admitted: admitted, range: 0..<1))
+        }
+    }
+}
