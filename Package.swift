@@ -119,18 +119,27 @@ let tests: [Target] = [
     .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PenstockTesting"]),
     .testTarget(name: "CurlClientTests", dependencies: ["CurlClient", "Reactor", "PenstockTesting"]),
     .testTarget(name: "PenstockConfigurationTests", dependencies: ["PenstockConfiguration", "PenstockCore"]),
-    .testTarget(name: "PenstockStoreTests", dependencies: ["PenstockStore", "PenstockCore", "PenstockTesting"]),
+    .testTarget(
+        name: "PenstockStoreTests",
+        dependencies: ["PenstockStore", "PenstockCore", "PenstockTesting"]
+    ),
     .testTarget(
         name: "PenstockRuntimeTests",
-        dependencies: ["PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging]
+        dependencies: [
+            "PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging,
+        ]
     ),
     .testTarget(
         name: "SimulationTests",
-        dependencies: ["PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging]
+        dependencies: [
+            "PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging,
+        ]
     ),
     .testTarget(
         name: "PenstockAdminTests",
-        dependencies: ["PenstockAdmin", "PenstockRuntime", "PenstockStore", "PenstockCore", "PenstockTesting", logging]
+        dependencies: [
+            "PenstockAdmin", "PenstockRuntime", "PenstockStore", "PenstockCore", "PenstockTesting", logging,
+        ]
     ),
     .testTarget(name: "IntegrationTests", dependencies: ["penstock", "PenstockTesting", "PenstockCore"]),
     .testTarget(name: "TidyTests"),

@@ -75,7 +75,9 @@ package struct Redriver: Sendable {
         self.route = route
     }
 
-    /// Carries out an order, telling what becomes of each letter as it happens. Stops early when the task is cancelled.
+    /// Carries out an order, telling what becomes of each letter as it happens.
+    ///
+    /// Stops early when the task is cancelled.
     package func run(
         _ order: Order,
         report: (_ outcome: Outcome, _ total: Int) async -> Void
@@ -117,7 +119,9 @@ package struct Redriver: Sendable {
         let failure: Failure? =
             switch verdict {
             case .succeeded: nil
-            case .failed(let failure), .partial(_, let failure), .poison(let failure), .throttled(_, let failure): failure
+            case .failed(let failure), .partial(_, let failure), .poison(let failure),
+                .throttled(_, let failure):
+                failure
             }
         guard let failure else {
             try await self.store.removeDeadLetters([id])
@@ -144,7 +148,9 @@ package struct Redriver: Sendable {
             attempt: letter.attemptCount + 1
         )
         let body = EventBuffer()
-        body.write(upTo: format.overhead(of: [partition]) + batch.bytes + 1) { format.encode(batch, into: &$0) }
+        body.write(upTo: format.overhead(of: [partition]) + batch.bytes + 1) {
+            format.encode(batch, into: &$0)
+        }
         let timeout = route.function.timeout
         let invocation = Invocation(
             id: InvocationID.make(trigger: letter.trigger, batch: batch),

@@ -7,7 +7,8 @@ package import PenstockCore
 package enum ResponseContract {
     /// The verdict of an invocation.
     ///
-    /// - Parameter reportsItemFailures: whether `batchItemFailures` is looked at; otherwise every answer is success.
+    /// `batchItemFailures` is looked at only when `reportsItemFailures` is set; otherwise every answer is
+    /// success.
     package static func verdict(
         of result: InvocationResult,
         batch: Batch,
@@ -35,15 +36,24 @@ package enum ResponseContract {
         message: "the function listed the record in batchItemFailures"
     )
 
-    private static func verdict(ofResponse body: [UInt8], batch: Batch, format: any EventFormat) -> BatchVerdict {
+    private static func verdict(
+        ofResponse body: [UInt8],
+        batch: Batch,
+        format: any EventFormat
+    ) -> BatchVerdict {
         // The common answers, without a parser.
-        if body.isEmpty || body.elementsEqual("null".utf8) || body.elementsEqual("{}".utf8) { return .succeeded }
-        guard let value = try? JSONSerialization.jsonObject(with: Data(body), options: .fragmentsAllowed) else {
+        if body.isEmpty || body.elementsEqual("null".utf8) || body.elementsEqual("{}".utf8) {
+            return .succeeded
+        }
+        guard let value = try? JSONSerialization.jsonObject(with: Data(body), options: .fragmentsAllowed)
+        else {
             return Self.malformed("the answer is not JSON")
         }
         if value is NSNull { return .succeeded }
         if let text = value as? String, text.isEmpty { return .succeeded }
-        guard let object = value as? [String: Any] else { return Self.malformed("the answer is not a JSON object") }
+        guard let object = value as? [String: Any] else {
+            return Self.malformed("the answer is not a JSON object")
+        }
         guard let list = object["batchItemFailures"], !(list is NSNull) else { return .succeeded }
         guard let items = list as? [Any] else { return Self.malformed("batchItemFailures is not an array") }
         guard !items.isEmpty else { return .succeeded }

@@ -2,8 +2,9 @@
 
 package import PenstockCore
 
-/// A source as one trigger reads it: dumb I/O over partitions. Everything hard (order, batches, retries, dead letters,
-/// watermarks) is the pipeline's.
+/// A source as one trigger reads it: dumb I/O over partitions.
+///
+/// Everything hard (order, batches, retries, dead letters, watermarks) is the pipeline's.
 ///
 /// This is the protocol of the *cursor* family: partitions are ordered, and settling moves a watermark. What a source
 /// owes:
