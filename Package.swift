@@ -41,7 +41,7 @@ let modules: [Target] = [
     .target(
         name: "PenstockAdmin",
         dependencies: [
-            "PenstockCore", "PenstockStore", "PenstockRuntime", logging, lifecycle,
+            "PenstockCore", "PenstockConfiguration", "PenstockStore", "PenstockRuntime", logging, lifecycle,
             .product(name: "Hummingbird", package: "hummingbird"),
         ]
     ),

@@ -83,6 +83,12 @@ package actor LocalFunction: Function {
         await self.outcome(of: invocation, wantsLines: false).result
     }
 
+    package func trace(_ invocation: Invocation) async -> InvocationTrace {
+        let outcome = await self.run(invocation)
+        let lines = outcome.lines.filter { $0.stream != .platform }.map(\.text)
+        return InvocationTrace(result: outcome.result, lines: lines, report: outcome.report?.line)
+    }
+
     /// Invokes it once and tells all about it: the result, what the function wrote, what it cost.
     package func run(_ invocation: Invocation) async -> LocalInvocationOutcome {
         await self.outcome(of: invocation, wantsLines: true)

@@ -13,12 +13,15 @@ package struct Redriver: Sendable {
     package struct Order: Sendable {
         /// The letters.
         package var query: DeadLetterQuery
+        /// Of those, only these; nil for all.
+        package var ids: Set<DeadLetterID>?
         /// Invocations a second at most; nil for no limit.
         package var rate: Double?
 
         /// An order.
-        package init(query: DeadLetterQuery, rate: Double? = nil) {
+        package init(query: DeadLetterQuery, ids: Set<DeadLetterID>? = nil, rate: Double? = nil) {
             self.query = query
+            self.ids = ids
             self.rate = rate
         }
     }
@@ -77,19 +80,21 @@ package struct Redriver: Sendable {
 
     /// Carries out an order, telling what becomes of each letter as it happens.
     ///
-    /// Stops early when the task is cancelled.
+    /// Stops early when the task is cancelled, or when `report` returns false: nobody listens any more.
     package func run(
         _ order: Order,
-        report: (_ outcome: Outcome, _ total: Int) async -> Void
+        report: (_ outcome: Outcome, _ total: Int) async -> Bool
     ) async throws(StoreError) {
-        let letters = try await self.store.deadLetters(matching: order.query)
+        let letters = try await self.store.deadLetters(matching: order.query).filter {
+            order.ids?.contains($0.id) ?? true
+        }
         var stuck: Set<String> = []
         var earliest = self.loop.now
         for summary in letters {
             if Task.isCancelled { return }
             let partition = "\(summary.trigger)/\(summary.partition)"
             guard !stuck.contains(partition) else {
-                await report(Outcome(id: summary.id, kind: .skipped), letters.count)
+                guard await report(Outcome(id: summary.id, kind: .skipped), letters.count) else { return }
                 continue
             }
             if let rate = order.rate, rate > 0 {
@@ -99,7 +104,8 @@ package struct Redriver: Sendable {
             let failure = try await self.send(summary.id)
             if failure != nil { stuck.insert(partition) }
             let kind: Outcome.Kind = failure == nil ? .succeeded : .failed
-            await report(Outcome(id: summary.id, kind: kind, failure: failure), letters.count)
+            let outcome = Outcome(id: summary.id, kind: kind, failure: failure)
+            guard await report(outcome, letters.count) else { return }
         }
     }
 
@@ -132,31 +138,55 @@ package struct Redriver: Sendable {
         return failure
     }
 
-    private func invoke(_ letter: DeadLetter, _ route: Route) async -> BatchVerdict {
-        let partition = route.source.partition(PartitionID(0), letter.partition)
-        let block = letter.block(of: partition)
-        let format = route.function.format(for: route.source.format, trigger: letter.trigger)
-        let admitted = AdmittedBlock(
-            block: block,
-            firstDelivery: 0,
-            receivedAt: self.loop.now,
-            sizes: format.sizes(of: block).sums
-        )
-        let batch = Batch(
-            id: BatchID(0),
-            runs: [Run(admitted: admitted, range: 0..<1)],
-            attempt: letter.attemptCount + 1
-        )
-        let body = EventBuffer()
-        body.write(upTo: format.overhead(of: [partition]) + batch.bytes + 1) {
-            format.encode(batch, into: &$0)
+    /// The request body that sending this letter would make; nil when the letter or its trigger is gone.
+    package func event(of id: DeadLetterID) async throws(StoreError) -> (contentType: String, body: [UInt8])?
+    {
+        guard let stored = try await self.store.deadLetter(id), let route = self.route(stored.letter.trigger)
+        else {
+            return nil
         }
+        let request = Request(stored.letter, route, receivedAt: self.loop.now)
+        return (request.format.contentType, unsafe [UInt8](request.body.bytes))
+    }
+
+    /// A letter as a batch of one, encoded.
+    private struct Request {
+        let format: any EventFormat
+        let batch: Batch
+        let body = EventBuffer()
+
+        init(_ letter: DeadLetter, _ route: Route, receivedAt: Instant) {
+            let partition = route.source.partition(PartitionID(0), letter.partition)
+            let block = letter.block(of: partition)
+            let format = route.function.format(for: route.source.format, trigger: letter.trigger)
+            let admitted = AdmittedBlock(
+                block: block,
+                firstDelivery: 0,
+                receivedAt: receivedAt,
+                sizes: format.sizes(of: block).sums
+            )
+            let batch = Batch(
+                id: BatchID(0),
+                runs: [Run(admitted: admitted, range: 0..<1)],
+                attempt: letter.attemptCount + 1
+            )
+            self.format = format
+            self.batch = batch
+            self.body.write(upTo: format.overhead(of: [partition]) + batch.bytes + 1) {
+                format.encode(batch, into: &$0)
+            }
+        }
+    }
+
+    private func invoke(_ letter: DeadLetter, _ route: Route) async -> BatchVerdict {
+        let request = Request(letter, route, receivedAt: self.loop.now)
+        let (format, batch) = (request.format, request.batch)
         let timeout = route.function.timeout
         let invocation = Invocation(
             id: InvocationID.make(trigger: letter.trigger, batch: batch),
             trigger: letter.trigger,
             attempt: batch.attempt,
-            body: body,
+            body: request.body,
             contentType: format.contentType,
             deadline: self.loop.now + timeout,
             wallDeadline: Timestamp(milliseconds: self.loop.wallNow.milliseconds + timeout.wholeMilliseconds)

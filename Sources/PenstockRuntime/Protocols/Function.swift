@@ -25,8 +25,37 @@ package protocol Function: Sendable {
     /// Invokes it once.
     func invoke(_ invocation: Invocation) async -> InvocationResult
 
+    /// The same, with all that is known about the call: for an invocation by hand.
+    func trace(_ invocation: Invocation) async -> InvocationTrace
+
     /// Ends processes and connections. No invocation is running. Idempotent.
     func shutdown() async
+}
+
+extension Function {
+    /// The result alone: most functions write no log that reaches us.
+    package func trace(_ invocation: Invocation) async -> InvocationTrace {
+        InvocationTrace(result: await self.invoke(invocation))
+    }
+}
+
+/// A call with all that is known about it.
+package struct InvocationTrace: Sendable {
+    /// What came of it.
+    package var result: InvocationResult
+
+    /// What the function wrote, line by line.
+    package var lines: [String]
+
+    /// What it cost, as AWS reports it; nil when that is not known.
+    package var report: String?
+
+    /// A trace.
+    package init(result: InvocationResult, lines: [String] = [], report: String? = nil) {
+        self.result = result
+        self.lines = lines
+        self.report = report
+    }
 }
 
 /// One call of a function.

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HTTPTypes
+import Hummingbird
+import PenstockConfiguration
+import PenstockRuntime
+
+/// Who may ask: whoever has the token; without one, whoever reached us by a name of this machine.
+///
+/// The second rule is against DNS rebinding: a page in a browser can make its own name resolve to 127.0.0.1, but the
+/// `Host` header still says that name.
+struct AccessRule {
+    let settings: AdminServer.Settings
+
+    /// - Throws: ``AdminError`` when the request is not allowed.
+    func check(_ request: Request, isHealth: Bool) throws(AdminError) {
+        guard let token = self.settings.token else {
+            guard self.settings.listen.isLoopback, !Self.isLoopback(authority: request.head.authority ?? "") else { return }
+            throw AdminError(
+                .forbidden,
+                "host",
+                "only requests to localhost are answered without a token; set admin.token to allow other names"
+            )
+        }
+        if isHealth { return }
+        let given = request.headers[.authorization] ?? ""
+        guard Self.matches(given, "Bearer \(token.reveal())") else {
+            throw AdminError(
+                .unauthorized,
+                "token",
+                given.isEmpty ? "a bearer token is required" : "the bearer token is not the right one"
+            )
+        }
+    }
+
+    /// Compares in a time that depends on the lengths alone.
+    static func matches(_ given: String, _ wanted: String) -> Bool {
+        let given = Array(given.utf8)
+        let wanted = Array(wanted.utf8)
+        var difference = given.count == wanted.count ? UInt8(0) : 1
+        for index in wanted.indices {
+            difference |= wanted[index] ^ (index < given.count ? given[index] : 0)
+        }
+        return difference == 0
+    }
+
+    /// Whether a `Host` header names this machine itself, with or without a port.
+    static func isLoopback(authority: String) -> Bool {
+        var host = authority
+        if host.hasPrefix("[") {
+            guard let end = host.firstIndex(of: "]") else { return false }
+            return host[host.index(after: host.startIndex)..<end] == "::1"
+        }
+        if let colon = host.lastIndex(of: ":") { host = String(host[..<colon]) }
+        if host.lowercased() == "localhost" { return true }
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HTTPTypes
+import Hummingbird
+import PenstockConfiguration
+import PenstockCore
+import PenstockRuntime
+import PenstockStore
+
+extension AdminResponder {
+    /// Letters in one answer at most, and when nothing is said.
+    static let pageMax = 1000
+
+    func deadLetters(_ request: Request) async throws -> Response {
+        let parameters = request.uri.queryParameters.map { (String($0.key), String($0.value)) }
+        var query = try Selection(parameters: parameters).query
+        query.limit = min(query.limit ?? 100, Self.pageMax)
+        let letters = try await self.store.deadLetters(matching: query)
+        var all = query
+        all.limit = nil
+        all.after = nil
+        let count = try await self.store.countDeadLetters(matching: all)
+        return Self.json(JSONValue.page(of: letters, total: count.count, limit: query.limit))
+    }
+
+    func deadLetter(_ text: String) async throws -> Response {
+        guard let letter = try await self.store.deadLetter(Self.id(text)) else { throw Self.noLetter(text) }
+        return Self.json(letter.document)
+    }
+
+    /// The body that a redrive of this letter would send.
+    func event(_ text: String) async throws -> Response {
+        let redriver = try await self.operations.requireRedriver(to: nil)
+        let id = try Self.id(text)
+        guard try await self.store.deadLetter(id) != nil else { throw Self.noLetter(text) }
+        guard let event = try await redriver.event(of: id) else {
+            throw AdminError(.conflict, "no-such-trigger", "the letter's trigger is not configured any more")
+        }
+        let response = Response(
+            status: .ok,
+            headers: [.contentType: event.contentType, .cacheControl: "no-store", .xContentTypeOptions: "nosniff"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: event.body))
+        )
+        return response
+    }
+
+    private static func id(_ text: String) throws(AdminError) -> DeadLetterID {
+        guard let number = Int64(text) else {
+            throw AdminError(.badRequest, "bad-id", "\"\(text.prefix(40))\" is not the id of a dead letter: a number")
+        }
+        return DeadLetterID(number)
+    }
+
+    private static func noLetter(_ id: String) -> AdminError {
+        AdminError(.notFound, "no-such-letter", "there is no dead letter \(id.prefix(40)); it may have been redriven")
+    }
+
+    // MARK: - Drop
+
+    func drop(_ order: JSONValue) async throws -> Response {
+        let selection = try Selection(order: order)
+        try selection.requireScope()
+        let count = try await selection.drop(from: self.store)
+        return Self.json(.document(("dropped", .integer(count))))
+    }
+
+    // MARK: - Redrive
+
+    /// Streams one line for each letter as it happens, `{"id":…,"outcome":…,"total":…}`; ends with
+    /// `{"done":true}` when all was tried.
+    func redrive(_ order: JSONValue) async throws -> Response {
+        let selection = try Selection(order: order)
+        try selection.requireScope()
+        let redriver = try await self.operations.requireRedriver(to: order["to"]?.stringValue)
+        let rate = order["rate"]?.numberValue
+        if let rate, !(rate > 0 && rate <= 100_000) {
+            throw AdminError(.badRequest, "bad-rate", "rate must be above 0 and at most 100000 a second")
+        }
+        let ids = try await selection.requireIDs(in: self.store)
+        let redrive = Redriver.Order(query: selection.query, ids: ids, rate: rate)
+        return Response(
+            status: .ok,
+            headers: [.contentType: "application/x-ndjson", .cacheControl: "no-store"],
+            body: ResponseBody { writer in
+                try await Self.stream(redrive, redriver, &writer)
+                try await writer.finish(nil)
+            }
+        )
+    }
+
+    private static func stream(
+        _ order: Redriver.Order,
+        _ redriver: Redriver,
+        _ writer: inout any ResponseBodyWriter
+    ) async throws {
+        var broken: (any Error)?
+        var last: JSONValue = .document(("done", .boolean(true)))
+        do {
+            try await redriver.run(order) { outcome, total in
+                do {
+                    try await writer.write(Self.line(outcome.document(total: total)))
+                    return true
+                } catch {
+                    broken = error
+                    return false
+                }
+            }
+        } catch {
+            last = AdminError(error).document
+        }
+        if let broken { throw broken }
+        try await writer.write(Self.line(last))
+    }
+
+    private static func line(_ document: JSONValue) -> ByteBuffer {
+        ByteBuffer(string: document.text + "\n")
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Hummingbird
+package import Logging
+import NIOCore
+package import PenstockConfiguration
+package import PenstockCore
+package import PenstockRuntime
+package import PenstockStore
+import ServiceLifecycle
+
+/// The admin API, the metrics and the health checks, on HTTP/1.1.
+///
+/// Runs until a graceful stop. Needs nothing of Swift's pool for long: it only asks, and never blocks.
+package struct AdminServer: Service {
+    /// What it serves, and where.
+    package struct Settings: Sendable {
+        /// Where to listen; port 0 lets the system choose.
+        package var listen: ListenAddress
+        /// The bearer token that calls must carry; nil for none.
+        package var token: Secret?
+        /// Penstock's version.
+        package var version: String
+        /// The configuration file, as the operator named it.
+        package var configuration: String
+        /// When Penstock started.
+        package var started: Timestamp
+
+        /// Settings.
+        package init(
+            listen: ListenAddress,
+            token: Secret?,
+            version: String,
+            configuration: String,
+            started: Timestamp
+        ) {
+            self.listen = listen
+            self.token = token
+            self.version = version
+            self.configuration = configuration
+            self.started = started
+        }
+    }
+
+    private let settings: Settings
+    private let logger: Logger
+    private let responder: AdminResponder
+    private let listening: @Sendable (_ port: Int) async -> Void
+
+    /// A server; it listens from ``run()`` on.
+    ///
+    /// - Parameters:
+    ///   - operations: What is running.
+    ///   - store: Where dead letters are.
+    ///   - now: The wall clock.
+    ///   - listening: Called once with the real port, when connections are accepted.
+    package init(
+        _ settings: Settings,
+        operations: any Operations,
+        store: any StateStore,
+        logger: Logger,
+        now: @escaping @Sendable () -> Timestamp,
+        listening: @escaping @Sendable (_ port: Int) async -> Void
+    ) {
+        self.settings = settings
+        self.logger = logger
+        self.listening = listening
+        self.responder = AdminResponder(
+            settings: settings,
+            operations: operations,
+            store: store,
+            now: now
+        )
+    }
+
+    package func run() async throws {
+        let listening = self.listening
+        let application = Application(
+            responder: self.responder,
+            configuration: ApplicationConfiguration(
+                address: .hostname(self.settings.listen.host, port: self.settings.listen.port),
+                serverName: "penstock",
+                availableConnectionsDelegate: .none
+            ),
+            onServerRunning: { channel in
+                await listening(channel.localAddress?.port ?? 0)
+            },
+            logger: self.quietLogger
+        )
+        try await application.run()
+    }
+
+    /// The server's own remarks about connections are not for operators.
+    private var quietLogger: Logger {
+        var logger = self.logger
+        logger.logLevel = max(logger.logLevel, .error)
+        return logger
+    }
+}

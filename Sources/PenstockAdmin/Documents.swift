@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockConfiguration
+package import PenstockCore
+package import PenstockRuntime
+package import PenstockStore
+
+extension JSONValue {
+    /// An object with these members, in this order; those without a value are left out.
+    package static func document(_ members: (key: String, value: JSONValue?)...) -> JSONValue {
+        .object(members.compactMap { member in member.value.map { JSONValue.Member(member.key, $0) } })
+    }
+
+    /// A count; JSON numbers of ours end at Int.max.
+    package static func count(_ value: UInt64) -> JSONValue {
+        .integer(Int(clamping: value))
+    }
+
+    /// Bytes as `{"encoding":"utf-8"|"base64","value":…}`; null for none.
+    package static func bytes(_ bytes: [UInt8]?) -> JSONValue {
+        guard let bytes else { return .null }
+        if let text = String(validating: bytes, as: UTF8.self) {
+            return .document(("encoding", .string("utf-8")), ("value", .string(text)))
+        }
+        return .document(("encoding", .string("base64")), ("value", .string(Base64Document.text(of: bytes))))
+    }
+}
+
+extension TriggerSnapshot {
+    /// The trigger as `/api/v1/triggers/{name}` shows it.
+    package var document: JSONValue {
+        .document(
+            ("name", .string(self.name)),
+            ("state", .string(self.state.rawValue)),
+            ("detail", self.detail.map { .string($0) }),
+            ("source_type", .string(self.sourceKind)),
+            ("function", .string(self.function)),
+            ("records", self.counters.records),
+            ("invocations", self.counters.calls(inFlight: self.invocationsInFlight)),
+            ("lag_records", self.lagRecords.map { .integer(Int($0)) }),
+            ("partitions", .array(self.partitions.map { .string($0) })),
+            ("lag", .array(self.lag.map(\.document))),
+            ("blocked_partitions", .array(self.blocked.map(\.document))),
+            ("last_failure", self.lastFailure?.document),
+            ("last_progress", self.lastProgress.map { .string($0.configurationText) }),
+            ("restarts", .integer(self.restarts)),
+            ("durations", self.durations.document)
+        )
+    }
+}
+
+extension Counters {
+    fileprivate var records: JSONValue {
+        .document(
+            ("received", .count(self.received)),
+            ("filtered", .count(self.filtered)),
+            ("succeeded", .count(self.succeeded)),
+            ("dead_lettered", .count(self.deadLettered)),
+            ("released", .count(self.released)),
+            ("in_flight", .count(self.inFlight))
+        )
+    }
+
+    fileprivate func calls(inFlight: Int) -> JSONValue {
+        .document(
+            ("total", .count(self.invocations)),
+            ("failures", .count(self.failures)),
+            ("throttled", .count(self.throttles)),
+            ("bisects", .count(self.bisects)),
+            ("in_flight", .integer(inFlight)),
+            ("commits", .count(self.commits)),
+            ("commit_failures", .count(self.commitFailures)),
+            ("dead_letter_failures", .count(self.deadLetterFailures))
+        )
+    }
+}
+
+extension PartitionLag {
+    fileprivate var document: JSONValue {
+        .document(
+            ("partition", .string(self.partition)),
+            ("committed", self.committed.map { .string($0.description) }),
+            ("records", self.records.map { .integer(Int($0)) })
+        )
+    }
+}
+
+extension TriggerSnapshot.BlockedPartition {
+    fileprivate var document: JSONValue {
+        .document(
+            ("partition", .string(self.name)),
+            ("attempts", .integer(self.attempts)),
+            ("refused", .boolean(self.isRefused))
+        )
+    }
+}
+
+extension Histogram {
+    /// Counts for each bucket, not summed up; the last bucket has no `le`.
+    fileprivate var document: JSONValue {
+        let buckets = self.counts.enumerated().map { index, count in
+            JSONValue.document(
+                ("le", index < Self.bounds.count ? .number(Self.bounds[index]) : nil),
+                ("count", .count(count))
+            )
+        }
+        return .document(
+            ("count", .count(self.count)),
+            ("sum_seconds", .number(self.sum)),
+            ("p50_seconds", self.quantile(0.5).map { .number($0) }),
+            ("p99_seconds", self.quantile(0.99).map { .number($0) }),
+            ("buckets", .array(buckets))
+        )
+    }
+
+    /// The duration in seconds below which this share of observations lies, interpolated in its bucket as Prometheus
+    /// does; nil without observations.
+    package func quantile(_ share: Double) -> Double? {
+        let total = self.count
+        guard total > 0 else { return nil }
+        let rank = share * Double(total)
+        var below = 0.0
+        for (index, count) in self.counts.enumerated() where count > 0 {
+            if below + Double(count) >= rank {
+                guard index < Self.bounds.count else { return Self.bounds[Self.bounds.count - 1] }
+                let low = index == 0 ? 0 : Self.bounds[index - 1]
+                return low + (Self.bounds[index] - low) * (rank - below) / Double(count)
+            }
+            below += Double(count)
+        }
+        return Self.bounds[Self.bounds.count - 1]
+    }
+}
+
+extension Failure {
+    /// Type and message.
+    package var document: JSONValue {
+        .document(("type", .string(self.type)), ("message", .string(self.message)))
+    }
+}
+
+extension Attempt {
+    /// When, how long, and what failed.
+    package var document: JSONValue {
+        .document(
+            ("at", .string(self.at.configurationText)),
+            ("duration_ms", .number(self.duration.inSeconds * 1000)),
+            ("error", self.failure.document)
+        )
+    }
+}
+
+extension StoredDeadLetter.Summary {
+    /// The letter as a list shows it: no payload.
+    package var document: JSONValue {
+        .document(
+            ("id", .integer(Int(self.id.rawValue))),
+            ("trigger", .string(self.trigger)),
+            ("function", .string(self.function)),
+            ("partition", .string(self.partition)),
+            ("position", .string(self.position.description)),
+            ("timestamp", .string(self.timestamp.configurationText)),
+            ("key", .bytes(self.key)),
+            ("body_bytes", .integer(self.bodyBytes)),
+            ("reason", .string(self.reason.rawValue)),
+            ("at", .string(self.at.configurationText)),
+            ("attempts", .integer(self.attemptCount)),
+            ("last_error", self.lastFailure?.document)
+        )
+    }
+}
+
+extension StoredDeadLetter {
+    /// The whole letter, body and history included.
+    package var document: JSONValue {
+        let letter = self.letter
+        let headers = letter.attributes.map { attribute in
+            JSONValue.document(("name", .string(attribute.name)), ("value", .bytes(attribute.value)))
+        }
+        return .document(
+            ("id", .integer(Int(self.id.rawValue))),
+            ("trigger", .string(letter.trigger)),
+            ("function", .string(letter.function)),
+            ("partition", .string(letter.partition)),
+            ("position", .string(letter.position.description)),
+            ("timestamp", .string(letter.timestamp.configurationText)),
+            ("key", .bytes(letter.key)),
+            ("headers", .array(headers)),
+            ("body", .bytes(letter.body)),
+            ("body_bytes", .integer(letter.body?.count ?? 0)),
+            ("reason", .string(letter.reason.rawValue)),
+            ("at", .string(letter.at.configurationText)),
+            ("attempt_count", .integer(letter.attemptCount)),
+            ("attempts", .array(letter.attempts.map(\.document))),
+            ("request_id", .string(letter.invocation))
+        )
+    }
+}
+
+extension Redriver.Outcome {
+    /// One line of a redrive's report; `total` is the number of letters of the whole redrive.
+    package func document(total: Int) -> JSONValue {
+        .document(
+            ("id", .integer(Int(self.id.rawValue))),
+            ("outcome", .string(self.kind.rawValue)),
+            ("error", self.failure?.document),
+            ("total", .integer(total))
+        )
+    }
+}
+
+extension JSONValue {
+    /// A page of letters; `next` is the id to go on after when there may be more.
+    package static func page(of letters: [StoredDeadLetter.Summary], total: Int, limit: Int?) -> JSONValue {
+        let isFull = limit.map { letters.count >= $0 } ?? false
+        return .document(
+            ("dead_letters", .array(letters.map(\.document))),
+            ("total", .integer(total)),
+            ("next", isFull ? letters.last.map { .integer(Int($0.id.rawValue)) } : nil)
+        )
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockConfiguration
+import PenstockCore
+import PenstockRuntime
+import PenstockStore
+
+/// The metrics in Prometheus' text format 0.0.4: each family with its HELP and TYPE, once.
+struct MetricsText {
+    private(set) var text = ""
+
+    /// The kinds of metrics that are used.
+    enum Kind: String {
+        case counter
+        case gauge
+        case histogram
+    }
+
+    /// A label: a name and a value.
+    typealias Label = (name: String, value: String)
+
+    /// Begins a family; its samples follow.
+    mutating func family(_ name: String, _ kind: Kind, _ help: String) {
+        self.text += "# HELP penstock_\(name) \(help)\n# TYPE penstock_\(name) \(kind.rawValue)\n"
+    }
+
+    /// A sample of a family that was begun.
+    mutating func sample(_ name: String, _ labels: [Label], _ value: String) {
+        self.text += "penstock_\(name)"
+        if !labels.isEmpty {
+            self.text += "{" + labels.map { "\($0.name)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",") + "}"
+        }
+        self.text += " \(value)\n"
+    }
+
+    private static func escaped(_ value: String) -> String {
+        value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
+    }
+
+    /// A number without an exponent where it is whole.
+    static func number(_ value: Double) -> String {
+        value == value.rounded() && abs(value) < 1e15 ? "\(Int(value))" : "\(value)"
+    }
+}
+
+/// What the metrics are made of.
+struct MetricsState {
+    var snapshots: [TriggerSnapshot]
+    /// Letters of each trigger that has any; nil when the store did not answer.
+    var deadLetters: [(trigger: String, count: DeadLetterCount)]?
+    var now: Timestamp
+    var version: String
+}
+
+extension MetricsText {
+    /// All metrics of a moment.
+    init(_ state: MetricsState) {
+        self.counters(state.snapshots)
+        self.gauges(state.snapshots)
+        self.states(state.snapshots)
+        self.durations(state.snapshots)
+        self.deadLetters(state)
+        self.process(state)
+    }
+
+    private static func labels(_ snapshot: TriggerSnapshot) -> [Label] {
+        [("trigger", snapshot.name), ("source_type", snapshot.sourceKind), ("function", snapshot.function)]
+    }
+
+    private mutating func counters(_ snapshots: [TriggerSnapshot]) {
+        let families: [(String, String, KeyPath<Counters, UInt64>)] = [
+            ("records_received_total", "Records received; a redelivery counts again.", \.received),
+            ("records_filtered_total", "Records that matched no filter.", \.filtered),
+            ("records_succeeded_total", "Records that a function dealt with.", \.succeeded),
+            ("records_dead_lettered_total", "Records given up and kept.", \.deadLettered),
+            ("records_released_total", "Records given back to the source unsettled.", \.released),
+            ("invocations_total", "Invocations begun.", \.invocations),
+            ("invocation_failures_total", "Invocations in which at least one record failed.", \.failures),
+            ("throttled_total", "Invocations that found no room.", \.throttles),
+            ("bisects_total", "Batches split in two.", \.bisects),
+            ("commits_total", "Commits accepted upstream.", \.commits),
+            ("commit_failures_total", "Commits that upstream or the store refused.", \.commitFailures),
+            ("dead_letter_failures_total", "Writes that the destination refused.", \.deadLetterFailures),
+        ]
+        for (name, help, field) in families {
+            self.family(name, .counter, help)
+            for snapshot in snapshots {
+                self.sample(name, Self.labels(snapshot), "\(snapshot.counters[keyPath: field])")
+            }
+        }
+        self.family("trigger_restarts_total", .counter, "Starts after a failure.")
+        for snapshot in snapshots { self.sample("trigger_restarts_total", Self.labels(snapshot), "\(snapshot.restarts)") }
+    }
+
+    private mutating func gauges(_ snapshots: [TriggerSnapshot]) {
+        let families: [(String, String, @Sendable (TriggerSnapshot) -> Int)] = [
+            ("records_in_flight", "Records received and not settled.", { Int(clamping: $0.counters.inFlight) }),
+            ("invocations_in_flight", "Invocations under way.", { $0.invocationsInFlight }),
+            ("partitions_owned", "Partitions that this process reads.", { $0.partitions.count }),
+            ("blocked_partitions", "Partitions that do not advance.", { $0.blocked.count }),
+        ]
+        for (name, help, value) in families {
+            self.family(name, .gauge, help)
+            for snapshot in snapshots { self.sample(name, Self.labels(snapshot), "\(value(snapshot))") }
+        }
+        self.family("lag_records", .gauge, "Records between the committed position and the upstream's end.")
+        for snapshot in snapshots {
+            for lag in snapshot.lag {
+                guard let records = lag.records else { continue }
+                let labels = Self.labels(snapshot) + [("partition", lag.partition)]
+                self.sample("lag_records", labels, "\(records)")
+            }
+        }
+    }
+
+    private mutating func states(_ snapshots: [TriggerSnapshot]) {
+        self.family("trigger_state", .gauge, "1 for the state that the trigger is in, 0 for all others.")
+        for snapshot in snapshots {
+            for state in TriggerSnapshot.State.allCases {
+                let labels: [Label] = [("trigger", snapshot.name), ("state", state.rawValue)]
+                self.sample("trigger_state", labels, snapshot.state == state ? "1" : "0")
+            }
+        }
+    }
+
+    private mutating func durations(_ snapshots: [TriggerSnapshot]) {
+        let name = "invoke_duration_seconds"
+        self.family(name, .histogram, "Durations of invocations.")
+        for snapshot in snapshots {
+            let labels = Self.labels(snapshot)
+            var sum: UInt64 = 0
+            for (index, count) in snapshot.durations.counts.enumerated() {
+                sum += count
+                let bound = index < Histogram.bounds.count ? Self.number(Histogram.bounds[index]) : "+Inf"
+                self.sample("\(name)_bucket", labels + [("le", bound)], "\(sum)")
+            }
+            self.sample("\(name)_sum", labels, Self.number(snapshot.durations.sum))
+            self.sample("\(name)_count", labels, "\(sum)")
+        }
+    }
+
+    private mutating func deadLetters(_ state: MetricsState) {
+        guard let letters = state.deadLetters else { return }
+        self.family("dlq_depth", .gauge, "Dead letters in the store.")
+        for (trigger, count) in letters { self.sample("dlq_depth", [("trigger", trigger)], "\(count.count)") }
+        self.family("dlq_oldest_age_seconds", .gauge, "How long ago the oldest dead letter was given up.")
+        for (trigger, count) in letters {
+            guard let oldest = count.oldest else { continue }
+            let age = max(0, (state.now - oldest).inSeconds)
+            self.sample("dlq_oldest_age_seconds", [("trigger", trigger)], Self.number(age))
+        }
+    }
+
+    private mutating func process(_ state: MetricsState) {
+        self.family("build_info", .gauge, "Always 1; the version is in the label.")
+        self.sample("build_info", [("version", state.version)], "1")
+        if let bytes = ProcessFacts.residentBytes {
+            self.family("process_resident_memory_bytes", .gauge, "Resident memory of Penstock itself.")
+            self.sample("process_resident_memory_bytes", [], "\(bytes)")
+        }
+        self.family("process_cpu_seconds_total", .counter, "User and system time of Penstock itself.")
+        self.sample("process_cpu_seconds_total", [], "\(ProcessFacts.cpuSeconds)")
+    }
+}
