@@ -82,37 +82,45 @@ extension AdminResponder {
             status: .ok,
             headers: [.contentType: "application/x-ndjson", .cacheControl: "no-store"],
             body: ResponseBody { writer in
-                try await Self.stream(redrive, redriver, &writer)
-                try await writer.finish(nil)
+                let lines = LineWriter(writer)
+                try await lines.stream(redrive, redriver)
             }
         )
     }
+}
 
-    private static func stream(
-        _ order: Redriver.Order,
-        _ redriver: Redriver,
-        _ writer: inout any ResponseBodyWriter
-    ) async throws {
-        var broken: (any Error)?
-        var last: JSONValue = .document(("done", .boolean(true)))
-        do {
-            try await redriver.run(order) { outcome, total in
-                do {
-                    try await writer.write(Self.line(outcome.document(total: total)))
-                    return true
-                } catch {
-                    broken = error
-                    return false
-                }
-            }
-        } catch {
-            last = AdminError(error).document
-        }
-        if let broken { throw broken }
-        try await writer.write(Self.line(last))
+/// Writes a redrive's outcomes as they happen.
+///
+/// @unchecked: made and used by the one task that writes the response.
+private final class LineWriter: @unchecked Sendable {
+    private var writer: any ResponseBodyWriter
+    private var failure: (any Error)?
+
+    init(_ writer: any ResponseBodyWriter) {
+        self.writer = writer
     }
 
-    private static func line(_ document: JSONValue) -> ByteBuffer {
-        ByteBuffer(string: document.text + "\n")
+    func stream(_ order: Redriver.Order, _ redriver: Redriver) async throws {
+        do {
+            try await redriver.run(order) { outcome, total in
+                await self.write(outcome.document(total: total))
+            }
+            _ = await self.write(.document(("done", .boolean(true))))
+        } catch {
+            _ = await self.write(AdminError(error).document)
+        }
+        if let failure = self.failure { throw failure }
+        try await self.writer.finish(nil)
+    }
+
+    /// False when nobody reads any more.
+    private func write(_ document: JSONValue) async -> Bool {
+        do {
+            try await self.writer.write(ByteBuffer(string: document.text + "\n"))
+            return true
+        } catch {
+            self.failure = error
+            return false
+        }
     }
 }
