@@ -69,6 +69,7 @@ package actor Pipeline {
     private var drainWaiter: CheckedContinuation<Void, Never>?
     private var commitWaiter: CheckedContinuation<Void, Never>?
     private var commitsUnderWay = 0
+    private var hasStarted = false
     private var isStopped = false
 
     // For the status.
@@ -101,6 +102,7 @@ package actor Pipeline {
         do {
             let checkpoints = try await self.parts.store.checkpoints(of: self.parts.name)
             try await self.parts.source.start(checkpoints: checkpoints)
+            self.hasStarted = true
         } catch {
             await self.parts.source.stop()
             throw error
@@ -341,7 +343,7 @@ package actor Pipeline {
 
     private func grant() {
         let allowance = self.engine.budget
-        guard allowance != self.granted else { return }
+        guard self.hasStarted, allowance != self.granted else { return }
         self.granted = allowance
         self.parts.source.grant(
             ReceiveBudget(records: allowance.records, bytes: allowance.bytes, held: allowance.held)

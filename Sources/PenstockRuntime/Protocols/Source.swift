@@ -25,7 +25,7 @@ package protocol Source: Sendable {
     func start(checkpoints: [String: Position]) async throws(SourceError)
 
     /// Sets how much may be handed out from now on; it replaces the budget before. A source hands out nothing before
-    /// the first grant. Any thread; never waits.
+    /// the first grant, which comes after ``start(checkpoints:)``. Any thread; never waits.
     func grant(_ budget: ReceiveBudget)
 
     /// Waits until there is something to tell and returns all of it, in order.
