@@ -17,6 +17,7 @@ let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-col
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 /// What the product stands on: values, clients, the engine.
@@ -104,7 +105,7 @@ let products: [Target] = [
     .executableTarget(
         name: "penstock",
         dependencies: engine + parts + [
-            "PenstockStore", "PenstockAdmin", "CurlClient", lifecycle, argumentParser,
+            "PenstockStore", "PenstockAdmin", "CurlClient", lifecycle, unixSignals, argumentParser,
         ]
     ),
     .executableTarget(
@@ -119,18 +120,27 @@ let tests: [Target] = [
     .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PenstockTesting"]),
     .testTarget(name: "CurlClientTests", dependencies: ["CurlClient", "Reactor", "PenstockTesting"]),
     .testTarget(name: "PenstockConfigurationTests", dependencies: ["PenstockConfiguration", "PenstockCore"]),
-    .testTarget(name: "PenstockStoreTests", dependencies: ["PenstockStore", "PenstockCore", "PenstockTesting"]),
+    .testTarget(
+        name: "PenstockStoreTests",
+        dependencies: ["PenstockStore", "PenstockCore", "PenstockTesting"]
+    ),
     .testTarget(
         name: "PenstockRuntimeTests",
-        dependencies: ["PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging]
+        dependencies: [
+            "PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging,
+        ]
     ),
     .testTarget(
         name: "SimulationTests",
-        dependencies: ["PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging]
+        dependencies: [
+            "PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging,
+        ]
     ),
     .testTarget(
         name: "PenstockAdminTests",
-        dependencies: ["PenstockAdmin", "PenstockRuntime", "PenstockStore", "PenstockCore", "PenstockTesting", logging]
+        dependencies: [
+            "PenstockAdmin", "PenstockRuntime", "PenstockStore", "PenstockCore", "PenstockTesting", logging,
+        ]
     ),
     .testTarget(name: "IntegrationTests", dependencies: ["penstock", "PenstockTesting", "PenstockCore"]),
     .testTarget(name: "TidyTests"),

@@ -2,7 +2,9 @@
 
 /// Base64 by a table of 4,096 pairs: 12 bits of input are two characters, stored at once (perf.md section 3).
 enum Base64 {
-    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    private static let alphabet = Array(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8
+    )
 
     // Made once, never written again and never freed.
     nonisolated(unsafe) private static let pairs: UnsafePointer<UInt16> = {
@@ -41,7 +43,9 @@ enum Base64 {
             let bytes = min(rest, 3)
             var group: UInt32 = 0
             for index in 0..<bytes {
-                group |= unsafe UInt32(input.load(fromByteOffset: index, as: UInt8.self)) << (16 - 8 * UInt32(index))
+                group |=
+                    unsafe UInt32(input.load(fromByteOffset: index, as: UInt8.self))
+                    << (16 - 8 * UInt32(index))
             }
             unsafe output.storeBytes(of: table[Int(group >> 12)], as: UInt16.self)
             unsafe output.storeBytes(of: table[Int(group & 0xFFF)], toByteOffset: 2, as: UInt16.self)

@@ -41,7 +41,9 @@ package struct Run: Sendable {
     package var count: Int { self.range.count }
 
     /// Bytes of the records' events, without separators.
-    package var bytes: Int { self.admitted.sizes[self.range.upperBound] - self.admitted.sizes[self.range.lowerBound] }
+    package var bytes: Int {
+        self.admitted.sizes[self.range.upperBound] - self.admitted.sizes[self.range.lowerBound]
+    }
 
     /// The partition of all its records.
     package var partition: Partition { self.admitted.block.partition(at: self.range.lowerBound) }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What became of a trigger's records. At every moment (contract rule 11)
-/// `received = filtered + succeeded + deadLettered + released + inFlight`.
+/// What became of a trigger's records.
+///
+/// At every moment (contract rule 11) `received = filtered + succeeded + deadLettered + released + inFlight`.
 package struct Counters: Sendable, Equatable {
     /// Records received; a redelivery counts again.
     package var received: UInt64 = 0
@@ -44,7 +45,8 @@ extension Counters {
     /// Adds the counts of another engine: of the same trigger before it was started again.
     package mutating func add(_ other: Counters) {
         let fields: [WritableKeyPath<Counters, UInt64>] = [
-            \.received, \.filtered, \.succeeded, \.deadLettered, \.released, \.inFlight, \.invocations, \.failures,
+            \.received, \.filtered, \.succeeded, \.deadLettered, \.released, \.inFlight, \.invocations,
+            \.failures,
             \.throttles, \.bisects, \.commits, \.commitFailures, \.deadLetterFailures,
         ]
         for field in fields { self[keyPath: field] += other[keyPath: field] }

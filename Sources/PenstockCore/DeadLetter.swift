@@ -19,7 +19,9 @@ package struct Attempt: Sendable, Equatable {
     }
 }
 
-/// Why an invocation, or one record of it, failed. Texts come from the function; they hold no payload of ours.
+/// Why an invocation, or one record of it, failed.
+///
+/// Texts come from the function; they hold no payload of ours.
 package struct Failure: Error, Sendable, Equatable {
     /// The kind of error in the function's own words, such as `ValueError` or `Sandbox.Timedout`.
     package var type: String
@@ -41,7 +43,9 @@ package struct Failure: Error, Sendable, Equatable {
     }
 }
 
-/// Why a record was given up. The raw values are AWS's words in failure documents (esm-spec 3.2, 3.3).
+/// Why a record was given up.
+///
+/// The raw values are AWS's words in failure documents (esm-spec 3.2, 3.3).
 package enum DeadLetterReason: String, Sendable, CaseIterable {
     /// All attempts failed.
     case retriesExhausted = "RetryAttemptsExhausted"

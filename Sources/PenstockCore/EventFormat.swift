@@ -11,9 +11,8 @@ package protocol EventFormat: Sendable {
     /// The bytes of each record's event, in order, without separators.
     func sizes(of block: RecordBlock) -> RecordSizes
 
-    /// Bytes around the records of a batch: the envelope, or for each partition its part of it.
-    ///
-    /// - Parameter partitions: the partitions in the batch, each once.
+    /// Bytes around the records of a batch with these partitions, each named once: the envelope, and for each
+    /// partition its part of it.
     func overhead(of partitions: [Partition]) -> Int
 
     /// Writes the body. Exactly `overhead + bytes + separators` bytes, or fewer.
@@ -83,7 +82,9 @@ package final class EventBuffer: @unchecked Sendable {
         self.count = writer.count
     }
 
-    /// The bytes written. Valid while the buffer is alive and not written again.
+    /// The bytes written.
+    ///
+    /// Valid while the buffer is alive and not written again.
     package var bytes: UnsafeRawBufferPointer {
         @unsafe get { unsafe UnsafeRawBufferPointer(start: self.base, count: self.count) }
     }

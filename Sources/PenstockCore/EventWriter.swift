@@ -89,7 +89,10 @@ package struct EventWriter: ~Copyable {
         if rest >= 10 {
             unsafe self.cursor.storeBytes(of: Self.digitPairs[Int(rest)], as: UInt16.self)
         } else {
-            unsafe self.cursor.storeBytes(of: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest), as: UInt8.self)
+            unsafe self.cursor.storeBytes(
+                of: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest),
+                as: UInt8.self
+            )
         }
         unsafe self.cursor += digits
     }
@@ -144,8 +147,8 @@ package struct EventWriter: ~Copyable {
     /// Bytes of ``signedBytes(_:)``.
     package static func signedBytesSize(of bytes: UnsafeRawBufferPointer) -> Int {
         var size = max(0, bytes.count - 1)
-        for unsafe byte in unsafe bytes {
-            size += unsafe Int(Self.signedByteTexts[Int(byte)].length)
+        for index in 0..<bytes.count {
+            size += unsafe Int(Self.signedByteTexts[Int(bytes[index])].length)
         }
         return size
     }
@@ -157,18 +160,21 @@ package struct EventWriter: ~Copyable {
         var length: UInt8
     }
 
-    nonisolated(unsafe) private static let digitPairs: UnsafePointer<UInt16> = unsafe Self.table(100) { value in
+    nonisolated(unsafe) private static let digitPairs: UnsafePointer<UInt16> = unsafe Self.table(100) {
+        value in
         let tens = UInt16(UInt8(ascii: "0")) + UInt16(value / 10)
         let ones = UInt16(UInt8(ascii: "0")) + UInt16(value % 10)
         return (tens | ones << 8).littleEndian
     }
 
     /// 0, 10, 100, …: the smallest number with one digit more than the index, but 0 for index 0.
-    nonisolated(unsafe) private static let powersOfTen: UnsafePointer<UInt64> = unsafe Self.table(20) { exponent in
+    nonisolated(unsafe) private static let powersOfTen: UnsafePointer<UInt64> = unsafe Self.table(20) {
+        exponent in
         exponent == 0 ? 0 : (0..<exponent).reduce(UInt64(1)) { power, _ in power * 10 }
     }
 
-    nonisolated(unsafe) private static let signedByteTexts: UnsafePointer<ByteText> = unsafe Self.table(256) { value in
+    nonisolated(unsafe) private static let signedByteTexts: UnsafePointer<ByteText> = unsafe Self.table(256) {
+        value in
         let text = Array(String(Int8(truncatingIfNeeded: value)).utf8)
         var packed: UInt32 = 0
         for (index, byte) in text.enumerated() {

@@ -2,7 +2,9 @@
 
 /// JSON string literals (RFC 8259 section 7).
 package enum JSONText {
-    /// `bytes` as a JSON string with quotes. Invalid UTF-8 becomes U+FFFD, control characters become `\u00XX`.
+    /// `bytes` as a JSON string with quotes.
+    ///
+    /// Invalid UTF-8 becomes U+FFFD, control characters become `\u00XX`.
     package static func escaped(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         unsafe Self.escaped(String(decoding: bytes, as: UTF8.self))
     }

@@ -156,7 +156,11 @@ struct Lane {
         var high = count
         while low < high {
             let middle = (low + high + 1) / 2
-            if sizes[start + middle] - sizes[start] + middle <= bytes { low = middle } else { high = middle - 1 }
+            if sizes[start + middle] - sizes[start] + middle <= bytes {
+                low = middle
+            } else {
+                high = middle - 1
+            }
         }
         return low
     }

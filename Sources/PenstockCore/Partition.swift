@@ -21,7 +21,9 @@ package final class Partition: Sendable, CustomStringConvertible {
     /// Names this ownership.
     package let id: PartitionID
 
-    /// The upstream's name for it, stable over time: `orders-3`. Checkpoints are kept under this name.
+    /// The upstream's name for it, stable over time: `orders-3`.
+    ///
+    /// Checkpoints are kept under this name.
     package let name: String
 
     /// The part of each record's event that is the same for the whole partition, encoded once.

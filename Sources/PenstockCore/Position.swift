@@ -41,7 +41,9 @@ package struct Position: Comparable, Hashable, Sendable, LosslessStringConvertib
         guard self.high != 0 else { return self.offset.map { String($0) } ?? String(self.low) }
         // Long division by 10^19 of three 64-bit digits, most significant first.
         let base: UInt64 = 10_000_000_000_000_000_000
-        var digits = [self.high, UInt64(truncatingIfNeeded: self.low >> 64), UInt64(truncatingIfNeeded: self.low)]
+        var digits = [
+            self.high, UInt64(truncatingIfNeeded: self.low >> 64), UInt64(truncatingIfNeeded: self.low),
+        ]
         var parts: [UInt64] = []
         while digits.contains(where: { $0 != 0 }) {
             var remainder: UInt64 = 0

@@ -30,7 +30,9 @@ package struct RecordEntry: Sendable {
     package var tag: UInt8
 }
 
-/// What one receive brought: one buffer, and a table of entries that point into it. Immutable.
+/// What one receive brought: one buffer, and a table of entries that point into it.
+///
+/// Immutable.
 ///
 /// The unit in which records move through Penstock: one allocation for many records, shared by reference until the
 /// last of them is settled. `RecordBlockBuilder` makes it.
@@ -71,15 +73,22 @@ package final class RecordBlock: @unchecked Sendable {
         self.partitions[Int(self.entries[index].partitionIndex)]
     }
 
-    /// The key's bytes, or nil for a null key. Valid while the block is alive.
+    /// The key's bytes, or nil for a null key.
+    ///
+    /// Valid while the block is alive.
     @unsafe
     package func key(at index: Int) -> UnsafeRawBufferPointer? {
         let entry = self.entries[index]
         guard entry.keyLength >= 0 else { return nil }
-        return unsafe UnsafeRawBufferPointer(start: self.base + Int(entry.offset), count: Int(entry.keyLength))
+        return unsafe UnsafeRawBufferPointer(
+            start: self.base + Int(entry.offset),
+            count: Int(entry.keyLength)
+        )
     }
 
-    /// The body's bytes, or nil for a record without a body. Valid while the block is alive.
+    /// The body's bytes, or nil for a record without a body.
+    ///
+    /// Valid while the block is alive.
     @unsafe
     package func body(at index: Int) -> UnsafeRawBufferPointer? {
         let entry = self.entries[index]
@@ -149,7 +158,9 @@ package struct RecordBlockBuilder: ~Copyable {
         return UInt32(self.partitions.count - 1)
     }
 
-    /// Copies one record in. Attributes follow by ``appendAttribute(name:value:)``.
+    /// Copies one record in.
+    ///
+    /// Attributes follow by ``appendAttribute(name:value:)``.
     package mutating func append(
         position: Position,
         timestamp: Timestamp,

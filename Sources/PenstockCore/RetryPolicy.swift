@@ -66,7 +66,9 @@ package struct RetryPolicy: Sendable, Equatable {
     /// Records older than this, by their own time, are given up; nil for never.
     package var maxAge: Duration?
 
-    /// Whether a failed batch is split in two to find the bad record. A split costs no attempt (esm-spec 3.2).
+    /// Whether a failed batch is split in two to find the bad record.
+    ///
+    /// A split costs no attempt (esm-spec 3.2).
     package var bisect: Bool
 
     /// A policy; the defaults are those of `failure:`.
@@ -112,7 +114,9 @@ package enum Disposition: Sendable, Equatable {
     case deadLetter(DeadLetterReason)
 }
 
-/// A small seeded generator (SplitMix64, Steele et al. 2014): the same seed gives the same run of a simulation.
+/// A small seeded generator (SplitMix64, Steele et al.
+///
+/// 2014): the same seed gives the same run of a simulation.
 package struct SplitMix64: RandomNumberGenerator, Sendable {
     private var state: UInt64
 

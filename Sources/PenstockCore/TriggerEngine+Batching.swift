@@ -14,7 +14,8 @@ extension TriggerEngine {
         guard self.heldUntil == nil, !self.isPaused, !self.isHalted, !self.isStopping else { return }
         while self.inFlight.count < self.allowedConcurrency {
             let hasStarted =
-                !self.readyToRetry.isEmpty ? self.startRetry(now) : self.isBatchDue(now.instant) && self.startBatch(now)
+                !self.readyToRetry.isEmpty
+                ? self.startRetry(now) : self.isBatchDue(now.instant) && self.startBatch(now)
             guard hasStarted else { return }
         }
     }
@@ -37,16 +38,22 @@ extension TriggerEngine {
         return oldest.map { $0 + self.policy.batchWindow }
     }
 
-    /// Tries the oldest failed parcel again, by itself. Returns whether the queue is worth another look.
+    /// Tries the oldest failed parcel again, by itself.
+    ///
+    /// Returns whether the queue is worth another look.
     private mutating func startRetry(_ now: Moment) -> Bool {
         guard let id = self.readyToRetry.popFirst() else { return false }
         self.dequeue(id)
-        guard !self.giveUpExpired(id, now: now), let parcel = self.lanes[id]?.retries.popFirst() else { return true }
+        guard !self.giveUpExpired(id, now: now), let parcel = self.lanes[id]?.retries.popFirst() else {
+            return true
+        }
         self.launch([(id, parcel)], attempt: parcel.attempts + 1)
         return true
     }
 
-    /// Starts a batch of untried records of one or several lanes. Returns whether the queue is worth another look.
+    /// Starts a batch of untried records of one or several lanes.
+    ///
+    /// Returns whether the queue is worth another look.
     private mutating func startBatch(_ now: Moment) -> Bool {
         let envelope = self.format.overhead(of: [])
         var room = self.policy.bodyBytesMax - envelope
@@ -54,7 +61,9 @@ extension TriggerEngine {
         var slices: [(lane: PartitionID, parcel: Parcel)] = []
         while missing > 0, let id = self.ready.popFirst() {
             self.dequeue(id)
-            guard !self.giveUpExpired(id, now: now), let partition = self.lanes[id]?.partition else { continue }
+            guard !self.giveUpExpired(id, now: now), let partition = self.lanes[id]?.partition else {
+                continue
+            }
             let own = self.format.overhead(of: [partition]) - envelope + 1
             let runs = self.lanes[id]?.takeFresh(count: missing, bytes: room - own) ?? []
             guard !runs.isEmpty else {
@@ -98,7 +107,9 @@ extension TriggerEngine {
             return true
         }
         let expired = self.expiredPrefix(of: lane.fresh.prefix(1), now: now)
-        guard expired > 0, let runs = self.lanes[id]?.takeFresh(count: expired, bytes: .max) else { return false }
+        guard expired > 0, let runs = self.lanes[id]?.takeFresh(count: expired, bytes: .max) else {
+            return false
+        }
         self.giveUp(Parcel(runs: runs), of: id, reason: .ageExceeded)
         return true
     }

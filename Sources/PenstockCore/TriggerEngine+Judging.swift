@@ -19,7 +19,8 @@ extension TriggerEngine {
             self.counters.throttles += 1
             self.throttlesInRow += 1
             self.allowedConcurrency = max(1, self.allowedConcurrency / 2)
-            let wait = retryAfter ?? self.policy.patience.delay(attempt: self.throttlesInRow, using: &self.random)
+            let wait =
+                retryAfter ?? self.policy.patience.delay(attempt: self.throttlesInRow, using: &self.random)
             self.heldUntil = max(self.heldUntil ?? now.instant, now.instant + max(wait, .milliseconds(10)))
         case .succeeded, .failed, .partial, .poison:
             self.throttlesInRow = 0
@@ -91,8 +92,10 @@ extension TriggerEngine {
         }
     }
 
-    /// The function named the records that failed. Order is kept: what comes before the first of them is settled, and
-    /// everything from it on is tried again (esm-spec section 4), until the policy gives the named ones up.
+    /// The function named the records that failed.
+    ///
+    /// Order is kept: what comes before the first of them is settled, and everything from it on is tried
+    /// again (esm-spec section 4), until the policy gives the named ones up.
     private mutating func failPart(
         _ parcel: Parcel,
         of id: PartitionID,
@@ -130,8 +133,9 @@ extension TriggerEngine {
         }
     }
 
-    /// Gives up the records at the front that the function named, and settles those it dealt with. A poison record in
-    /// front is given up alone; the rest is tried again.
+    /// Gives up the records at the front that the function named, and settles those it dealt with.
+    ///
+    /// A poison record in front is given up alone; the rest is tried again.
     private mutating func giveUpNamed(
         _ parcel: Parcel,
         of id: PartitionID,
@@ -169,7 +173,12 @@ extension TriggerEngine {
         self.giveUp(dead, of: id, reason: reason)
     }
 
-    private mutating func retryLater(_ parcels: [Parcel], of id: PartitionID, after delay: Duration, _ how: Judgement) {
+    private mutating func retryLater(
+        _ parcels: [Parcel],
+        of id: PartitionID,
+        after delay: Duration,
+        _ how: Judgement
+    ) {
         guard self.lanes[id]?.revocation == nil, !self.isStopping else {
             self.releaseTried(parcels, of: id)
             return

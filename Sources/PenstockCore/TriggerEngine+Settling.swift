@@ -61,7 +61,8 @@ extension TriggerEngine {
             if case .waiting = lane.state { lane.state = .idle }
         }
         self.release(count, bytes: bytes)
-        if case .blocked(let ticketID, _) = lane.state, let entry = self.tickets.removeValue(forKey: ticketID) {
+        if case .blocked(let ticketID, _) = lane.state, let entry = self.tickets.removeValue(forKey: ticketID)
+        {
             self.release(entry.ticket.count, bytes: entry.ticket.bytes)
             self.withLane(id) { $0.state = .idle }
         }
@@ -85,7 +86,8 @@ extension TriggerEngine {
             guard let key = lane.revocation else { continue }
             if lane.state == .idle { drained[key, default: []].append(id) } else { pending.insert(key) }
         }
-        for (key, partitions) in drained.sorted(by: { $0.key.rawValue < $1.key.rawValue }) where !pending.contains(key) {
+        for (key, partitions) in drained.sorted(by: { $0.key.rawValue < $1.key.rawValue })
+        where !pending.contains(key) {
             let positions = partitions.compactMap { self.position(of: $0) }.sorted { $0.name < $1.name }
             for id in partitions { self.forget(id) }
             self.actions.append(.revoked(key, positions))

@@ -91,14 +91,18 @@ package struct TriggerEngine: ~Copyable {
     /// Whether new batches are invoked; switched by an operator.
     package var isPaused = false
 
-    /// Whether the last commit could not be kept durably. New batches wait until one can, as long as there is one to try.
+    /// Whether the last commit could not be kept durably.
+    ///
+    /// New batches wait until one can, as long as there is one to try.
     package var isStoreRefusing = false
     var isHalted: Bool { self.isStoreRefusing && (self.isCommitting || !self.dirty.isEmpty) }
 
     /// Whether the engine only finishes what is in flight.
     package private(set) var isStopping = false
 
-    /// An engine without partitions. The same seed and the same calls give the same actions.
+    /// An engine without partitions.
+    ///
+    /// The same seed and the same calls give the same actions.
     package init(policy: TriggerPolicy, format: any EventFormat, seed: UInt64) {
         self.policy = policy
         self.format = format
@@ -157,7 +161,9 @@ package struct TriggerEngine: ~Copyable {
         self.withLane(id) { $0.append(run) }
     }
 
-    /// These partitions are to be given up. ``Action/revoked(_:_:)`` follows when nothing of them is in flight.
+    /// These partitions are to be given up.
+    ///
+    /// ``Action/revoked(_:_:)`` follows when nothing of them is in flight.
     package mutating func revoking(_ key: RevocationKey, _ partitions: [PartitionID], now: Moment) {
         let owned = partitions.filter { self.lanes[$0] != nil }
         if owned.isEmpty { self.actions.append(.revoked(key, [])) }
@@ -181,7 +187,9 @@ package struct TriggerEngine: ~Copyable {
 
     // MARK: - What came of the actions
 
-    /// An invocation ended. Late results of partitions that are gone are counted as released, and change nothing else.
+    /// An invocation ended.
+    ///
+    /// Late results of partitions that are gone are counted as released, and change nothing else.
     package mutating func invocationEnded(
         _ id: BatchID,
         verdict: BatchVerdict,
@@ -289,7 +297,9 @@ package struct TriggerEngine: ~Copyable {
         self.pump(now)
     }
 
-    /// Begins the stop: what is not in flight is released, what is may finish. ``isDrained`` tells when.
+    /// Begins the stop: what is not in flight is released, what is may finish.
+    ///
+    /// ``isDrained`` tells when.
     package mutating func stop() {
         self.isStopping = true
         for id in Array(self.lanes.keys) { self.releaseWaiting(id) }
@@ -329,14 +339,17 @@ package struct TriggerEngine: ~Copyable {
     /// Partitions that wait for a retry or a dead letter and already hold an eighth of the intake: they must not starve
     /// the others.
     private func heldPartitions() -> Set<PartitionID> {
-        guard self.bytesInHand > self.policy.intakeBytes / 8 || self.counters.inFlight > self.policy.intakeRecords / 8
+        guard
+            self.bytesInHand > self.policy.intakeBytes / 8
+                || self.counters.inFlight > self.policy.intakeRecords / 8
         else { return [] }
         var held: Set<PartitionID> = []
         for (id, lane) in self.lanes {
             switch lane.state {
             case .waiting, .blocked, .deadLettering:
                 let isLarge =
-                    lane.freshBytes > self.policy.intakeBytes / 8 || lane.freshCount > self.policy.intakeRecords / 8
+                    lane.freshBytes > self.policy.intakeBytes / 8
+                    || lane.freshCount > self.policy.intakeRecords / 8
                 if isLarge { held.insert(id) }
             case .idle, .inFlight: continue
             }

@@ -26,18 +26,26 @@ package struct Watermark: Sendable {
 
     /// Adds deliveries at the end.
     package mutating func admit(_ run: Run) {
-        precondition(run.deliveries.lowerBound >= self.segments.last?.deliveries.upperBound ?? 0, "deliveries go backward")
+        precondition(
+            run.deliveries.lowerBound >= self.segments.last?.deliveries.upperBound ?? 0,
+            "deliveries go backward"
+        )
         self.segments.append(Segment(deliveries: run.deliveries, last: Self.last(of: run), isSettled: false))
         self.unsettled += run.count
     }
 
-    /// Marks deliveries as settled; each exactly once. Returns whether ``position`` moved.
+    /// Marks deliveries as settled; each exactly once.
+    ///
+    /// Returns whether ``position`` moved.
     package mutating func settle(_ run: Run) -> Bool {
         var rest = run
         var index = self.segment(holding: run.deliveries.lowerBound)
         while !rest.range.isEmpty {
             let segment = self.segments[index]
-            precondition(!segment.isSettled && segment.deliveries.contains(rest.deliveries.lowerBound), "settled twice")
+            precondition(
+                !segment.isSettled && segment.deliveries.contains(rest.deliveries.lowerBound),
+                "settled twice"
+            )
             let before = Int(rest.deliveries.lowerBound - segment.deliveries.lowerBound)
             if before > 0 {
                 self.split(index, at: rest.deliveries.lowerBound, last: Self.position(before: rest))
@@ -55,7 +63,9 @@ package struct Watermark: Sendable {
         return self.advance()
     }
 
-    /// Forgets the deliveries at the end that will be delivered again by somebody else. They count as never delivered.
+    /// Forgets the deliveries at the end that will be delivered again by somebody else.
+    ///
+    /// They count as never delivered.
     package mutating func abandon() -> Int {
         defer {
             self.segments.removeAll()
@@ -93,7 +103,11 @@ package struct Watermark: Sendable {
         if let first = self.segments.first, first.deliveries.contains(delivery) { return 0 }
         while low < high {
             let middle = (low + high) / 2
-            if self.segments[middle].deliveries.upperBound <= delivery { low = middle + 1 } else { high = middle }
+            if self.segments[middle].deliveries.upperBound <= delivery {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         precondition(low < self.segments.count, "settled what was never delivered")
         return low

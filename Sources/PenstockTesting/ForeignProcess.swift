@@ -62,7 +62,9 @@ package final class ForeignProcess: @unchecked Sendable {
 
 /// Waits for what a foreign process does, which sends no signal to us.
 package enum BoundedWait {
-    /// Asks `condition` every few milliseconds; false when it did not hold in time. Blocks the thread.
+    /// Asks `condition` every few milliseconds; false when it did not hold in time.
+    ///
+    /// Blocks the thread.
     package static func until(within timeout: Duration, _ condition: () -> Bool) -> Bool {
         let deadline = ContinuousClock.now + timeout
         while !condition() {

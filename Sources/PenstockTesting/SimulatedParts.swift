@@ -33,10 +33,15 @@ package final class SimulatedFunction: Function {
         return self.answer(records, keys)
     }
 
-    private func answer(_ records: [(partition: String, offset: UInt64)], _ keys: Set<String>) -> InvocationResult {
+    private func answer(
+        _ records: [(partition: String, offset: UInt64)],
+        _ keys: Set<String>
+    ) -> InvocationResult {
         let isPartial = self.world.happens(\.partial)
         if isPartial {
-            let failed = records.filter { self.world.isBad($0.partition, $0.offset) || self.world.random(in: 0...9) == 0 }
+            let failed = records.filter {
+                self.world.isBad($0.partition, $0.offset) || self.world.random(in: 0...9) == 0
+            }
             let names = Set(failed.map { "\($0.partition)@\($0.offset)" })
             self.world.answered(records, key: keys) { !names.contains("\($0)@\($1)") }
             return .responded(Self.itemFailures(failed))
@@ -52,7 +57,9 @@ package final class SimulatedFunction: Function {
     }
 
     private static func itemFailures(_ records: [(partition: String, offset: UInt64)]) -> [UInt8] {
-        let items = records.map { #"{"itemIdentifier":{"partition":"\#($0.partition)","offset":\#($0.offset)}}"# }
+        let items = records.map {
+            #"{"itemIdentifier":{"partition":"\#($0.partition)","offset":\#($0.offset)}}"#
+        }
         return Array(#"{"batchItemFailures":[\#(items.joined(separator: ","))]}"#.utf8)
     }
 
@@ -116,9 +123,12 @@ package final class SimulatedStore: StateStore {
     }
 
     package func append(_ letters: [DeadLetter]) async throws(StoreError) {}
-    package func deadLetters(matching query: DeadLetterQuery) async throws(StoreError) -> [StoredDeadLetter.Summary] { [] }
+    package func deadLetters(
+        matching query: DeadLetterQuery
+    ) async throws(StoreError) -> [StoredDeadLetter.Summary] { [] }
     package func deadLetter(_ id: DeadLetterID) async throws(StoreError) -> StoredDeadLetter? { nil }
-    package func countDeadLetters(matching query: DeadLetterQuery) async throws(StoreError) -> DeadLetterCount {
+    package func countDeadLetters(matching query: DeadLetterQuery) async throws(StoreError) -> DeadLetterCount
+    {
         DeadLetterCount(count: 0, oldest: nil)
     }
     package func removeDeadLetters(_ ids: [DeadLetterID]) async throws(StoreError) -> Int { 0 }

@@ -167,7 +167,9 @@ package final class SimulatedSource: Source {
     package func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {
         guard let leaving = self.state.withLock({ $0.revoking.removeValue(forKey: id) }) else { return }
         for position in positions {
-            guard let owned = leaving.first(where: { $0.partition.id == position.partition }) else { continue }
+            guard let owned = leaving.first(where: { $0.partition.id == position.partition }) else {
+                continue
+            }
             self.world.commit(position.name, position.position, epoch: owned.epoch, process: self.process)
         }
         self.world.state.withLock { world in

@@ -5,8 +5,10 @@ import PenstockRuntime
 import PenstockStore
 import Synchronization
 
-/// The outside of a simulated Penstock: an upstream with partitions, a function, a destination and a store, all with
-/// faults, and the checks of the delivery contract. It outlives the process under test, which may crash.
+/// The outside of a simulated Penstock: an upstream with partitions, a function, a destination and a store,
+/// all with faults, and the checks of the delivery contract.
+///
+/// It outlives the process under test, which may crash.
 ///
 /// Everything runs on one ``VirtualLoop``; the lock is there for the compiler.
 package final class SimulatedWorld: Sendable {
@@ -130,14 +132,17 @@ package final class SimulatedWorld: Sendable {
     /// Upstream was told that all up to `position` is settled: it must be true, and durable.
     func commit(_ name: String, _ position: Position, epoch: Int, process: Int) {
         self.state.withLock { state in
-            guard state.liveProcess == process, state.epochs[name, default: 0] == epoch, let last = position.offset else {
+            guard state.liveProcess == process, state.epochs[name, default: 0] == epoch,
+                let last = position.offset
+            else {
                 return
             }
             let first = state.committed[name].map { $0 + 1 } ?? 0
             if first <= last {
                 for offset in first...last {
                     let isSettled =
-                        state.successes[name]?[offset] != nil || state.deadLetters[name]?.contains(offset) == true
+                        state.successes[name]?[offset] != nil
+                        || state.deadLetters[name]?.contains(offset) == true
                     if !isSettled {
                         state.violations.append("\(name)@\(offset) was committed and never settled")
                         break
@@ -160,7 +165,9 @@ package final class SimulatedWorld: Sendable {
                     state.violations.append("\(name)@\(offset) follows \(before) in one batch")
                 }
                 if offset > state.frontier[name, default: 0] {
-                    state.violations.append("\(name)@\(offset) came before \(state.frontier[name, default: 0])")
+                    state.violations.append(
+                        "\(name)@\(offset) came before \(state.frontier[name, default: 0])"
+                    )
                 }
                 state.frontier[name] = max(state.frontier[name, default: 0], offset + 1)
                 last[name] = offset

@@ -3,7 +3,9 @@
 import CReactor
 import Glibc
 
-/// A blocking TCP socket on the loopback interface, for test harnesses. Close it once.
+/// A blocking TCP socket on the loopback interface, for test harnesses.
+///
+/// Close it once.
 struct TestSocket: Sendable {
     let descriptor: Int32
 
@@ -38,7 +40,9 @@ struct TestSocket: Sendable {
         var address = sockaddr_in()
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         unsafe withUnsafeMutableBytes(of: &address) { bytes in
-            guard let pointer = unsafe bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self) else { return }
+            guard let pointer = unsafe bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self) else {
+                return
+            }
             _ = unsafe getsockname(self.descriptor, pointer, &length)
         }
         return UInt16(bigEndian: address.sin_port)
@@ -63,7 +67,9 @@ struct TestSocket: Sendable {
         address.sin_port = port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         return unsafe withUnsafeBytes(of: &address) { bytes in
-            guard let pointer = unsafe bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self) else { return -1 }
+            guard let pointer = unsafe bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self) else {
+                return -1
+            }
             return unsafe body(pointer, socklen_t(MemoryLayout<sockaddr_in>.size))
         }
     }

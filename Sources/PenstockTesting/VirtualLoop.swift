@@ -53,7 +53,9 @@ package final class VirtualLoop: EventLoop, Sendable {
         self.state.withLock { $0.actions.append(action) }
     }
 
-    /// Waits for a time on the virtual clock. On the loop.
+    /// Waits for a time on the virtual clock.
+    ///
+    /// On the loop.
     package func sleep(for duration: Duration) async {
         let deadline = self.now + duration
         await withCheckedContinuation { continuation in

@@ -6,7 +6,9 @@ import Glibc
 package import PenstockCore
 import Synchronization
 
-/// The I/O thread: epoll, timers and Swift jobs in one loop. See ``EventLoop``.
+/// The I/O thread: epoll, timers and Swift jobs in one loop.
+///
+/// See ``EventLoop``.
 ///
 /// C libraries and sockets register descriptors with it; handlers run on its thread, between jobs. Start it once, and
 /// stop it after the last task on it has ended: jobs that are enqueued later never run.
@@ -29,7 +31,9 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         /// Bytes can be written.
         package static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
         /// The other side is gone, or the descriptor is in error.
-        package static let closed = Readiness(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue | EPOLLRDHUP.rawValue)
+        package static let closed = Readiness(
+            rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue | EPOLLRDHUP.rawValue
+        )
     }
 
     /// Names a registration; a descriptor number that is used again gets another.
@@ -94,13 +98,18 @@ package final class Reactor: EventLoop, @unchecked Sendable {
     private func startThread(name: String) throws(ReactorError) {
         var thread = pthread_t()
         let context = unsafe Unmanaged.passRetained(self).toOpaque()
-        let result = unsafe pthread_create(&thread, nil, { context in
-            guard let context = unsafe context else { return nil }
-            let reactor = unsafe Unmanaged<Reactor>.fromOpaque(context).takeRetainedValue()
-            reactor.loopThread.store(UInt(pthread_self()), ordering: .releasing)
-            reactor.run()
-            return nil
-        }, context)
+        let result = unsafe pthread_create(
+            &thread,
+            nil,
+            { context in
+                guard let context = unsafe context else { return nil }
+                let reactor = unsafe Unmanaged<Reactor>.fromOpaque(context).takeRetainedValue()
+                reactor.loopThread.store(UInt(pthread_self()), ordering: .releasing)
+                reactor.run()
+                return nil
+            },
+            context
+        )
         guard result == 0 else {
             unsafe Unmanaged<Reactor>.fromOpaque(context).release()
             throw ReactorError("pthread_create", result)
@@ -109,7 +118,9 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         self.inbox.withLock { $0.thread = thread }
     }
 
-    /// Ends the loop and waits for its thread. Call once, from another thread, after the last task on it has ended.
+    /// Ends the loop and waits for its thread.
+    ///
+    /// Call once, from another thread, after the last task on it has ended.
     package func stop() {
         self.submit { self.owned.stopping = true }
         guard let thread = self.inbox.withLock({ $0.thread.take() }) else { return }
@@ -182,8 +193,9 @@ package final class Reactor: EventLoop, @unchecked Sendable {
 
     // MARK: - Descriptors
 
-    /// Calls `handler` on the loop whenever `descriptor` is ready for any of `interest` (level-triggered). The caller keeps
-    /// the descriptor open until ``unregister(_:)``. On the loop only.
+    /// Calls `handler` on the loop whenever `descriptor` is ready for any of `interest` (level-triggered).
+    ///
+    /// The caller keeps the descriptor open until ``unregister(_:)``. On the loop only.
     ///
     /// - Throws: ``ReactorError`` when epoll refuses the descriptor, such as one for a regular file.
     package func register(
@@ -208,15 +220,18 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         return registration
     }
 
-    /// Changes what a registration waits for. On the loop only.
+    /// Changes what a registration waits for.
+    ///
+    /// On the loop only.
     package func update(_ registration: Registration, for interest: Readiness) {
         guard let descriptor = self.descriptor(of: registration) else { return }
         var event = unsafe Self.event(registration, interest)
         unsafe epoll_ctl(self.epoll, EPOLL_CTL_MOD, descriptor, &event)
     }
 
-    /// Ends a registration; its handler is not called again, not even for readiness already seen. Call it before the
-    /// descriptor is closed. On the loop only.
+    /// Ends a registration; its handler is not called again, not even for readiness already seen.
+    ///
+    /// Call it before the descriptor is closed. On the loop only.
     package func unregister(_ registration: Registration) {
         guard let descriptor = self.descriptor(of: registration) else { return }
         epoll_ctl(self.epoll, EPOLL_CTL_DEL, descriptor, nil)
@@ -235,7 +250,8 @@ package final class Reactor: EventLoop, @unchecked Sendable {
     }
 
     private static func event(_ registration: Registration, _ interest: Readiness) -> epoll_event {
-        let token = UInt64(registration.generation) << 32 | UInt64(UInt32(truncatingIfNeeded: registration.slot))
+        let token =
+            UInt64(registration.generation) << 32 | UInt64(UInt32(truncatingIfNeeded: registration.slot))
         return unsafe epoll_event(events: interest.rawValue, data: epoll_data_t(u64: token))
     }
 
@@ -247,7 +263,12 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         while !self.owned.stopping {
             self.runJobs()
             self.fireTimers()
-            let ready = unsafe epoll_wait(self.epoll, events.baseAddress, Int32(events.count), self.pollTimeout())
+            let ready = unsafe epoll_wait(
+                self.epoll,
+                events.baseAddress,
+                Int32(events.count),
+                self.pollTimeout()
+            )
             guard ready > 0 else { continue }
             for index in 0..<Int(ready) {
                 let event = unsafe events[index]

@@ -3,7 +3,9 @@
 import HeapModule
 package import PenstockCore
 
-/// Timers of one loop, earliest first. Pure: the caller passes `now`.
+/// Timers of one loop, earliest first.
+///
+/// Pure: the caller passes `now`.
 ///
 /// A heap, which perf.md section 8 measured equal to a timer wheel. Cancelled timers leave the heap when they come up.
 package struct TimerQueue {

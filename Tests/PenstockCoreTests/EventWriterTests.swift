@@ -52,13 +52,19 @@ import Testing
             }
         }
         #expect(text == expected)
-        #expect(unsafe bytes.withUnsafeBytes { unsafe EventWriter.signedBytesSize(of: $0) } == expected.utf8.count)
+        #expect(
+            unsafe bytes.withUnsafeBytes { unsafe EventWriter.signedBytesSize(of: $0) } == expected.utf8.count
+        )
     }
 
-    @Test("Strings come back from a JSON parser as they were", arguments: ["", "a\"b\\c", "\u{0}\u{1F}\n\r\t", "€ 😀"])
+    @Test(
+        "Strings come back from a JSON parser as they were",
+        arguments: ["", "a\"b\\c", "\u{0}\u{1F}\n\r\t", "€ 😀"]
+    )
     func strings(text: String) throws {
         let escaped = JSONText.escaped(text)
-        let parsed = try JSONSerialization.jsonObject(with: Data(escaped), options: .fragmentsAllowed) as? String
+        let parsed =
+            try JSONSerialization.jsonObject(with: Data(escaped), options: .fragmentsAllowed) as? String
         #expect(parsed == text)
     }
 }

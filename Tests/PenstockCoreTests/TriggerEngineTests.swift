@@ -70,7 +70,9 @@ import Testing
 
     // MARK: - Failures
 
-    @Test("A failed batch is tried again after its backoff, before newer records, and given up after its retries")
+    @Test(
+        "A failed batch is tried again after its backoff, before newer records, and given up after its retries"
+    )
     func retries() {
         var policy = TriggerPolicy.testing(size: 2)
         policy.retry.retries = 2

@@ -45,7 +45,9 @@ import Testing
     func outOfOrder() {
         var random = SplitMix64(seed: 42)
         for _ in 0..<200 {
-            let counts = (0..<Int.random(in: 1...4, using: &random)).map { _ in Int.random(in: 1...12, using: &random) }
+            let counts = (0..<Int.random(in: 1...4, using: &random)).map { _ in
+                Int.random(in: 1...12, using: &random)
+            }
             var watermark = Watermark()
             var pieces: [Run] = []
             var first: UInt64 = 0

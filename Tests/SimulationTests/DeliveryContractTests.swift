@@ -8,10 +8,15 @@ import Reactor
 import Synchronization
 import Testing
 
-/// Whole pipelines in a world of faults on a virtual clock. Each seed is one run, repeatable to the last step.
+/// Whole pipelines in a world of faults on a virtual clock.
+///
+/// Each seed is one run, repeatable to the last step.
 @Suite(.timeLimit(.minutes(5)))
 struct DeliveryContractTests {
-    @Test("With faults of all kinds no record is lost, order holds and the counters conserve", arguments: 0..<150)
+    @Test(
+        "With faults of all kinds no record is lost, order holds and the counters conserve",
+        arguments: 0..<150
+    )
     func contractHolds(seed: Int) {
         let run = SimulatedRun(seed: UInt64(seed))
         let report = run.execute()
@@ -95,13 +100,16 @@ private final class SimulatedRun: Sendable {
             self.world.isComplete || !self.world.violations.isEmpty
         }
         self.stopProcess()
-        _ = self.loop.run(for: .seconds(10_000)) { self.state.withLock { $0.hasEnded && $0.runningProcesses == 0 } }
+        _ = self.loop.run(for: .seconds(10_000)) {
+            self.state.withLock { $0.hasEnded && $0.runningProcesses == 0 }
+        }
         var violations = self.world.violations
         for counters in self.state.withLock({ $0.counters }) {
             if !counters.isConserved { violations.append("the counters do not conserve: \(counters)") }
             if counters.inFlight != 0 { violations.append("records in flight after the end: \(counters)") }
         }
-        let summary = "\(self.loop.now) \(self.world.duplicates) \(self.world.crashes) \(self.state.withLock { $0.counters })"
+        let summary =
+            "\(self.loop.now) \(self.world.duplicates) \(self.world.crashes) \(self.state.withLock { $0.counters })"
         return Report(
             violations: violations,
             isComplete: isComplete && self.world.isComplete,

@@ -95,18 +95,33 @@ package actor LocalFunction: Function {
     }
 
     private func outcome(of invocation: Invocation, wantsLines: Bool) async -> LocalInvocationOutcome {
-        await withCheckedContinuation { continuation in
-            self.lastCall += 1
-            let id = CallID(rawValue: self.lastCall)
-            let until = invocation.deadline + self.configuration.initTimeout
-            self.calls[id] = Call(
-                invocation: invocation,
-                until: until,
-                wantsLines: wantsLines,
-                continuation: continuation
-            )
-            self.perform(self.pool.add(id, until: until, now: self.reactor.now))
+        self.lastCall += 1
+        let id = CallID(rawValue: self.lastCall)
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let until = invocation.deadline + self.configuration.initTimeout
+                self.calls[id] = Call(
+                    invocation: invocation,
+                    until: until,
+                    wantsLines: wantsLines,
+                    continuation: continuation
+                )
+                self.perform(self.pool.add(id, until: until, now: self.reactor.now))
+            }
+        } onCancel: {
+            self.reactor.submit { self.assumeIsolated { $0.abandon(id) } }
         }
+    }
+
+    /// Nobody waits for the call any more: the process that works on it is killed, because it cannot be told.
+    private func abandon(_ call: CallID) {
+        let failure = Failure(type: "Penstock.Abandoned", message: "Penstock gave up waiting for the invocation")
+        guard let id = self.pool.abandon(call), let process = self.processes[id] else {
+            self.finish(call, .unavailable(failure))
+            return
+        }
+        self.condemn(process)
+        self.end(process, .failed(failure))
     }
 
     package func shutdown() async {

@@ -128,6 +128,14 @@ struct ProcessPool {
         return self.startOrFail(now: now)
     }
 
+    /// The caller no longer waits for a call: forgets it, or says which process works on it.
+    mutating func abandon(_ call: CallID) -> ProcessID? {
+        self.waiting.removeAll { $0.call == call }
+        return self.phases.first { _, phase in
+            if case .busy(call, _) = phase { true } else { false }
+        }?.key
+    }
+
     private mutating func deliver(_ call: CallID, to process: ProcessID, now: Instant) -> Action {
         self.phases[process] = .busy(call, until: now + self.limits.timeout)
         return .deliver(call, to: process)

@@ -78,8 +78,9 @@ package struct Redriver: Sendable {
         self.route = route
     }
 
-    /// Carries out an order, telling what becomes of each letter as it happens. Stops early when the task is cancelled,
-    /// or when `report` returns false: nobody listens any more.
+    /// Carries out an order, telling what becomes of each letter as it happens.
+    ///
+    /// Stops early when the task is cancelled, or when `report` returns false: nobody listens any more.
     package func run(
         _ order: Order,
         report: (_ outcome: Outcome, _ total: Int) async -> Bool
@@ -124,7 +125,9 @@ package struct Redriver: Sendable {
         let failure: Failure? =
             switch verdict {
             case .succeeded: nil
-            case .failed(let failure), .partial(_, let failure), .poison(let failure), .throttled(_, let failure): failure
+            case .failed(let failure), .partial(_, let failure), .poison(let failure),
+                .throttled(_, let failure):
+                failure
             }
         guard let failure else {
             try await self.store.removeDeadLetters([id])
@@ -136,8 +139,10 @@ package struct Redriver: Sendable {
     }
 
     /// The request body that sending this letter would make; nil when the letter or its trigger is gone.
-    package func event(of id: DeadLetterID) async throws(StoreError) -> (contentType: String, body: [UInt8])? {
-        guard let stored = try await self.store.deadLetter(id), let route = self.route(stored.letter.trigger) else {
+    package func event(of id: DeadLetterID) async throws(StoreError) -> (contentType: String, body: [UInt8])?
+    {
+        guard let stored = try await self.store.deadLetter(id), let route = self.route(stored.letter.trigger)
+        else {
             return nil
         }
         let request = Request(stored.letter, route, receivedAt: self.loop.now)
@@ -167,7 +172,9 @@ package struct Redriver: Sendable {
             )
             self.format = format
             self.batch = batch
-            self.body.write(upTo: format.overhead(of: [partition]) + batch.bytes + 1) { format.encode(batch, into: &$0) }
+            self.body.write(upTo: format.overhead(of: [partition]) + batch.bytes + 1) {
+                format.encode(batch, into: &$0)
+            }
         }
     }
 

@@ -56,7 +56,9 @@ private struct StableHash {
     }
 
     mutating func add(_ number: UInt64) {
-        for shift in stride(from: 0, to: 64, by: 8) { self.add(UInt8(truncatingIfNeeded: number >> UInt64(shift))) }
+        for shift in stride(from: 0, to: 64, by: 8) {
+            self.add(UInt8(truncatingIfNeeded: number >> UInt64(shift)))
+        }
     }
 
     private mutating func add(_ byte: UInt8) {

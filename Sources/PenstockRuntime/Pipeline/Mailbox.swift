@@ -23,9 +23,12 @@ package final class Mailbox<Element: Sendable>: Sendable {
     /// An empty mailbox.
     package init() {}
 
-    /// Puts an element in. Any thread; never waits. Ignored after ``close()``.
+    /// Puts an element in.
+    ///
+    /// Any thread; never waits. Ignored after ``close()``.
     package func put(_ element: Element) {
-        let (waiter, elements) = self.state.withLock { state -> (CheckedContinuation<[Element], Never>?, [Element]) in
+        let (waiter, elements) = self.state.withLock {
+            state -> (CheckedContinuation<[Element], Never>?, [Element]) in
             guard !state.isClosed else { return (nil, []) }
             state.elements.append(element)
             guard let waiter = state.waiter.take() else { return (nil, []) }
@@ -34,8 +37,9 @@ package final class Mailbox<Element: Sendable>: Sendable {
         waiter?.resume(returning: elements)
     }
 
-    /// Takes all elements, waiting for one if there is none. Empty when the mailbox was closed or the task cancelled.
-    /// One task at a time.
+    /// Takes all elements, waiting for one if there is none.
+    ///
+    /// Empty when the mailbox was closed or the task cancelled. One task at a time.
     package func takeAll() async -> [Element] {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -53,7 +57,9 @@ package final class Mailbox<Element: Sendable>: Sendable {
         }
     }
 
-    /// Lets the waiter go, and refuses new elements. What is inside can still be taken. Idempotent.
+    /// Lets the waiter go, and refuses new elements.
+    ///
+    /// What is inside can still be taken. Idempotent.
     package func close() {
         let waiter = self.state.withLock { state in
             state.isClosed = true

@@ -53,7 +53,9 @@ package struct PipelineParts: Sendable {
 package actor Pipeline {
     /// Where it runs.
     private nonisolated let loop: any EventLoop
-    package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe self.loop.asUnownedSerialExecutor() }
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe self.loop.asUnownedSerialExecutor()
+    }
 
     let parts: PipelineParts
     let format: any EventFormat
@@ -67,6 +69,7 @@ package actor Pipeline {
     private var drainWaiter: CheckedContinuation<Void, Never>?
     private var commitWaiter: CheckedContinuation<Void, Never>?
     private var commitsUnderWay = 0
+    private var hasStarted = false
     private var isStopped = false
 
     // For the status.
@@ -99,6 +102,7 @@ package actor Pipeline {
         do {
             let checkpoints = try await self.parts.store.checkpoints(of: self.parts.name)
             try await self.parts.source.start(checkpoints: checkpoints)
+            self.hasStarted = true
         } catch {
             await self.parts.source.stop()
             throw error
@@ -160,7 +164,8 @@ package actor Pipeline {
     private func logStatus(_ status: SourceStatus) {
         switch status {
         case .connected: self.logger.info("source connected")
-        case .disconnected(let detail): self.logger.warning("source disconnected", metadata: ["detail": "\(detail)"])
+        case .disconnected(let detail):
+            self.logger.warning("source disconnected", metadata: ["detail": "\(detail)"])
         }
     }
 
@@ -231,7 +236,9 @@ package actor Pipeline {
     private func note(_ verdict: BatchVerdict, at: Timestamp, duration: Duration) {
         self.durations.observe(duration)
         self.functionFailure = nil
-        if case .throttled(nil, let failure) = verdict { self.functionFailure = "\(failure.type): \(failure.message)" }
+        if case .throttled(nil, let failure) = verdict {
+            self.functionFailure = "\(failure.type): \(failure.message)"
+        }
         switch verdict {
         case .succeeded: break
         case .failed(let failure), .partial(_, let failure), .poison(let failure), .throttled(_, let failure):
@@ -304,7 +311,10 @@ package actor Pipeline {
             // Nothing new is invoked while nothing can be kept; the commit timer finds out when that has changed.
             self.storeFailure = error.detail
             self.engine.isStoreRefusing = true
-            self.logger.error("the store refused a checkpoint; the trigger waits", metadata: ["error": "\(error)"])
+            self.logger.error(
+                "the store refused a checkpoint; the trigger waits",
+                metadata: ["error": "\(error)"]
+            )
             return false
         }
     }
@@ -315,7 +325,9 @@ package actor Pipeline {
         TriggerEngine.Moment(instant: self.loop.now, wall: self.loop.wallNow)
     }
 
-    /// Hands out the engine's actions, sets its timer and the source's budget. After each call of the engine.
+    /// Hands out the engine's actions, sets its timer and the source's budget.
+    ///
+    /// After each call of the engine.
     func flush() {
         for action in self.engine.takeActions() { self.work.put(action) }
         self.grant()
@@ -331,7 +343,7 @@ package actor Pipeline {
 
     private func grant() {
         let allowance = self.engine.budget
-        guard allowance != self.granted else { return }
+        guard self.hasStarted, allowance != self.granted else { return }
         self.granted = allowance
         self.parts.source.grant(
             ReceiveBudget(records: allowance.records, bytes: allowance.bytes, held: allowance.held)
@@ -360,8 +372,10 @@ package actor Pipeline {
 
     // MARK: - Stopping
 
-    /// Stops in two phases: takes nothing new and lets invocations finish for up to `limit`, then gives up on them;
-    /// commits what is settled, and closes the source. What was not invoked is released. Idempotent.
+    /// Stops in two phases: takes nothing new and lets invocations finish for up to `limit`, then gives up on
+    /// them; commits what is settled, and closes the source.
+    ///
+    /// What was not invoked is released. Idempotent.
     package func stop(within limit: Duration) async {
         guard !self.isStopped, !self.engine.isStopping else { return }
         self.engine.stop()

@@ -7,7 +7,8 @@ package import PenstockCore
 package enum ResponseContract {
     /// The verdict of an invocation.
     ///
-    /// - Parameter reportsItemFailures: whether `batchItemFailures` is looked at; otherwise every answer is success.
+    /// `batchItemFailures` is looked at only when `reportsItemFailures` is set; otherwise every answer is
+    /// success.
     package static func verdict(
         of result: InvocationResult,
         batch: Batch,
@@ -35,24 +36,25 @@ package enum ResponseContract {
         message: "the function listed the record in batchItemFailures"
     )
 
-    private static func verdict(ofResponse body: [UInt8], batch: Batch, format: any EventFormat) -> BatchVerdict {
+    private static func verdict(
+        ofResponse body: [UInt8],
+        batch: Batch,
+        format: any EventFormat
+    ) -> BatchVerdict {
         // The common answers, without a parser.
         if body.isEmpty || body.elementsEqual("null".utf8) || body.elementsEqual("{}".utf8) { return .succeeded }
-        guard let value = try? JSONSerialization.jsonObject(with: Data(body), options: .fragmentsAllowed) else {
-            return Self.malformed("the answer is not JSON")
+        let named: [ItemIdentifier]
+        do {
+            named = try JSONDecoder().decode(PartialResponse.self, from: Data(body)).failures
+        } catch let error as PartialResponse.Malformed {
+            return Self.malformed(error.reason)
+        } catch {
+            return Self.malformed("the answer is not JSON, or not an object with a list of batchItemFailures")
         }
-        if value is NSNull { return .succeeded }
-        if let text = value as? String, text.isEmpty { return .succeeded }
-        guard let object = value as? [String: Any] else { return Self.malformed("the answer is not a JSON object") }
-        guard let list = object["batchItemFailures"], !(list is NSNull) else { return .succeeded }
-        guard let items = list as? [Any] else { return Self.malformed("batchItemFailures is not an array") }
-        guard !items.isEmpty else { return .succeeded }
+        guard !named.isEmpty else { return .succeeded }
         var verdicts = [Verdict](repeating: .succeeded, count: batch.count)
-        for item in items {
-            guard let identifier = Self.identifier(item) else {
-                return Self.malformed("an entry of batchItemFailures has no valid itemIdentifier")
-            }
-            guard let index = format.index(of: identifier, in: batch) else {
+        for item in named {
+            guard let index = format.index(of: item, in: batch) else {
                 return Self.malformed("batchItemFailures names a record that is not in the batch")
             }
             verdicts[index] = .failed
@@ -60,24 +62,58 @@ package enum ResponseContract {
         return .partial(verdicts, Self.reported)
     }
 
-    private static func identifier(_ item: Any) -> ItemIdentifier? {
-        guard let entry = item as? [String: Any] else { return nil }
-        switch entry["itemIdentifier"] {
-        case let text as String:
-            return text.isEmpty ? nil : .text(text)
-        case let place as [String: Any]:
-            guard let partition = place["partition"] as? String else { return nil }
-            // A Boolean is an NSNumber, too.
-            guard let number = place["offset"] as? NSNumber, !(place["offset"] is Bool) else { return nil }
-            guard number.int64Value >= 0, number == NSNumber(value: number.int64Value) else { return nil }
-            return .offset(partition: partition, offset: number.uint64Value)
-        default:
-            return nil
-        }
-    }
-
     /// A malformed answer fails the whole batch.
     private static func malformed(_ reason: String) -> BatchVerdict {
         .failed(Failure(type: "Penstock.MalformedResponse", message: reason))
+    }
+}
+
+/// `{"batchItemFailures": [{"itemIdentifier": …}]}`, or one of the answers that name nothing.
+private struct PartialResponse: Decodable {
+    struct Malformed: Error {
+        let reason: String
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case batchItemFailures
+    }
+
+    let failures: [ItemIdentifier]
+
+    init(from decoder: any Decoder) throws {
+        if let value = try? decoder.singleValueContainer() {
+            let isEmptyText = (try? value.decode(String.self))?.isEmpty == true
+            if value.decodeNil() || isEmptyText {
+                self.failures = []
+                return
+            }
+        }
+        let items = try decoder.container(keyedBy: CodingKeys.self)
+            .decodeIfPresent([Item].self, forKey: .batchItemFailures)
+        self.failures = (items ?? []).map(\.identifier)
+    }
+
+    private struct Item: Decodable {
+        private enum CodingKeys: String, CodingKey {
+            case itemIdentifier
+        }
+
+        let identifier: ItemIdentifier
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            if let text = try? container.decode(String.self, forKey: .itemIdentifier), !text.isEmpty {
+                self.identifier = .text(text)
+            } else if let place = try? container.decode(Place.self, forKey: .itemIdentifier) {
+                self.identifier = .offset(partition: place.partition, offset: place.offset)
+            } else {
+                throw Malformed(reason: "an entry of batchItemFailures has no valid itemIdentifier")
+            }
+        }
+    }
+
+    private struct Place: Decodable {
+        let partition: String
+        let offset: UInt64
     }
 }

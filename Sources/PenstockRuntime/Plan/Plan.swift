@@ -131,12 +131,16 @@ package struct PlanReader: Sendable {
         self.state = Field(
             "state",
             "Where checkpoints and dead letters are kept: sqlite: and a path.",
-            .parsed("sqlite: and a path", placeholder: StateLocation.sqlite(path: ":")) { try StateLocation.parse($0) },
+            .parsed("sqlite: and a path", placeholder: StateLocation.sqlite(path: ":")) {
+                try StateLocation.parse($0)
+            },
             absence: .value(.sqlite(path: "data/penstock.db"), shown: .string("sqlite:data/penstock.db"))
         )
         let functionForms = registry.functionKinds.map { $0.alternative }
         self.functions = .map("functions", "What triggers invoke, by name.", of: .oneOf(functionForms))
-        let trigger = Kind<TriggerPlan>.table(TriggerPlan.table(registry)) { TriggerPlan(&$0, registry: registry) }
+        let trigger = Kind<TriggerPlan>.table(TriggerPlan.table(registry)) {
+            TriggerPlan(&$0, registry: registry)
+        }
         self.triggers = .map("triggers", "Sources wired to functions, by name.", of: trigger)
     }
 

@@ -17,8 +17,14 @@ package struct Registry: Sendable {
 
     /// A registry of these.
     package init(connectors: [any Connector.Type], functionKinds: [any FunctionKind.Type]) {
-        precondition(Set(connectors.map { $0.kind }).count == connectors.count, "two connectors have the same name")
-        precondition(Set(functionKinds.map { $0.kind }).count == functionKinds.count, "two kinds have the same name")
+        precondition(
+            Set(connectors.map { $0.kind }).count == connectors.count,
+            "two connectors have the same name"
+        )
+        precondition(
+            Set(functionKinds.map { $0.kind }).count == functionKinds.count,
+            "two kinds have the same name"
+        )
         self.connectors = connectors
         self.functionKinds = functionKinds
     }
@@ -75,7 +81,8 @@ package struct SourcePlan: Sendable {
     package var partition: @Sendable (_ id: PartitionID, _ name: String) -> Partition
 
     /// Makes the source; connects nothing yet.
-    package var make: @Sendable (_ trigger: String, _ context: RuntimeContext) throws(SourceError) -> any Source
+    package var make:
+        @Sendable (_ trigger: String, _ context: RuntimeContext) throws(SourceError) -> any Source
 
     /// What it reads, for people: `kafka topics orders (group penstock-orders)`.
     package var summary: String
@@ -87,7 +94,9 @@ package struct SourcePlan: Sendable {
         capabilities: SourceCapabilities,
         format: any EventFormat,
         partition: @escaping @Sendable (_ id: PartitionID, _ name: String) -> Partition,
-        make: @escaping @Sendable (_ trigger: String, _ context: RuntimeContext) throws(SourceError) -> any Source
+        make:
+            @escaping @Sendable (_ trigger: String, _ context: RuntimeContext) throws(SourceError) ->
+            any Source
     ) {
         self.kind = kind
         self.summary = summary
@@ -142,7 +151,8 @@ package struct DestinationPlan: Sendable {
     package init(
         kind: String,
         summary: String,
-        make: @escaping @Sendable (_ context: RuntimeContext) async throws(DestinationError) -> any Destination
+        make:
+            @escaping @Sendable (_ context: RuntimeContext) async throws(DestinationError) -> any Destination
     ) {
         self.kind = kind
         self.summary = summary

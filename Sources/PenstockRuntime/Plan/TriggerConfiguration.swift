@@ -73,9 +73,19 @@ extension TriggerPlan {
         let onFailure: Field<FailureDestination>
 
         init(_ registry: Registry) {
-            self.source = .oneOf("source", "Where records come from.", registry.connectors.compactMap { $0.source })
-            let elsewhere = registry.connectors.compactMap { $0.destination?.map { FailureDestination.destination($0) } }
-            let store = Alternative.word("dead_letters", "The embedded store.", FailureDestination.deadLetters)
+            self.source = .oneOf(
+                "source",
+                "Where records come from.",
+                registry.connectors.compactMap { $0.source }
+            )
+            let elsewhere = registry.connectors.compactMap {
+                $0.destination?.map { FailureDestination.destination($0) }
+            }
+            let store = Alternative.word(
+                "dead_letters",
+                "The embedded store.",
+                FailureDestination.deadLetters
+            )
             self.onFailure = .oneOf(
                 "on_failure",
                 "Where records go that are given up.",
@@ -205,7 +215,12 @@ package struct BackoffConfiguration: ConfigurationTable {
         default: .milliseconds(200),
         in: .milliseconds(1) ... .seconds(3600)
     )
-    static let factor = Field.number("factor", "Each further wait is longer by this.", default: 2, in: 1...100)
+    static let factor = Field.number(
+        "factor",
+        "Each further wait is longer by this.",
+        default: 2,
+        in: 1...100
+    )
     static let max = Field.duration(
         "max",
         "The longest wait.",

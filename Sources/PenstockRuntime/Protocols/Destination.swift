@@ -15,7 +15,9 @@ package protocol Destination: Sendable {
     func close() async
 }
 
-/// Why a destination did not take the letters. The pipeline keeps the deliveries unsettled and tries again.
+/// Why a destination did not take the letters.
+///
+/// The pipeline keeps the deliveries unsettled and tries again.
 package struct DestinationError: Error, Sendable, CustomStringConvertible {
     /// What happened, with what, and what to do; no payload, no credentials.
     package var detail: String

@@ -2,7 +2,9 @@
 
 package import PenstockCore
 
-/// What a trigger invokes. One object serves all triggers that name it.
+/// What a trigger invokes.
+///
+/// One object serves all triggers that name it.
 ///
 /// What a function owes: ``invoke(_:)`` returns exactly once for each call, at the latest a little after the deadline;
 /// it never throws, and whatever goes wrong is an ``InvocationResult``. Calls come from the event loop and may run
@@ -59,7 +61,9 @@ package struct InvocationTrace: Sendable {
 /// One call of a function.
 package struct Invocation: Sendable {
     /// The request id: stable over retries of the same batch, made from trigger, source position and batch
-    /// (contract rule 12). A UUID in form.
+    /// (contract rule 12).
+    ///
+    /// A UUID in form.
     package var id: String
 
     /// The trigger's name; empty for an invocation by hand.
@@ -68,7 +72,9 @@ package struct Invocation: Sendable {
     /// The number of the attempt, from 1.
     package var attempt: Int
 
-    /// The body. Not written again before ``Function/invoke(_:)`` has returned.
+    /// The body.
+    ///
+    /// Not written again before ``Function/invoke(_:)`` has returned.
     package var body: EventBuffer
 
     /// The body's content type.

@@ -2,8 +2,9 @@
 
 package import PenstockCore
 
-/// A source as one trigger reads it: dumb I/O over partitions. Everything hard (order, batches, retries, dead letters,
-/// watermarks) is the pipeline's.
+/// A source as one trigger reads it: dumb I/O over partitions.
+///
+/// Everything hard (order, batches, retries, dead letters, watermarks) is the pipeline's.
 ///
 /// This is the protocol of the *cursor* family: partitions are ordered, and settling moves a watermark. What a source
 /// owes:
@@ -24,7 +25,7 @@ package protocol Source: Sendable {
     func start(checkpoints: [String: Position]) async throws(SourceError)
 
     /// Sets how much may be handed out from now on; it replaces the budget before. A source hands out nothing before
-    /// the first grant. Any thread; never waits.
+    /// the first grant, which comes after ``start(checkpoints:)``. Any thread; never waits.
     func grant(_ budget: ReceiveBudget)
 
     /// Waits until there is something to tell and returns all of it, in order.

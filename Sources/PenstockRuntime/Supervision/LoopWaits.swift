@@ -5,7 +5,9 @@ package import Reactor
 import Synchronization
 
 extension EventLoop {
-    /// Waits on the loop's clock; returns early when the task is cancelled. Any isolation.
+    /// Waits on the loop's clock; returns early when the task is cancelled.
+    ///
+    /// Any isolation.
     package func pause(until deadline: Instant) async {
         guard deadline > self.now else { return }
         let wait = LoopWait()
@@ -19,7 +21,9 @@ extension EventLoop {
         }
     }
 
-    /// Waits on the loop's clock; returns early when the task is cancelled. Any isolation.
+    /// Waits on the loop's clock; returns early when the task is cancelled.
+    ///
+    /// Any isolation.
     package func pause(for duration: Duration) async {
         await self.pause(until: self.now + duration)
     }

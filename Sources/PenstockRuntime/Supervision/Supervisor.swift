@@ -12,7 +12,9 @@ import ServiceLifecycle
 /// Owns the functions and destinations it made; the store and the reactor are its caller's, and outlive it.
 package actor Supervisor: Service {
     private nonisolated let loop: any EventLoop
-    package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe self.loop.asUnownedSerialExecutor() }
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe self.loop.asUnownedSerialExecutor()
+    }
 
     /// What is run.
     package nonisolated let plan: Plan

@@ -8,7 +8,9 @@ package import Reactor
 /// never stops its neighbours.
 package actor TriggerRunner {
     private nonisolated let loop: any EventLoop
-    package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe self.loop.asUnownedSerialExecutor() }
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe self.loop.asUnownedSerialExecutor()
+    }
 
     /// The trigger's name.
     package nonisolated let name: String
@@ -163,7 +165,11 @@ extension Pipeline {
             hasPartitions: self.hasPartitions,
             partitions: self.engine.partitions,
             blocked: self.engine.blockedPartitions.map {
-                TriggerSnapshot.BlockedPartition(name: $0.partition, attempts: $0.attempts, isRefused: $0.isRefused)
+                TriggerSnapshot.BlockedPartition(
+                    name: $0.partition,
+                    attempts: $0.attempts,
+                    isRefused: $0.isRefused
+                )
             },
             lag: self.parts.source.lag(),
             lastFailure: self.lastFailure,

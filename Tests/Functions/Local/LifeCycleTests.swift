@@ -76,6 +76,24 @@ import Testing
         }
     }
 
+    @Test("An invocation nobody waits for any more ends at once, and its process is killed and replaced")
+    func cancelled() async throws {
+        try await LocalFunctionFixture.use(Self.obedient) { fixture in
+            let running = Task { await fixture.run(#"{"do":"hang"}"#, id: "gone") }
+            // The function prints its child's id when it has begun.
+            let line = await fixture.lines.line(containing: "child ")
+            running.cancel()
+            guard case .failed(let failure) = await running.value.result else {
+                Issue.record("the invocation did not fail")
+                return
+            }
+            #expect(failure.type == "Penstock.Abandoned")
+            let child = try #require(Int32(line.text.split(separator: " ").last ?? ""))
+            try await Processes.waitUntilGone(child)
+            #expect(await fixture.run(#"{"do":"pid"}"#).result.text != nil)
+        }
+    }
+
     @Test(
         "A process that ends during an invocation fails it with Runtime.ExitError and how it ended",
         arguments: [

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockConfiguration
+package import PenstockRuntime
+
+/// `http:` — endpoints that take a POST.
+package enum HTTPFunctionKind: FunctionKind {
+    package static let kind = "http"
+
+    package static var alternative: Alternative<FunctionPlan> {
+        .key(Self.kind, HTTPFunctionConfiguration.table.summary, .table(HTTPFunctionConfiguration.self)) {
+            configuration in
+            FunctionPlan(
+                kind: Self.kind,
+                summary: "POST \(configuration.url)",
+                concurrency: configuration.concurrency,
+                takesSingleRecords: configuration.batchSizeMax == 1,
+                make: { name, context in
+                    try HTTPFunction(name: name, configuration: configuration, reactor: context.reactor)
+                }
+            )
+        }
+    }
+}

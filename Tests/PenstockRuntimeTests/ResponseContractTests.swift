@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockCore
+import PenstockRuntime
+import PenstockTesting
+import Testing
+
+/// The table of AWS's partial batch response, row by row (esm-spec section 4).
+@Suite struct ResponseContractTests {
+    /// Offsets 0, 1 and 2 of `orders-0`.
+    private static let batch: Batch = {
+        var builder = RecordBlockBuilder(byteCapacity: 64, recordCapacity: 3)
+        let index = builder.add(Partition(id: PartitionID(1), name: "orders-0"))
+        for offset in 0..<3 {
+            unsafe builder.append(
+                position: Position(UInt64(offset)),
+                timestamp: Timestamp(milliseconds: 0),
+                tag: 0,
+                partitionIndex: index,
+                payload: RecordPayload(key: nil, body: nil)
+            )
+        }
+        let admitted = AdmittedBlock(
+            block: builder.finish(),
+            firstDelivery: 0,
+            receivedAt: .start,
+            sizes: [0, 1, 2, 3]
+        )
+        return Batch(id: BatchID(1), runs: [Run(admitted: admitted, range: 0..<3)], attempt: 1)
+    }()
+
+    private static func verdict(_ response: String, reporting: Bool = true) -> BatchVerdict {
+        ResponseContract.verdict(
+            of: .responded(Array(response.utf8)),
+            batch: Self.batch,
+            format: LineFormat(),
+            reportsItemFailures: reporting
+        )
+    }
+
+    @Test(
+        "These answers mean that all succeeded",
+        arguments: [
+            #"{"batchItemFailures":[]}"#, #"{"batchItemFailures":null}"#, "{}", " {} ", "null", "", #""""#,
+            #"{"ok":true}"#,
+        ]
+    )
+    func success(response: String) {
+        #expect(Self.verdict(response) == .succeeded)
+    }
+
+    @Test(
+        "These answers fail the whole batch",
+        arguments: [
+            #"{"batchItemFailures":[{"itemIdentifier":""}]}"#, #"{"batchItemFailures":[{"itemIdentifier":null}]}"#,
+            #"{"batchItemFailures":[{"foo":"x"}]}"#, #"{"batchItemFailures":[{}]}"#,
+            #"{"batchItemFailures":[{"itemIdentifier":123}]}"#, #"{"batchItemFailures":{"a":1}}"#, "not json",
+            "[1]", "7", #""text""#, #"{"batchItemFailures":[{"itemIdentifier":"unknown"}]}"#,
+            #"{"batchItemFailures":[{"itemIdentifier":{"partition":"orders-0","offset":9}}]}"#,
+            #"{"batchItemFailures":[{"itemIdentifier":{"partition":"orders-1","offset":0}}]}"#,
+            #"{"batchItemFailures":[{"itemIdentifier":{"partition":"orders-0","offset":true}}]}"#,
+            #"{"batchItemFailures":[{"itemIdentifier":{"partition":"orders-0","offset":1.5}}]}"#,
+            #"{"batchItemFailures":[{"itemIdentifier":{"partition":"orders-0","offset":-1}}]}"#,
+            #"{"batchItemFailures":[{"itemIdentifier":{"partition":"orders-0","offset":1}},{"itemIdentifier":"x"}]}"#,
+        ]
+    )
+    func malformed(response: String) {
+        guard case .failed(let failure) = Self.verdict(response) else {
+            Issue.record("\(Self.verdict(response))")
+            return
+        }
+        #expect(failure.type == "Penstock.MalformedResponse")
+    }
+
+    @Test("The records named failed, the others succeeded; named twice is as named once")
+    func partial() {
+        let item = #"{"itemIdentifier":{"partition":"orders-0","offset":1}}"#
+        let expected = BatchVerdict.partial([.succeeded, .failed, .succeeded], ResponseContract.reported)
+        #expect(Self.verdict(#"{"batchItemFailures":[\#(item)]}"#) == expected)
+        #expect(Self.verdict(#"{"batchItemFailures":[\#(item),\#(item)]}"#) == expected)
+    }
+
+    @Test("Without report_item_failures every answer is success", arguments: ["not json", #"{"batchItemFailures":7}"#])
+    func ignored(response: String) {
+        #expect(Self.verdict(response, reporting: false) == .succeeded)
+    }
+
+    @Test("A function that could not be reached costs no attempt, one that refused is poison")
+    func results() {
+        let failure = Failure(type: "E", message: "m")
+        func verdict(_ result: InvocationResult) -> BatchVerdict {
+            ResponseContract.verdict(of: result, batch: Self.batch, format: LineFormat(), reportsItemFailures: true)
+        }
+        #expect(verdict(.unavailable(failure)) == .throttled(retryAfter: nil, failure))
+        #expect(verdict(.throttled(retryAfter: .seconds(3), failure)) == .throttled(retryAfter: .seconds(3), failure))
+        #expect(verdict(.rejected(failure)) == .poison(failure))
+        #expect(verdict(.failed(failure)) == .failed(failure))
+    }
+
+    @Test("The request id is the same for the same records, and has the form of a UUID")
+    func stableID() {
+        let id = InvocationID.make(trigger: "orders", batch: Self.batch)
+        #expect(id == InvocationID.make(trigger: "orders", batch: Self.batch))
+        #expect(id != InvocationID.make(trigger: "other", batch: Self.batch))
+        #expect(id.wholeMatch(of: /[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/) != nil)
+        // Written down, because functions keep it to drop duplicates: it must not change with a release.
+        #expect(id == "0ab357f0-1e52-80ad-ae47-608a627b1fff")
+    }
+}
