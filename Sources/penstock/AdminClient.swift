@@ -72,17 +72,29 @@ struct AdminClient {
             response = try await self.client.perform(request)
         } catch {
             if error.code == .unreachable { return nil }
-            throw CommandFailure(.environment, "admin-\(error.code.rawValue)", "\(self.address): \(error.detail)")
+            throw CommandFailure(
+                .environment,
+                "admin-\(error.code.rawValue)",
+                "\(self.address): \(error.detail)"
+            )
         }
         guard (200..<300).contains(response.status) else { throw self.refusal(response) }
         return response.body
     }
 
     /// The same as JSON; a failure when nothing answers.
-    func document(_ method: CurlRequest.Method, _ path: String, body: JSONValue? = nil) async throws -> JSONValue {
+    func document(
+        _ method: CurlRequest.Method,
+        _ path: String,
+        body: JSONValue? = nil
+    ) async throws -> JSONValue {
         guard let bytes = try await self.call(method, path, body: body) else { throw self.notRunning }
         guard let document = JSONValue(parsing: bytes) else {
-            throw CommandFailure(.environment, "not-penstock", "what answers on \(self.address) is not Penstock")
+            throw CommandFailure(
+                .environment,
+                "not-penstock",
+                "what answers on \(self.address) is not Penstock"
+            )
         }
         return document
     }
@@ -108,14 +120,16 @@ struct AdminClient {
         return CommandFailure(
             exit,
             error?["code"]?.stringValue ?? "http-\(response.status)",
-            error?["message"]?.stringValue ?? "\(self.address) answered with status \(response.status); is it Penstock?"
+            error?["message"]?.stringValue
+                ?? "\(self.address) answered with status \(response.status); is it Penstock?"
         )
     }
 
     /// A name as one element of a path.
     static func escaped(_ name: String) -> String {
         name.utf8.map { byte -> String in
-            let isPlain = (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+            let isPlain =
+                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
             if isPlain || byte == 0x2D || byte == 0x5F || byte == 0x2E { return String(Unicode.Scalar(byte)) }
             return "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
         }.joined()

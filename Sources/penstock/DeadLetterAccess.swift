@@ -21,7 +21,8 @@ struct DeadLetterAccess {
     func list(_ query: DeadLetterQuery) async throws -> JSONValue {
         let members: [(String, String?)] = [
             ("trigger", query.trigger), ("error", query.error), ("since", query.since?.configurationText),
-            ("key", query.key.map { String(decoding: $0, as: UTF8.self) }), ("limit", query.limit.map(String.init)),
+            ("key", query.key.map { String(decoding: $0, as: UTF8.self) }),
+            ("limit", query.limit.map(String.init)),
             ("after", query.after.map { "\($0.rawValue)" }),
         ]
         let text = members.compactMap { name, value in value.map { "\(name)=\(AdminClient.escaped($0))" } }
@@ -39,7 +40,9 @@ struct DeadLetterAccess {
 
     /// One letter.
     func show(_ id: DeadLetterID) async throws -> JSONValue {
-        if let bytes = try await self.call(.get, "\(Self.path)/\(id.rawValue)") { return try Self.parsed(bytes) }
+        if let bytes = try await self.call(.get, "\(Self.path)/\(id.rawValue)") {
+            return try Self.parsed(bytes)
+        }
         return try await self.withStore { store in
             guard let letter = try await store.deadLetter(id) else { throw Self.noLetter(id) }
             return letter.document
@@ -82,7 +85,11 @@ struct DeadLetterAccess {
             let missing = try await selection.missing(in: store)
             if let id = missing.first { throw Self.noLetter(id) }
             return try await self.withFunctions(store, to: function) { redriver in
-                let order = Redriver.Order(query: selection.query, ids: selection.ids.map { Set($0) }, rate: rate)
+                let order = Redriver.Order(
+                    query: selection.query,
+                    ids: selection.ids.map { Set($0) },
+                    rate: rate
+                )
                 var outcomes: [JSONValue] = []
                 try await redriver.run(order) { outcome, total in
                     outcomes.append(outcome.document(total: total))
@@ -98,24 +105,40 @@ struct DeadLetterAccess {
         var lines = bytes.split(separator: 0x0A).compactMap { JSONValue(parsing: Array($0)) }
         let last = lines.popLast()
         if let error = last?["error"], last?["id"] == nil {
-            throw CommandFailure(.failed, "redrive-stopped", error["message"]?.stringValue ?? "the redrive stopped")
+            throw CommandFailure(
+                .failed,
+                "redrive-stopped",
+                error["message"]?.stringValue ?? "the redrive stopped"
+            )
         }
         guard last?["done"] == .boolean(true) else {
-            throw CommandFailure(.failed, "redrive-stopped", "Penstock stopped before the redrive was done; look with `penstock dlq list`")
+            throw CommandFailure(
+                .failed,
+                "redrive-stopped",
+                "Penstock stopped before the redrive was done; look with `penstock dlq list`"
+            )
         }
         return lines
     }
 
     private static func parsed(_ bytes: [UInt8]) throws -> JSONValue {
         if let value = JSONValue(parsing: bytes) { return value }
-        throw CommandFailure(.environment, "not-penstock", "what answers on the admin address is not Penstock")
+        throw CommandFailure(
+            .environment,
+            "not-penstock",
+            "what answers on the admin address is not Penstock"
+        )
     }
 
     private static func noLetter(_ id: DeadLetterID) -> CommandFailure {
         CommandFailure(.failed, "no-such-letter", "there is no dead letter \(id.rawValue)")
     }
 
-    private func call(_ method: CurlRequest.Method, _ path: String, _ body: JSONValue? = nil) async throws -> [UInt8]? {
+    private func call(
+        _ method: CurlRequest.Method,
+        _ path: String,
+        _ body: JSONValue? = nil
+    ) async throws -> [UInt8]? {
         try await AdminClient.with(self.plan.admin) { try await $0.call(method, path, body: body) }
     }
 
@@ -142,12 +165,21 @@ struct DeadLetterAccess {
     ) async throws -> Value {
         let reactor = try Reactor()
         defer { reactor.stop() }
-        let context = RuntimeContext(reactor: reactor, logger: Logger(label: "penstock") { _ in LineLog(isJSON: false) })
+        let context = RuntimeContext(
+            reactor: reactor,
+            logger: Logger(label: "penstock") { _ in LineLog(isJSON: false) }
+        )
         var functions: [String: any Function] = [:]
-        for function in self.plan.functions { functions[function.name] = try function.value.make(function.name, context) }
+        for function in self.plan.functions {
+            functions[function.name] = try function.value.make(function.name, context)
+        }
         let result: Result<Value, any Error>
         do {
-            let redriver = Redriver(store: store, loop: reactor, route: self.plan.routes(functions, to: function))
+            let redriver = Redriver(
+                store: store,
+                loop: reactor,
+                route: self.plan.routes(functions, to: function)
+            )
             result = .success(try await body(redriver))
         } catch {
             result = .failure(error)

@@ -58,7 +58,10 @@ struct DeadLetters: AsyncParsableCommand {
             }
             let total = document["total"]?.integerValue ?? 0
             let tail = "\(letters.count) of \(total) dead letters"
-            return Outcome(text: rows.isEmpty ? tail : Terminal.table([head] + rows) + "\n" + tail, result: document)
+            return Outcome(
+                text: rows.isEmpty ? tail : Terminal.table([head] + rows) + "\n" + tail,
+                result: document
+            )
         }
     }
 
@@ -78,7 +81,10 @@ struct DeadLetters: AsyncParsableCommand {
             let access = DeadLetterAccess(plan: try self.config.plan().plan)
             if self.event {
                 let body = try await access.event(DeadLetterID(self.id))
-                return Outcome(text: String(decoding: body, as: UTF8.self), result: JSONValue(parsing: body) ?? .bytes(body))
+                return Outcome(
+                    text: String(decoding: body, as: UTF8.self),
+                    result: JSONValue(parsing: body) ?? .bytes(body)
+                )
             }
             let document = try await access.show(DeadLetterID(self.id))
             if self.raw {
@@ -106,7 +112,11 @@ struct DeadLetters: AsyncParsableCommand {
         func answer() async throws -> Outcome {
             let selection = try self.selection.selection(ids: self.ids, all: self.all)
             guard self.yes else {
-                throw CommandFailure(.invalid, "not-confirmed", "dropping cannot be undone; say --yes to do it")
+                throw CommandFailure(
+                    .invalid,
+                    "not-confirmed",
+                    "dropping cannot be undone; say --yes to do it"
+                )
             }
             let document = try await DeadLetterAccess(plan: try self.config.plan().plan).drop(selection)
             return Outcome(text: "\(document["dropped"]?.text ?? "0") dead letters dropped", result: document)
@@ -196,7 +206,11 @@ struct SelectionOptions: ParsableArguments {
         selection.all = all
         if !ids.isEmpty { selection.ids = ids.map { DeadLetterID($0) } }
         guard selection.hasScope else {
-            throw CommandFailure(.invalid, "no-selection", "say which letters: ids, --trigger, --since, --error, --key or --all")
+            throw CommandFailure(
+                .invalid,
+                "no-selection",
+                "say which letters: ids, --trigger, --since, --error, --key or --all"
+            )
         }
         return selection
     }

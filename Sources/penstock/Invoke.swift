@@ -32,7 +32,11 @@ struct Invoke: AnsweringCommand {
         let plan = try self.config.plan().plan
         guard let function = plan.function(self.function) else {
             let names = plan.functions.map { "\"\($0.name)\"" }.joined(separator: ", ")
-            throw CommandFailure(.invalid, "no-such-function", "there is no function \"\(self.function)\"; there are: \(names)")
+            throw CommandFailure(
+                .invalid,
+                "no-such-function",
+                "there is no function \"\(self.function)\"; there are: \(names)"
+            )
         }
         let payload = try self.readPayload()
         let reactor = try Reactor()
@@ -53,7 +57,8 @@ struct Invoke: AnsweringCommand {
                 ("report", trace.report.map { .string($0) })
             )
             return Outcome(text: String(decoding: body, as: UTF8.self), result: document)
-        case .failed(let failure), .rejected(let failure), .throttled(_, let failure), .unavailable(let failure):
+        case .failed(let failure), .rejected(let failure), .throttled(_, let failure),
+            .unavailable(let failure):
             throw CommandFailure(.failed, "function-error", "\(failure.type): \(failure.message)")
         }
     }
@@ -75,7 +80,8 @@ struct Invoke: AnsweringCommand {
         return bytes
     }
 
-    private static func invocation(_ payload: [UInt8], _ timeout: Duration, _ reactor: Reactor) -> Invocation {
+    private static func invocation(_ payload: [UInt8], _ timeout: Duration, _ reactor: Reactor) -> Invocation
+    {
         let body = EventBuffer()
         body.write(upTo: payload.count) { $0.raw(payload) }
         let wall = reactor.wallNow.milliseconds + timeout.wholeMilliseconds

@@ -18,7 +18,9 @@ struct ConfigOptions: ParsableArguments {
     /// The plan of a configuration without errors, with its warnings.
     func plan() throws(CommandFailure) -> (plan: Plan, findings: [Finding]) {
         let (_, result) = self.read()
-        guard let plan = result.value, !result.findings.hasErrors else { throw Self.failure(self.config, result.findings) }
+        guard let plan = result.value, !result.findings.hasErrors else {
+            throw Self.failure(self.config, result.findings)
+        }
         return (plan, result.findings)
     }
 

@@ -16,7 +16,9 @@ struct LogOptions: ParsableArguments {
         case json
     }
 
-    @Option(help: "What is logged: trace, debug, info, notice, warning, error or critical, and what is worse.")
+    @Option(
+        help: "What is logged: trace, debug, info, notice, warning, error or critical, and what is worse."
+    )
     var logLevel = LogLevel.info
     @Option(help: "text: time level message key=value; json: one object a line.")
     var logFormat = Format.text
@@ -68,7 +70,8 @@ struct LineLog: LogHandler {
     }
 
     private static func quoted(_ text: String) -> String {
-        let isPlain = !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3D && $0 != 0x7F }
+        let isPlain =
+            !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3D && $0 != 0x7F }
         return isPlain ? text : JSONValue.string(text).text
     }
 

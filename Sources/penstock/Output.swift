@@ -14,7 +14,9 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 
 /// `--format`.
 struct FormatOptions: ParsableArguments {
-    @Option(help: "text for people, json for programs: one envelope with command, ok, result, findings, error.")
+    @Option(
+        help: "text for people, json for programs: one envelope with command, ok, result, findings, error."
+    )
     var format = OutputFormat.text
 }
 
@@ -43,7 +45,11 @@ struct CommandFailure: Error {
 
     /// What the store refused.
     init(_ error: StoreError) {
-        self.init(error.code == .inputOutput ? .failed : .environment, "store-\(error.code.rawValue)", error.detail)
+        self.init(
+            error.code == .inputOutput ? .failed : .environment,
+            "store-\(error.code.rawValue)",
+            error.detail
+        )
     }
 }
 
@@ -155,7 +161,11 @@ enum Terminal {
         unsafe bytes.withUnsafeBytes { buffer in
             var rest = unsafe buffer[...]
             while unsafe !rest.isEmpty {
-                let count = unsafe Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                let count = unsafe Glibc.write(
+                    descriptor,
+                    UnsafeRawBufferPointer(rebasing: rest).baseAddress,
+                    rest.count
+                )
                 if count < 0, errno == EINTR { continue }
                 guard count > 0 else { return }
                 unsafe rest = rest.dropFirst(count)
@@ -166,10 +176,13 @@ enum Terminal {
     /// Columns padded to the widest cell; the last one is left as it is.
     static func table(_ rows: [[String]]) -> String {
         let columns = rows.map(\.count).max() ?? 0
-        let widths = (0..<columns).map { column in rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0 }
+        let widths = (0..<columns).map { column in
+            rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
+        }
         return rows.map { row in
             row.enumerated().map { column, cell in
-                column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
+                column == row.count - 1
+                    ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
             }.joined(separator: "  ")
         }.joined(separator: "\n")
     }

@@ -55,6 +55,7 @@ struct Penstock: AsyncParsableCommand {
     }
 
     private static func wantsJSON(_ arguments: ArraySlice<String>) -> Bool {
-        arguments.contains("--format=json") || zip(arguments, arguments.dropFirst()).contains { $0 == ("--format", "json") }
+        arguments.contains("--format=json")
+            || zip(arguments, arguments.dropFirst()).contains { $0 == ("--format", "json") }
     }
 }

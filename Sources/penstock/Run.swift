@@ -39,8 +39,12 @@ struct Run: AsyncParsableCommand {
         guard let plan = result.value, !result.findings.hasErrors else {
             let failure = ConfigOptions.failure(self.config.config, [])
             let isMissing = result.findings.contains { $0.code == .missingFile || $0.code == .unreadableFile }
-            if !isMissing { Terminal.complain("penstock: \(self.config.config) cannot be run: \(failure.code)") }
-            throw ExitCode(isMissing ? CommandFailure.Exit.environment.rawValue : CommandFailure.Exit.invalid.rawValue)
+            if !isMissing {
+                Terminal.complain("penstock: \(self.config.config) cannot be run: \(failure.code)")
+            }
+            throw ExitCode(
+                isMissing ? CommandFailure.Exit.environment.rawValue : CommandFailure.Exit.invalid.rawValue
+            )
         }
         do {
             try await self.serve(plan)

@@ -24,7 +24,9 @@ struct Triggers: AsyncParsableCommand {
 
         func answer() async throws -> Outcome {
             let admin = try self.config.plan().plan.admin
-            let document = try await AdminClient.with(admin) { try await $0.document(.get, "/api/v1/triggers") }
+            let document = try await AdminClient.with(admin) {
+                try await $0.document(.get, "/api/v1/triggers")
+            }
             let triggers = document["triggers"]?.arrayValue ?? []
             return Outcome(text: TriggerTable(triggers).text, result: document)
         }
@@ -65,7 +67,9 @@ struct Triggers: AsyncParsableCommand {
 
     /// `triggers resume`.
     struct Resume: AnsweringCommand {
-        static let configuration = CommandConfiguration(abstract: "Goes on invoking a paused trigger's function.")
+        static let configuration = CommandConfiguration(
+            abstract: "Goes on invoking a paused trigger's function."
+        )
 
         @Argument(help: "The trigger's name.") var name: String
         @OptionGroup var config: ConfigOptions
@@ -76,11 +80,15 @@ struct Triggers: AsyncParsableCommand {
         func answer() async throws -> Outcome { try await Triggers.order("resume", self.name, self.config) }
     }
 
-    private static func order(_ verb: String, _ name: String, _ config: ConfigOptions) async throws -> Outcome {
+    private static func order(_ verb: String, _ name: String, _ config: ConfigOptions) async throws -> Outcome
+    {
         let admin = try config.plan().plan.admin
         let path = "/api/v1/triggers/\(AdminClient.escaped(name))/\(verb)"
-        let document = try await AdminClient.with(admin) { try await $0.document(.post, path, body: .object([])) }
-        return Outcome(text: "\(name): \(document["state"]?.stringValue ?? "unknown")", result: document)
+        let document = try await AdminClient.with(admin) {
+            try await $0.document(.post, path, body: .object([]))
+        }
+        // The state may be another one: a trigger can be paused and blocked at once.
+        return Outcome(text: "\(name): \(verb)d", result: document)
     }
 }
 
