@@ -10,7 +10,9 @@ enum Readiness {
         max(.seconds(60), (timeout ?? .zero) * 2 + .seconds(30))
     }
 
-    /// Why a trigger is not ready; nil when it is. `stall` is how long it has stood still with records in flight.
+    /// Why a trigger is not ready; nil when it is.
+    ///
+    /// `stall` is how long it has stood still with records in flight.
     static func reason(_ snapshot: TriggerSnapshot, stall: Duration?, timeout: Duration?) -> String? {
         switch snapshot.state {
         case .failed, .blocked:
