@@ -7,7 +7,9 @@ import ArgumentParser
     static let configuration = CommandConfiguration(
         commandName: "penstock-bench",
         abstract: "Measures parts of Penstock; prints one JSON object as its last line.",
-        subcommands: [KafkaBench.self, HTTPBench.self]
+        subcommands: [
+            KafkaBench.self, HTTPBench.self, EncodeBench.self, RuntimeBench.self, SettleBench.self,
+        ]
     )
 }
 
