@@ -87,7 +87,10 @@ struct KafkaBench: ParsableCommand {
             group: self.group
         )
         // The same as the peer's; see README.md.
-        configuration.properties = ["queued.min.messages": "1000000", "fetch.wait.max.ms": "5"]
+        configuration.properties = [
+            "queued.min.messages": "1000000", "fetch.wait.max.ms": "5",
+            "queued.max.messages.kbytes": "65536",
+        ]
         return configuration
     }
 

@@ -68,8 +68,10 @@ final class KafkaSourceProbe {
         let source = self.source
         let budget = self.budget
         return try await withThrowingTaskGroup(of: [SourceEvent].self) { group in
-            group.addTask { source.grant(budget)
-                return try await source.receive() }
+            group.addTask { 
+                source.grant(budget)
+                return try await source.receive()
+             }
             group.addTask {
                 try? await ContinuousClock().sleep(until: deadline)
                 return []
