@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Logging
 package import PenstockConfiguration
 package import PenstockRuntime
 
@@ -15,9 +16,26 @@ package enum LocalFunctionKind: FunctionKind {
                 summary: configuration.command.joined(separator: " "),
                 concurrency: configuration.concurrency,
                 make: { name, context in
-                    LocalFunction(name: name, configuration: configuration, reactor: context.reactor)
+                    LocalFunction(
+                        name: name,
+                        configuration: configuration,
+                        reactor: context.reactor,
+                        log: FunctionOutput(logger: context.logger)
+                    )
                 }
             )
         }
+    }
+}
+
+/// The lines of a function among Penstock's own: what it writes at level info, what is said about it at debug.
+private struct FunctionOutput: LocalFunctionLog {
+    let logger: Logger
+
+    func write(_ line: LocalFunctionLogLine) {
+        var metadata: Logger.Metadata = ["stream": "\(line.stream.rawValue)"]
+        if let id = line.requestID { metadata["request"] = "\(id)" }
+        let level: Logger.Level = line.stream == .platform ? .debug : .info
+        self.logger.log(level: level, "\(line.text)", metadata: metadata)
     }
 }
