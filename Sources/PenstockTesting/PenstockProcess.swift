@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Foundation
+import Glibc
+
+/// The built program, run from a folder of its own: configuration, store, ready file.
+///
+/// Ended with the last reference.
+package final class PenstockProcess: Sendable {
+    private let process: ForeignProcess
+
+    /// Why it did not do what was asked.
+    package struct Failure: Error, CustomStringConvertible {
+        /// What was asked, and what it wrote last.
+        package let description: String
+    }
+
+    /// Starts `penstock run` in `folder` with `configuration`, and waits until it says that it is ready.
+    ///
+    /// - Throws: ``Failure`` when the program was not built, ends, or is not ready in 20 s.
+    package init(in folder: URL, configuration: String) throws {
+        let file = folder.appendingPathComponent("connectors.yaml")
+        let ready = folder.appendingPathComponent("ready")
+        try? FileManager.default.removeItem(at: ready)
+        try configuration.write(to: file, atomically: true, encoding: .utf8)
+        let libraries = TestKafkaBroker.environment.appendingPathComponent("rdk").path
+        self.process = try ForeignProcess(
+            try Self.executable(),
+            ["run", "--config", file.path, "--ready-file", ready.path],
+            environment: ["LD_LIBRARY_PATH": libraries]
+        )
+        let isReady = BoundedWait.until(within: .seconds(20)) {
+            FileManager.default.fileExists(atPath: ready.path) || !self.process.isRunning
+        }
+        guard isReady, self.process.isRunning else { throw self.failure("did not get ready") }
+    }
+
+    /// The process id.
+    package var id: Int32 { self.process.id }
+
+    /// The end of what it has written to its log.
+    package var logTail: String { String(self.process.output.suffix(4000)) }
+
+    /// Ends it by SIGKILL, at once.
+    package func kill() { self.process.kill() }
+
+    /// Ends it by SIGTERM, and waits until it has drained.
+    ///
+    /// - Throws: ``Failure`` when that takes longer than 30 s or its exit status is not 0.
+    package func terminate() throws {
+        _ = Glibc.kill(self.process.id, SIGTERM)
+        guard let status = self.process.status(within: .seconds(30)) else {
+            throw self.failure("did not end")
+        }
+        guard status == 0 else { throw self.failure("ended with status \(status)") }
+    }
+
+    private func failure(_ what: String) -> Failure {
+        Failure(description: "penstock \(what); its log ends:\n\(self.logTail)")
+    }
+
+    /// The program beside the tests that run.
+    private static func executable() throws -> URL {
+        let tests = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+        let folders = [tests.deletingLastPathComponent(), URL(fileURLWithPath: ".build/debug")]
+        for folder in folders {
+            let file = folder.appendingPathComponent("penstock")
+            if FileManager.default.isExecutableFile(atPath: file.path) { return file }
+        }
+        throw Failure(description: "penstock is not built: \(folders.map(\.path))")
+    }
+}
