@@ -7,6 +7,17 @@ import ArgumentParser
     static let configuration = CommandConfiguration(
         commandName: "penstock-bench",
         abstract: "Measures parts of Penstock; prints one JSON object as its last line.",
-        subcommands: [HTTPBench.self]
+        subcommands: [
+            KafkaBench.self, HTTPBench.self, EncodeBench.self, RuntimeBench.self, SettleBench.self,
+        ]
     )
+}
+
+/// Why a measurement has no figures.
+struct BenchFailure: Error, CustomStringConvertible {
+    var description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
 }

@@ -15,7 +15,8 @@ struct AccessRule {
     /// - Throws: ``AdminError`` when the request is not allowed.
     func check(_ request: Request, isHealth: Bool) throws(AdminError) {
         guard let token = self.settings.token else {
-            guard self.settings.listen.isLoopback, !Self.isLoopback(authority: request.head.authority ?? "") else { return }
+            guard self.settings.listen.isLoopback, !Self.isLoopback(authority: request.head.authority ?? "")
+            else { return }
             throw AdminError(
                 .forbidden,
                 "host",

@@ -38,7 +38,9 @@ extension AdminResponder {
         }
         let response = Response(
             status: .ok,
-            headers: [.contentType: event.contentType, .cacheControl: "no-store", .xContentTypeOptions: "nosniff"],
+            headers: [
+                .contentType: event.contentType, .cacheControl: "no-store", .xContentTypeOptions: "nosniff",
+            ],
             body: ResponseBody(byteBuffer: ByteBuffer(bytes: event.body))
         )
         return response
@@ -46,13 +48,21 @@ extension AdminResponder {
 
     private static func id(_ text: String) throws(AdminError) -> DeadLetterID {
         guard let number = Int64(text) else {
-            throw AdminError(.badRequest, "bad-id", "\"\(text.prefix(40))\" is not the id of a dead letter: a number")
+            throw AdminError(
+                .badRequest,
+                "bad-id",
+                "\"\(text.prefix(40))\" is not the id of a dead letter: a number"
+            )
         }
         return DeadLetterID(number)
     }
 
     private static func noLetter(_ id: String) -> AdminError {
-        AdminError(.notFound, "no-such-letter", "there is no dead letter \(id.prefix(40)); it may have been redriven")
+        AdminError(
+            .notFound,
+            "no-such-letter",
+            "there is no dead letter \(id.prefix(40)); it may have been redriven"
+        )
     }
 
     // MARK: - Drop

@@ -62,7 +62,7 @@ struct AdminResponder: HTTPResponder {
         case ["api", "v1", "triggers"]: return try await self.get(request) { await self.triggers() }
         default: break
         }
-        guard path.count > 3, path.starts(with: ["api", "v1"]) || path.count == 3 else { return try self.unknown(request) }
+        guard path.count >= 3, path.starts(with: ["api", "v1"]) else { return try self.unknown(request) }
         return try await self.answer(request, Array(path.dropFirst(2)))
     }
 
@@ -89,7 +89,11 @@ struct AdminResponder: HTTPResponder {
     }
 
     private func unknown(_ request: Request) throws -> Response {
-        throw AdminError(.notFound, "no-such-path", "there is nothing at this path; GET / lists what there is")
+        throw AdminError(
+            .notFound,
+            "no-such-path",
+            "there is nothing at this path; GET / lists what there is"
+        )
     }
 
     // MARK: - Methods and bodies
@@ -101,14 +105,22 @@ struct AdminResponder: HTTPResponder {
     ) async throws -> Response {
         guard request.method == .get || request.method == .head else {
             let allowed = ["GET", others].compactMap(\.self).joined(separator: " or ")
-            throw AdminError(.methodNotAllowed, "method", "this path takes \(allowed), not \(request.method.rawValue)")
+            throw AdminError(
+                .methodNotAllowed,
+                "method",
+                "this path takes \(allowed), not \(request.method.rawValue)"
+            )
         }
         return try await body()
     }
 
     private func get(_ request: Request, _ body: () throws -> Response) throws -> Response {
         guard request.method == .get || request.method == .head else {
-            throw AdminError(.methodNotAllowed, "method", "this path takes GET, not \(request.method.rawValue)")
+            throw AdminError(
+                .methodNotAllowed,
+                "method",
+                "this path takes GET, not \(request.method.rawValue)"
+            )
         }
         return try body()
     }
@@ -118,7 +130,11 @@ struct AdminResponder: HTTPResponder {
         _ body: (_ order: JSONValue) async throws -> Response
     ) async throws -> Response {
         guard request.method == .post else {
-            throw AdminError(.methodNotAllowed, "method", "this path takes POST, not \(request.method.rawValue)")
+            throw AdminError(
+                .methodNotAllowed,
+                "method",
+                "this path takes POST, not \(request.method.rawValue)"
+            )
         }
         return try await body(self.body(of: request))
     }
@@ -155,8 +171,10 @@ struct AdminResponder: HTTPResponder {
     private var index: JSONValue {
         let paths = [
             "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/info", "GET /api/v1/triggers",
-            "GET /api/v1/triggers/{name}", "POST /api/v1/triggers/{name}/pause", "POST /api/v1/triggers/{name}/resume",
-            "GET /api/v1/dead-letters", "GET /api/v1/dead-letters/{id}", "GET /api/v1/dead-letters/{id}/event",
+            "GET /api/v1/triggers/{name}", "POST /api/v1/triggers/{name}/pause",
+            "POST /api/v1/triggers/{name}/resume",
+            "GET /api/v1/dead-letters", "GET /api/v1/dead-letters/{id}",
+            "GET /api/v1/dead-letters/{id}/event",
             "POST /api/v1/dead-letters/redrive", "POST /api/v1/dead-letters/drop",
         ]
         return .document(("paths", .array(paths.map { .string($0) })))
@@ -177,7 +195,8 @@ struct AdminResponder: HTTPResponder {
         var reasons: [JSONValue] = []
         for snapshot in snapshots {
             let timeout = await self.operations.timeout(of: snapshot.function)
-            guard let reason = Readiness.reason(snapshot, stall: stalls[snapshot.name], timeout: timeout) else { continue }
+            guard let reason = Readiness.reason(snapshot, stall: stalls[snapshot.name], timeout: timeout)
+            else { continue }
             reasons.append(.document(("trigger", .string(snapshot.name)), ("reason", .string(reason))))
         }
         let isReady = reasons.isEmpty

@@ -49,11 +49,7 @@ package struct AdminServer: Service {
 
     /// A server; it listens from ``run()`` on.
     ///
-    /// - Parameters:
-    ///   - operations: What is running.
-    ///   - store: Where dead letters are.
-    ///   - now: The wall clock.
-    ///   - listening: Called once with the real port, when connections are accepted.
+    /// `now` is the wall clock; `listening` is called once with the real port, when connections are accepted.
     package init(
         _ settings: Settings,
         operations: any Operations,

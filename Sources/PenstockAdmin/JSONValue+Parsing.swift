@@ -65,7 +65,9 @@ private struct JSONParser {
     private var next: UInt8? { self.index < self.bytes.count ? self.bytes[self.index] : nil }
 
     private mutating func skipBlanks() {
-        while let byte = self.next, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { self.index += 1 }
+        while let byte = self.next, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 {
+            self.index += 1
+        }
     }
 
     private mutating func take(_ character: Unicode.Scalar) -> Bool {
@@ -77,7 +79,9 @@ private struct JSONParser {
 
     private mutating func word(_ text: String, _ value: JSONValue) -> JSONValue? {
         let end = self.index + text.utf8.count
-        guard end <= self.bytes.count, self.bytes[self.index..<end].elementsEqual(text.utf8) else { return nil }
+        guard end <= self.bytes.count, self.bytes[self.index..<end].elementsEqual(text.utf8) else {
+            return nil
+        }
         self.index = end
         return value
     }
@@ -102,7 +106,9 @@ private struct JSONParser {
         if self.take("}") { return .object([]) }
         repeat {
             self.skipBlanks()
-            guard let key = self.string(), self.take(":"), let value = self.value(depth: depth + 1) else { return nil }
+            guard let key = self.string(), self.take(":"), let value = self.value(depth: depth + 1) else {
+                return nil
+            }
             members.append(JSONValue.Member(key, value))
         } while self.take(",")
         return self.take("}") ? .object(members) : nil
@@ -123,7 +129,9 @@ private struct JSONParser {
         let start = self.index
         while let byte = self.next, Self.isNumberByte(byte) { self.index += 1 }
         let text = String(decoding: self.bytes[start..<self.index], as: UTF8.self)
-        guard let first = text.utf8.first, first == UInt8(ascii: "-") || (0x30...0x39).contains(first) else { return nil }
+        guard let first = text.utf8.first, first == UInt8(ascii: "-") || (0x30...0x39).contains(first) else {
+            return nil
+        }
         if let integer = Int(text) { return .integer(integer) }
         guard text.utf8.last.map({ (0x30...0x39).contains($0) }) == true else { return nil }
         return Double(text).map { .number($0) }
@@ -131,7 +139,8 @@ private struct JSONParser {
 
     private static func isNumberByte(_ byte: UInt8) -> Bool {
         switch byte {
-        case 0x30...0x39, UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"):
+        case 0x30...0x39, UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "e"),
+            UInt8(ascii: "E"):
             true
         default: false
         }

@@ -28,7 +28,8 @@ struct MetricsText {
     mutating func sample(_ name: String, _ labels: [Label], _ value: String) {
         self.text += "penstock_\(name)"
         if !labels.isEmpty {
-            self.text += "{" + labels.map { "\($0.name)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",") + "}"
+            self.text +=
+                "{" + labels.map { "\($0.name)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",") + "}"
         }
         self.text += " \(value)\n"
     }
@@ -89,12 +90,17 @@ extension MetricsText {
             }
         }
         self.family("trigger_restarts_total", .counter, "Starts after a failure.")
-        for snapshot in snapshots { self.sample("trigger_restarts_total", Self.labels(snapshot), "\(snapshot.restarts)") }
+        for snapshot in snapshots {
+            self.sample("trigger_restarts_total", Self.labels(snapshot), "\(snapshot.restarts)")
+        }
     }
 
     private mutating func gauges(_ snapshots: [TriggerSnapshot]) {
         let families: [(String, String, @Sendable (TriggerSnapshot) -> Int)] = [
-            ("records_in_flight", "Records received and not settled.", { Int(clamping: $0.counters.inFlight) }),
+            (
+                "records_in_flight", "Records received and not settled.",
+                { Int(clamping: $0.counters.inFlight) }
+            ),
             ("invocations_in_flight", "Invocations under way.", { $0.invocationsInFlight }),
             ("partitions_owned", "Partitions that this process reads.", { $0.partitions.count }),
             ("blocked_partitions", "Partitions that do not advance.", { $0.blocked.count }),

@@ -3,7 +3,9 @@
 import HTTPTypes
 package import PenstockRuntime
 
-/// What the admin API can ask of a running Penstock. ``Supervisor`` is the real one.
+/// What the admin API can ask of a running Penstock.
+///
+/// ``RunningPlan`` is the real one.
 package protocol Operations: Sendable {
     /// What each trigger is doing, in the order of the configuration.
     func snapshots() async -> [TriggerSnapshot]

@@ -12,14 +12,15 @@ enum Readiness {
 
     /// Why a trigger is not ready; nil when it is.
     ///
-    /// - Parameter stall: how long it has stood still with records in flight.
+    /// `stall` is how long it has stood still with records in flight.
     static func reason(_ snapshot: TriggerSnapshot, stall: Duration?, timeout: Duration?) -> String? {
         switch snapshot.state {
         case .failed, .blocked:
             return "\(snapshot.state.rawValue): \(snapshot.detail ?? "no details")"
         case .running, .starting, .stopping:
             guard let stall, stall > Self.patience(timeout: timeout) else { return nil }
-            return "\(snapshot.counters.inFlight) records in flight and none settled for \(Int(stall.inSeconds)) s"
+            return
+                "\(snapshot.counters.inFlight) records in flight and none settled for \(Int(stall.inSeconds)) s"
         case .paused, .stopped:
             return nil
         }
@@ -46,7 +47,9 @@ struct StallWatch {
             let counters = snapshot.counters
             let settled = counters.succeeded + counters.deadLettered + counters.filtered + counters.released
             var sighting = Sighting(progress: snapshot.lastProgress, settled: settled, since: now)
-            if let old = self.sightings[snapshot.name], old.progress == sighting.progress, old.settled == settled {
+            if let old = self.sightings[snapshot.name], old.progress == sighting.progress,
+                old.settled == settled
+            {
                 sighting.since = old.since
             }
             next[snapshot.name] = sighting

@@ -20,7 +20,6 @@ package struct Selection: Sendable, Equatable {
         self.all = false
     }
 
-
     /// From a query string.
     init(parameters: [(name: String, value: String)]) throws(AdminError) {
         self.init()
@@ -73,7 +72,8 @@ package struct Selection: Sendable, Equatable {
 
     /// Whether anything says which letters are meant.
     package var hasScope: Bool {
-        self.all || self.ids != nil || self.query.trigger != nil || self.query.since != nil || self.query.error != nil
+        self.all || self.ids != nil || self.query.trigger != nil || self.query.since != nil
+            || self.query.error != nil
             || self.query.key != nil
     }
 

@@ -1,67 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import Dispatch
-import Foundation
-import Logging
-import PenstockAdmin
+import Glibc
 import PenstockConfiguration
-import PenstockCore
-import PenstockRuntime
-import PenstockStore
-import Reactor
-import ServiceLifecycle
-import UnixSignals
 
-@main struct Penstock: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "penstock", subcommands: [Run.self])
-}
+/// The command line.
+@main
+struct Penstock: AsyncParsableCommand {
+    /// The version of this build.
+    static let version = "0.1.0"
 
-struct Run: ParsableCommand {
-    @Option var config = "connectors.yaml"
-    @Option var readyFile: String?
+    static let configuration = CommandConfiguration(
+        commandName: "penstock",
+        abstract: "Reads event sources, invokes functions with their records, and loses none.",
+        discussion: """
+            Start with a connectors.yaml:
 
-    func run() throws {
-        let result = PlanReader(registry).read(ConfigurationLoader.process.load(self.config))
-        for finding in result.findings { FileHandle.standardError.write(Data("\(finding)\n".utf8)) }
-        guard let plan = result.value else { throw ExitCode(2) }
-        let (config, readyFile) = (self.config, self.readyFile)
-        let done = DispatchSemaphore(value: 0)
-        _ = Task.detached {
-            do { try await Self.serve(plan, config, readyFile) } catch {
-                FileHandle.standardError.write(Data("error: \(error)\n".utf8))
-                Foundation.exit(1)
+              penstock validate            is the configuration right?
+              penstock run                 run its triggers
+              penstock triggers list       what are they doing?
+              penstock dlq list            what was given up, and why?
+
+            Exit codes: 0 done, 1 failed at run time or no match, 2 invalid input, 3 the environment is not right.
+            """,
+        version: version,
+        subcommands: [
+            Run.self, Validate.self, Explain.self, Schema.self, Invoke.self, Triggers.self, Top.self,
+            DeadLetters.self, Documentation.self,
+        ]
+    )
+
+    /// Like the library's own, with usage errors as exit code 2, in the envelope when that was asked for.
+    static func main() async {
+        signal(SIGPIPE, SIG_IGN)
+        let arguments = CommandLine.arguments.dropFirst()
+        do {
+            var command = try Self.parseAsRoot(Array(arguments))
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
             }
-            done.signal()
+        } catch {
+            let code = Self.exitCode(for: error)
+            guard code == .validationFailure else { Self.exit(withError: error) }
+            if Self.wantsJSON(arguments) {
+                let failure = CommandFailure(.invalid, "usage", Self.message(for: error))
+                Terminal.print(Output.envelope("penstock", failure: failure).prettyText)
+            } else {
+                Terminal.complain(Self.fullMessage(for: error))
+            }
+            Glibc.exit(CommandFailure.Exit.invalid.rawValue)
         }
-        done.wait()
     }
 
-    private static func serve(_ plan: Plan, _ config: String, _ readyFile: String?) async throws {
-        let logger = Logger(label: "penstock", factory: { StreamLogHandler.standardError(label: $0) })
-        let reactor = try Reactor()
-        guard case .sqlite(let path) = plan.state else { return }
-        let store = try SQLiteStore.open(path: path)
-        let context = RuntimeContext(reactor: reactor, logger: logger)
-        let supervisor = try await Supervisor(plan: plan, store: store, context: context)
-        let settings = AdminServer.Settings(
-            listen: plan.admin.listen, token: plan.admin.token, version: "0.1.0", configuration: config,
-            started: reactor.wallNow
-        )
-        let admin = AdminServer(
-            settings, operations: RunningPlan(supervisor), store: store, logger: logger, now: { reactor.wallNow }
-        ) { port in
-            logger.info("ready", metadata: ["port": "\(port)"])
-            if let readyFile { try? Data("\(port)\n".utf8).write(to: URL(fileURLWithPath: readyFile)) }
-        }
-        let group = ServiceGroup(
-            configuration: .init(
-                services: [.init(service: admin), .init(service: supervisor)],
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
-            )
-        )
-        try await group.run()
-        await store.close()
-        reactor.stop()
+    private static func wantsJSON(_ arguments: ArraySlice<String>) -> Bool {
+        arguments.contains("--format=json")
+            || zip(arguments, arguments.dropFirst()).contains { $0 == ("--format", "json") }
     }
 }

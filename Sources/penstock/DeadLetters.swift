@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import PenstockAdmin
+import PenstockConfiguration
+import PenstockCore
+import PenstockRuntime
+import PenstockStore
+import Reactor
+
+/// `penstock dlq`.
+struct DeadLetters: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dlq",
+        abstract: "Lists, shows, redrives and drops dead letters.",
+        discussion: """
+            Asks the running Penstock; when none answers, opens the store itself.
+
+            Examples:
+              penstock dlq list --trigger orders --since 1h
+              penstock dlq show 17 --raw
+              penstock dlq redrive --trigger orders --rate 10/s --yes
+            """,
+        subcommands: [List.self, Show.self, Redrive.self, Drop.self]
+    )
+
+    /// `dlq list`.
+    struct List: AnsweringCommand {
+        static let configuration = CommandConfiguration(abstract: "What was given up, oldest first.")
+
+        @OptionGroup var selection: SelectionOptions
+        @Option(help: "Letters at most.") var limit = 100
+        @Option(help: "Only ids above this one: for the next page.") var after: Int64?
+        @OptionGroup var config: ConfigOptions
+        @OptionGroup var output: FormatOptions
+
+        var title: String { "dlq list" }
+
+        func answer() async throws -> Outcome {
+            guard (1...1000).contains(self.limit) else {
+                throw CommandFailure(.invalid, "bad-limit", "--limit must be from 1 to 1000")
+            }
+            var query = try self.selection.selection().query
+            query.limit = self.limit
+            query.after = self.after.map { DeadLetterID($0) }
+            let plan = try self.config.plan().plan
+            let document = try await DeadLetterAccess(plan: plan).list(query)
+            let letters = document["dead_letters"]?.arrayValue ?? []
+            let head = ["ID", "AT", "TRIGGER", "PARTITION", "POSITION", "TRIES", "REASON", "LAST ERROR"]
+            let rows = letters.map { letter in
+                let names = ["at", "trigger", "partition", "position"].map { letter[$0]?.stringValue ?? "" }
+                let error = letter["last_error"]
+                let text = [error?["type"]?.stringValue, error?["message"]?.stringValue].compactMap(\.self)
+                let line = text.joined(separator: ": ").prefix { $0 != "\n" }.prefix(100)
+                return [letter["id"]?.text ?? ""] + names
+                    + [letter["attempts"]?.text ?? "", letter["reason"]?.stringValue ?? "", String(line)]
+            }
+            let total = document["total"]?.integerValue ?? 0
+            let tail = "\(letters.count) of \(total) dead letters"
+            return Outcome(
+                text: rows.isEmpty ? tail : Terminal.table([head] + rows) + "\n" + tail,
+                result: document
+            )
+        }
+    }
+
+    /// `dlq show`.
+    struct Show: AnsweringCommand {
+        static let configuration = CommandConfiguration(abstract: "One dead letter with its history.")
+
+        @Argument(help: "The letter's id.") var id: Int64
+        @Flag(help: "Print the record's body alone, byte by byte.") var raw = false
+        @Flag(help: "Print the request body that a redrive would send.") var event = false
+        @OptionGroup var config: ConfigOptions
+        @OptionGroup var output: FormatOptions
+
+        var title: String { "dlq show" }
+
+        func answer() async throws -> Outcome {
+            let access = DeadLetterAccess(plan: try self.config.plan().plan)
+            if self.event {
+                let body = try await access.event(DeadLetterID(self.id))
+                return Outcome(
+                    text: String(decoding: body, as: UTF8.self),
+                    result: JSONValue(parsing: body) ?? .bytes(body)
+                )
+            }
+            let document = try await access.show(DeadLetterID(self.id))
+            if self.raw {
+                let body = document["body"]?.bytesValue ?? []
+                if self.output.format == .text { Terminal.write(body, to: 1) }
+                return Outcome(text: "", result: .bytes(body))
+            }
+            return Outcome(text: document.prettyText, result: document)
+        }
+    }
+
+    /// `dlq drop`.
+    struct Drop: AnsweringCommand {
+        static let configuration = CommandConfiguration(abstract: "Deletes dead letters for ever.")
+
+        @Argument(help: "Ids of letters.") var ids: [Int64] = []
+        @OptionGroup var selection: SelectionOptions
+        @Flag(help: "All letters.") var all = false
+        @Flag(help: "Do it: without this nothing is deleted.") var yes = false
+        @OptionGroup var config: ConfigOptions
+        @OptionGroup var output: FormatOptions
+
+        var title: String { "dlq drop" }
+
+        func answer() async throws -> Outcome {
+            let selection = try self.selection.selection(ids: self.ids, all: self.all)
+            guard self.yes else {
+                throw CommandFailure(
+                    .invalid,
+                    "not-confirmed",
+                    "dropping cannot be undone; say --yes to do it"
+                )
+            }
+            let document = try await DeadLetterAccess(plan: try self.config.plan().plan).drop(selection)
+            return Outcome(text: "\(document["dropped"]?.text ?? "0") dead letters dropped", result: document)
+        }
+    }
+
+    /// `dlq redrive`.
+    struct Redrive: AnsweringCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Sends dead letters to their function again, in order.",
+            discussion: """
+                A letter that succeeds is gone; one that fails again stays, and so do the later ones of its partition. \
+                Exits with 1 when any failed.
+                """
+        )
+
+        @Argument(help: "Ids of letters.") var ids: [Int64] = []
+        @OptionGroup var selection: SelectionOptions
+        @Flag(help: "All letters.") var all = false
+        @Option(help: "Another function than the triggers' own.") var to: String?
+        @Option(help: "Invocations a second at most, such as 10/s.") var rate: String?
+        @Flag(help: "Accepted for scripts; a redrive does not ask.") var yes = false
+        @OptionGroup var config: ConfigOptions
+        @OptionGroup var output: FormatOptions
+
+        var title: String { "dlq redrive" }
+
+        func answer() async throws -> Outcome {
+            let selection = try self.selection.selection(ids: self.ids, all: self.all)
+            let access = DeadLetterAccess(plan: try self.config.plan().plan)
+            let outcomes = try await access.redrive(selection, to: self.to, rate: self.parsedRate())
+            let counts = Redriver.Outcome.Kind.allCases.map { kind in
+                (kind, outcomes.count { $0["outcome"]?.stringValue == kind.rawValue })
+            }
+            let failures = outcomes.compactMap { outcome -> String? in
+                guard let error = outcome["error"] else { return nil }
+                let words = [error["type"]?.stringValue, error["message"]?.stringValue].compactMap(\.self)
+                return "\(outcome["id"]?.text ?? ""): \(words.joined(separator: ": "))"
+            }
+            let summary = counts.map { "\($0.1) \($0.0.rawValue)" }.joined(separator: ", ")
+            return Outcome(
+                text: (failures + [summary]).joined(separator: "\n"),
+                result: .document(("summary", .string(summary)), ("outcomes", .array(outcomes))),
+                exitCode: counts.contains { $0.0 != .succeeded && $0.1 > 0 } ? 1 : 0
+            )
+        }
+
+        private func parsedRate() throws -> Double? {
+            guard let rate = self.rate else { return nil }
+            let text = rate.hasSuffix("/s") ? String(rate.dropLast(2)) : rate
+            guard let number = Double(text), number > 0, number <= 100_000 else {
+                throw CommandFailure(.invalid, "bad-rate", "--rate must be like 10/s, at most 100000/s")
+            }
+            return number
+        }
+    }
+}
+
+/// Which letters.
+struct SelectionOptions: ParsableArguments {
+    @Option(help: "Only of this trigger.") var trigger: String?
+    @Option(help: "Only given up since: 1h, or 2026-01-31T08:00:00Z.") var since: String?
+    @Option(help: "Only with this text in the last error's type or message.") var error: String?
+    @Option(help: "Only with exactly this key.") var key: String?
+
+    func selection() throws(CommandFailure) -> Selection {
+        var selection = Selection()
+        selection.query.trigger = self.trigger
+        selection.query.error = self.error
+        selection.query.key = self.key.map { Array($0.utf8) }
+        if let since = self.since {
+            let now = Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
+            let ago = Duration(configurationText: since).map {
+                Timestamp(milliseconds: now.milliseconds - $0.wholeMilliseconds)
+            }
+            guard let time = ago ?? Timestamp(configurationText: since) else {
+                throw CommandFailure(.invalid, "bad-since", "--since must be like 1h or 2026-01-31T08:00:00Z")
+            }
+            selection.query.since = time
+        }
+        return selection
+    }
+
+    /// For what changes letters: something must say which.
+    func selection(ids: [Int64], all: Bool) throws(CommandFailure) -> Selection {
+        var selection = try self.selection()
+        selection.all = all
+        if !ids.isEmpty { selection.ids = ids.map { DeadLetterID($0) } }
+        guard selection.hasScope else {
+            throw CommandFailure(
+                .invalid,
+                "no-selection",
+                "say which letters: ids, --trigger, --since, --error, --key or --all"
+            )
+        }
+        return selection
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Glibc
+import PenstockAdmin
+import PenstockConfiguration
+import PenstockStore
+
+/// How results are printed.
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case text
+    case json
+}
+
+/// `--format`.
+struct FormatOptions: ParsableArguments {
+    @Option(
+        help: "text for people, json for programs: one envelope with command, ok, result, findings, error."
+    )
+    var format = OutputFormat.text
+}
+
+/// Why a command could not do what was asked.
+struct CommandFailure: Error {
+    /// The exit codes.
+    enum Exit: Int32 {
+        case failed = 1
+        case invalid = 2
+        case environment = 3
+    }
+
+    var exit: Exit
+    /// In kebab-case, safe to match on.
+    var code: String
+    /// What happened and what to do.
+    var message: String
+    var findings: [Finding] = []
+
+    init(_ exit: Exit, _ code: String, _ message: String, findings: [Finding] = []) {
+        self.exit = exit
+        self.code = code
+        self.message = message
+        self.findings = findings
+    }
+
+    /// What the store refused.
+    init(_ error: StoreError) {
+        self.init(
+            error.code == .inputOutput ? .failed : .environment,
+            "store-\(error.code.rawValue)",
+            error.detail
+        )
+    }
+}
+
+/// What a command has done: the same for people and for programs.
+struct Outcome {
+    var text: String
+    var result: JSONValue
+    var findings: [Finding] = []
+    /// What it exits with when nothing else is wrong: 0, or 1 for no match.
+    var exitCode: Int32 = 0
+}
+
+/// The envelope around each answer.
+enum Output {
+    /// A success.
+    static func envelope(_ command: String, _ outcome: Outcome) -> JSONValue {
+        .document(
+            ("command", .string(command)),
+            ("ok", .boolean(outcome.exitCode == 0)),
+            ("result", outcome.result),
+            ("findings", .array(outcome.findings.map(\.document))),
+            ("error", .null)
+        )
+    }
+
+    /// A failure.
+    static func envelope(_ command: String, failure: CommandFailure) -> JSONValue {
+        .document(
+            ("command", .string(command)),
+            ("ok", .boolean(false)),
+            ("result", .null),
+            ("findings", .array(failure.findings.map(\.document))),
+            ("error", .document(("code", .string(failure.code)), ("message", .string(failure.message))))
+        )
+    }
+}
+
+extension Finding {
+    /// One flat object.
+    var document: JSONValue {
+        .document(
+            ("severity", .string(self.severity.rawValue)),
+            ("code", .string(self.code.rawValue)),
+            ("file", .string(self.place.file)),
+            ("line", self.place.line.map { .integer($0) }),
+            ("column", self.place.column.map { .integer($0) }),
+            ("path", .string(self.path.description)),
+            ("message", .string(self.message)),
+            ("suggestion", self.suggestion.map { .string($0) })
+        )
+    }
+}
+
+/// A command with one answer.
+protocol AnsweringCommand: AsyncParsableCommand {
+    var output: FormatOptions { get }
+
+    /// The name in the envelope, such as `triggers list`.
+    var title: String { get }
+
+    /// Does it; never on the main thread's actor.
+    func answer() async throws -> Outcome
+}
+
+extension AnsweringCommand {
+    @concurrent
+    func run() async throws {
+        let exitCode: Int32
+        do {
+            let outcome = try await self.answer()
+            exitCode = outcome.exitCode
+            switch self.output.format {
+            case .text: if !outcome.text.isEmpty { Terminal.print(outcome.text) }
+            case .json: Terminal.print(Output.envelope(self.title, outcome).prettyText)
+            }
+        } catch let error as StoreError {
+            exitCode = self.report(CommandFailure(error))
+        } catch let error as CommandFailure {
+            exitCode = self.report(error)
+        }
+        guard exitCode == 0 else { throw ExitCode(exitCode) }
+    }
+
+    private func report(_ failure: CommandFailure) -> Int32 {
+        switch self.output.format {
+        case .text:
+            for finding in failure.findings { Terminal.complain(finding.description) }
+            Terminal.complain("penstock: \(failure.message)")
+        case .json: Terminal.print(Output.envelope(self.title, failure: failure).prettyText)
+        }
+        return failure.exit.rawValue
+    }
+}
+
+/// Standard output and standard error.
+enum Terminal {
+    /// A line, or several, to standard output.
+    static func print(_ text: String) {
+        Self.write(Array(text.utf8) + (text.hasSuffix("\n") ? [] : [0x0A]), to: STDOUT_FILENO)
+    }
+
+    /// A line, or several, to standard error.
+    static func complain(_ text: String) {
+        Self.write(Array(text.utf8) + (text.hasSuffix("\n") ? [] : [0x0A]), to: STDERR_FILENO)
+    }
+
+    /// Bytes as they are.
+    static func write(_ bytes: [UInt8], to descriptor: Int32) {
+        unsafe bytes.withUnsafeBytes { buffer in
+            var rest = unsafe buffer[...]
+            while unsafe !rest.isEmpty {
+                let count = unsafe Glibc.write(
+                    descriptor,
+                    UnsafeRawBufferPointer(rebasing: rest).baseAddress,
+                    rest.count
+                )
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { return }
+                unsafe rest = rest.dropFirst(count)
+            }
+        }
+    }
+
+    /// Columns padded to the widest cell; the last one is left as it is.
+    static func table(_ rows: [[String]]) -> String {
+        let columns = rows.map(\.count).max() ?? 0
+        let widths = (0..<columns).map { column in
+            rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
+        }
+        return rows.map { row in
+            row.enumerated().map { column, cell in
+                column == row.count - 1
+                    ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
+            }.joined(separator: "  ")
+        }.joined(separator: "\n")
+    }
+}

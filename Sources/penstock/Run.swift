@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Glibc
+import Logging
+import PenstockAdmin
+import PenstockConfiguration
+import PenstockCore
+import PenstockRuntime
+import PenstockStore
+import Reactor
+import ServiceLifecycle
+import UnixSignals
+
+/// `penstock run`.
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Runs all triggers of a configuration until it is told to stop.",
+        discussion: """
+            Logs go to standard error, one line each. SIGTERM or SIGINT drains: invocations finish within \
+            drain_timeout, all is settled, the rest is given back. A second signal gives up at once; nothing is lost \
+            then either, but records are delivered again. SIGHUP checks the file and says what it found; a restart \
+            applies it.
+
+            Example: penstock run --config connectors.yaml --log-format json
+            """
+    )
+
+    @OptionGroup var config: ConfigOptions
+    @OptionGroup var log: LogOptions
+    @Option(help: "A file that gets the admin API's port when it answers, for scripts that wait.")
+    var readyFile: String?
+
+    @concurrent
+    func run() async throws {
+        let (_, result) = self.config.read()
+        for finding in result.findings { Terminal.complain(finding.description) }
+        guard let plan = result.value, !result.findings.hasErrors else {
+            let failure = ConfigOptions.failure(self.config.config, [])
+            let isMissing = result.findings.contains { $0.code == .missingFile || $0.code == .unreadableFile }
+            if !isMissing {
+                Terminal.complain("penstock: \(self.config.config) cannot be run: \(failure.code)")
+            }
+            throw ExitCode(
+                isMissing ? CommandFailure.Exit.environment.rawValue : CommandFailure.Exit.invalid.rawValue
+            )
+        }
+        do {
+            try await self.serve(plan)
+        } catch let error as StoreError {
+            Terminal.complain("penstock: \(error.detail)")
+            throw ExitCode(CommandFailure(error).exit.rawValue)
+        } catch let error as ExitCode {
+            throw error
+        } catch {
+            Terminal.complain("penstock: \(error)")
+            throw ExitCode(CommandFailure.Exit.failed.rawValue)
+        }
+    }
+
+    private func serve(_ plan: Plan) async throws {
+        Self.raiseFileLimit()
+        let logger = self.log.logger
+        let reactor = try Reactor()
+        let store: SQLiteStore =
+            switch plan.state {
+            case .sqlite(let path): try SQLiteStore.open(path: path)
+            }
+        let context = RuntimeContext(reactor: reactor, logger: logger)
+        let supervisor = try await Supervisor(plan: plan, store: store, context: context)
+        let admin = self.admin(plan, supervisor, store, context)
+        var services = ServiceGroupConfiguration(
+            services: [.init(service: admin), .init(service: supervisor)],
+            gracefulShutdownSignals: [],
+            logger: Self.quiet(logger)
+        )
+        services.maximumGracefulShutdownDuration = plan.drainTimeout + .seconds(10)
+        logger.info(
+            "starting",
+            metadata: [
+                "version": "\(Penstock.version)", "config": "\(self.config.config)",
+                "triggers": "\(plan.triggers.count)", "state": "\(plan.state)",
+            ]
+        )
+        try await self.run(ServiceGroup(configuration: services), logger)
+        await store.close()
+        reactor.stop()
+        logger.info("stopped")
+    }
+
+    private func admin(
+        _ plan: Plan,
+        _ supervisor: Supervisor,
+        _ store: any StateStore,
+        _ context: RuntimeContext
+    ) -> AdminServer {
+        let (logger, reactor, readyFile) = (context.logger, context.reactor, self.readyFile)
+        let settings = AdminServer.Settings(
+            listen: plan.admin.listen,
+            token: plan.admin.token,
+            version: Penstock.version,
+            configuration: self.config.config,
+            started: reactor.wallNow
+        )
+        return AdminServer(
+            settings,
+            operations: RunningPlan(supervisor),
+            store: store,
+            logger: logger,
+            now: { reactor.wallNow }
+        ) { port in
+            let address = ListenAddress(host: plan.admin.listen.host, port: port)
+            logger.info("ready", metadata: ["admin": "http://\(address)"])
+            guard let readyFile else { return }
+            do {
+                try Data("\(port)\n".utf8).write(to: URL(fileURLWithPath: readyFile), options: .atomic)
+            } catch {
+                logger.error("the ready file cannot be written", metadata: ["file": "\(readyFile)"])
+            }
+        }
+    }
+
+    /// Runs the services and obeys signals until they have ended.
+    private func run(_ group: ServiceGroup, _ logger: Logger) async throws {
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
+        let config = self.config
+        try await withThrowingTaskGroup(of: Bool.self) { tasks in
+            tasks.addTask {
+                try await group.run()
+                return true
+            }
+            tasks.addTask {
+                var isStopping = false
+                for await signal in signals {
+                    if signal == .sighup {
+                        Self.check(config, logger)
+                    } else if isStopping {
+                        logger.warning("giving up at once", metadata: ["signal": "\(signal)"])
+                        throw ExitCode(CommandFailure.Exit.failed.rawValue)
+                    } else {
+                        isStopping = true
+                        logger.info("draining", metadata: ["signal": "\(signal)"])
+                        await group.triggerGracefulShutdown()
+                    }
+                }
+                return false
+            }
+            defer { tasks.cancelAll() }
+            while let hasEnded = try await tasks.next(), !hasEnded {}
+        }
+    }
+
+    /// What SIGHUP does.
+    private static func check(_ config: ConfigOptions, _ logger: Logger) {
+        let (_, result) = config.read()
+        for finding in result.findings { logger.warning("\(finding.description)") }
+        if result.findings.hasErrors {
+            logger.error("the configuration on disk is not valid; what runs is kept")
+        } else {
+            logger.info("the configuration on disk is valid; restart to apply it")
+        }
+    }
+
+    /// The group's own remarks would double ours.
+    private static func quiet(_ logger: Logger) -> Logger {
+        var logger = logger
+        logger.logLevel = max(logger.logLevel, .error)
+        return logger
+    }
+
+    /// Connections and processes need descriptors; the hard limit is what the administrator allows.
+    private static func raiseFileLimit() {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}
