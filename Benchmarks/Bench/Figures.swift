@@ -76,6 +76,7 @@ func onReactor<Value: Sendable>(
 ) throws -> Value {
     let done = DispatchSemaphore(value: 0)
     let outcome = Mutex<Result<Value, any Error>?>(nil)
+    // The caller waits below; there is no task that could be the parent of this one.
     _ = Task.detached(executorPreference: reactor) {
         do {
             let value = try await body()

@@ -86,7 +86,7 @@ struct KafkaBench: ParsableCommand {
             topics: [self.topic],
             group: self.group
         )
-        // The same as the peer's; see README.md.
+        // The same as the peer's, of which the last is librdkafka's default; see README.md.
         configuration.properties = [
             "queued.min.messages": "1000000", "fetch.wait.max.ms": "5",
             "queued.max.messages.kbytes": "65536",

@@ -3,7 +3,9 @@
 package import Foundation
 import Glibc
 
-/// The built program, run from a folder of its own: configuration, store, ready file. Ended with the last reference.
+/// The built program, run from a folder of its own: configuration, store, ready file.
+///
+/// Ended with the last reference.
 package final class PenstockProcess: Sendable {
     private let process: ForeignProcess
 
@@ -47,7 +49,9 @@ package final class PenstockProcess: Sendable {
     /// - Throws: ``Failure`` when that takes longer than 30 s or its exit status is not 0.
     package func terminate() throws {
         _ = Glibc.kill(self.process.id, SIGTERM)
-        guard let status = self.process.status(within: .seconds(30)) else { throw self.failure("did not end") }
+        guard let status = self.process.status(within: .seconds(30)) else {
+            throw self.failure("did not end")
+        }
         guard status == 0 else { throw self.failure("ended with status \(status)") }
     }
 

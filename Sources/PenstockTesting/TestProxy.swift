@@ -3,8 +3,9 @@
 import Glibc
 import Synchronization
 
-/// A TCP proxy on the loopback interface that can cut and stall what runs through it. A thread for each direction of
-/// each connection: simple, and enough for tests.
+/// A TCP proxy on the loopback interface that can cut and stall what runs through it.
+///
+/// A thread for each direction of each connection: simple, and enough for tests.
 package final class TestProxy: Sendable {
     private struct State {
         var isOpen = true
@@ -74,7 +75,8 @@ package final class TestProxy: Sendable {
             let descriptor = Glibc.accept(self.listener.descriptor, nil, nil)
             guard descriptor >= 0, !self.state.withLock({ $0.isStopped }) else { break }
             let client = TestSocket(descriptor: descriptor)
-            guard self.state.withLock({ $0.isOpen }), let server = TestSocket.connect(port: self.target) else {
+            guard self.state.withLock({ $0.isOpen }), let server = TestSocket.connect(port: self.target)
+            else {
                 client.close()
                 continue
             }
@@ -147,11 +149,16 @@ enum TestThread {
     static func start(_ body: @escaping @Sendable () -> Void) {
         let context = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
         var thread = pthread_t()
-        let result = unsafe pthread_create(&thread, nil, { context in
-            guard let context = unsafe context else { return nil }
-            unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
-            return nil
-        }, context)
+        let result = unsafe pthread_create(
+            &thread,
+            nil,
+            { context in
+                guard let context = unsafe context else { return nil }
+                unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
+                return nil
+            },
+            context
+        )
         precondition(result == 0, "no thread for a test harness: \(result)")
         pthread_detach(thread)
     }

@@ -25,8 +25,8 @@ struct Penstock: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            Run.self, Validate.self, Explain.self, Schema.self, Invoke.self, Triggers.self, DeadLetters.self,
-            Documentation.self,
+            Run.self, Validate.self, Explain.self, Schema.self, Invoke.self, Triggers.self, Top.self,
+            DeadLetters.self, Documentation.self,
         ]
     )
 

@@ -96,8 +96,13 @@ struct Triggers: AsyncParsableCommand {
 struct TriggerTable {
     let text: String
 
-    init(_ triggers: [JSONValue]) {
-        let head = ["TRIGGER", "STATE", "RECEIVED", "SUCCEEDED", "DEAD", "IN FLIGHT", "LAG", "DETAIL"]
+    /// - Parameters:
+    ///   - triggers: As the admin API tells of them.
+    ///   - perSecond: Records dealt with a second, by trigger; nil leaves the column out.
+    init(_ triggers: [JSONValue], perSecond: [String: Double]? = nil) {
+        let rateHead = perSecond == nil ? [] : ["PER SECOND"]
+        let head =
+            ["TRIGGER", "STATE", "RECEIVED", "SUCCEEDED", "DEAD", "IN FLIGHT", "LAG"] + rateHead + ["DETAIL"]
         let rows = triggers.map { trigger in
             let records = trigger["records"]
             let counts = ["received", "succeeded", "dead_lettered", "in_flight"].map {
@@ -106,8 +111,10 @@ struct TriggerTable {
             let lag = trigger["lag_records"]?.integerValue.map(String.init) ?? "-"
             let failure = trigger["last_failure"]?["error"]?["message"]?.stringValue
             let detail = (trigger["detail"]?.stringValue ?? failure ?? "").prefix { $0 != "\n" }
-            return [trigger["name"]?.stringValue ?? "", trigger["state"]?.stringValue ?? ""] + counts
-                + [lag, String(detail.prefix(120))]
+            let name = trigger["name"]?.stringValue ?? ""
+            let rate = perSecond.map { [$0[name].map { String(Int($0.rounded())) } ?? "-"] } ?? []
+            return [name, trigger["state"]?.stringValue ?? ""] + counts + [lag] + rate
+                + [String(detail.prefix(120))]
         }
         self.text = Terminal.table([head] + rows)
     }

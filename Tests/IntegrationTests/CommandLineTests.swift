@@ -23,6 +23,14 @@ struct CommandLineTests {
         #expect(answer.errors.contains("did you mean \"timeout\"? [unknown-key]"))
     }
 
+    @Test("docs/CONFIGURATION.md is what the field tables say; `penstock docs` prints it")
+    func configurationPage() throws {
+        let root = URL(fileURLWithPath: #filePath)
+            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let page = try String(contentsOf: root.appending(path: "docs/CONFIGURATION.md"), encoding: .utf8)
+        #expect(try CommandRun(["docs"], configuration: nil).output == page)
+    }
+
     @Test("A missing file is a matter of the environment: exit code 3")
     func missingFile() throws {
         let answer = try CommandRun(["validate"], configuration: nil)

@@ -80,7 +80,9 @@ final class FarEnd {
         self.seen[partition][offset] = true
         self.distinct += 1
         if offset != self.next[partition] {
-            self.violations.append("partition \(partition): \(offset) came first, \(self.next[partition]) was due")
+            self.violations.append(
+                "partition \(partition): \(offset) came first, \(self.next[partition]) was due"
+            )
         }
         self.next[partition] = offset + 1
     }

@@ -2,8 +2,10 @@
 
 /// The programs at both ends of a kill test; none of them shares code with the product.
 enum KillScripts {
-    /// A function that writes `partition offset value` for each record by one write(2), and only then answers. It
-    /// holds a shared lock on the file as long as it lives.
+    /// A function that writes `partition offset value` for each record by one write(2), and only then
+    /// answers.
+    ///
+    /// It holds a shared lock on the file as long as it lives.
     static let function = """
         import base64, fcntl, http.client, json, os, sys
 

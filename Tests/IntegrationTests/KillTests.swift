@@ -8,7 +8,12 @@ import Testing
 /// A real broker, real processes, and a far end that counts by itself.
 @Suite(.serialized, .timeLimit(.minutes(4)))
 struct KillTests {
-    private static func summarize(_ what: String, _ world: KillWorld, _ facts: String, since: ContinuousClock.Instant) {
+    private static func summarize(
+        _ what: String,
+        _ world: KillWorld,
+        _ facts: String,
+        since: ContinuousClock.Instant
+    ) {
         let seconds = (ContinuousClock.now - since).components.seconds
         let duplicates = world.farEnd.duplicates
         let line = "\(what): \(world.records) records, \(facts), \(duplicates) duplicates, \(seconds) s\n"

@@ -106,7 +106,9 @@ final class KillWorld {
 
     /// How much has arrived and is not committed, once no function is left: what is sent again at most.
     func uncommitted() throws -> Int {
-        guard self.farEnd.waitForWriters() else { throw Failure(description: "a function outlived its Penstock") }
+        guard self.farEnd.waitForWriters() else {
+            throw Failure(description: "a function outlived its Penstock")
+        }
         let text = try self.run("committed", ["kill", "\(Self.partitions)", "killers"])
         let committed = text.split(separator: "\n").compactMap { Int($0) }
         guard committed.count == Self.partitions else { throw Failure(description: "no offsets: \(text)") }

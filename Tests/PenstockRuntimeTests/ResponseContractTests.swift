@@ -52,7 +52,8 @@ import Testing
     @Test(
         "These answers fail the whole batch",
         arguments: [
-            #"{"batchItemFailures":[{"itemIdentifier":""}]}"#, #"{"batchItemFailures":[{"itemIdentifier":null}]}"#,
+            #"{"batchItemFailures":[{"itemIdentifier":""}]}"#,
+            #"{"batchItemFailures":[{"itemIdentifier":null}]}"#,
             #"{"batchItemFailures":[{"foo":"x"}]}"#, #"{"batchItemFailures":[{}]}"#,
             #"{"batchItemFailures":[{"itemIdentifier":123}]}"#, #"{"batchItemFailures":{"a":1}}"#, "not json",
             "[1]", "7", #""text""#, #"{"batchItemFailures":[{"itemIdentifier":"unknown"}]}"#,
@@ -80,7 +81,10 @@ import Testing
         #expect(Self.verdict(#"{"batchItemFailures":[\#(item),\#(item)]}"#) == expected)
     }
 
-    @Test("Without report_item_failures every answer is success", arguments: ["not json", #"{"batchItemFailures":7}"#])
+    @Test(
+        "Without report_item_failures every answer is success",
+        arguments: ["not json", #"{"batchItemFailures":7}"#]
+    )
     func ignored(response: String) {
         #expect(Self.verdict(response, reporting: false) == .succeeded)
     }
@@ -89,10 +93,18 @@ import Testing
     func results() {
         let failure = Failure(type: "E", message: "m")
         func verdict(_ result: InvocationResult) -> BatchVerdict {
-            ResponseContract.verdict(of: result, batch: Self.batch, format: LineFormat(), reportsItemFailures: true)
+            ResponseContract.verdict(
+                of: result,
+                batch: Self.batch,
+                format: LineFormat(),
+                reportsItemFailures: true
+            )
         }
         #expect(verdict(.unavailable(failure)) == .throttled(retryAfter: nil, failure))
-        #expect(verdict(.throttled(retryAfter: .seconds(3), failure)) == .throttled(retryAfter: .seconds(3), failure))
+        #expect(
+            verdict(.throttled(retryAfter: .seconds(3), failure))
+                == .throttled(retryAfter: .seconds(3), failure)
+        )
         #expect(verdict(.rejected(failure)) == .poison(failure))
         #expect(verdict(.failed(failure)) == .failed(failure))
     }
@@ -102,7 +114,9 @@ import Testing
         let id = InvocationID.make(trigger: "orders", batch: Self.batch)
         #expect(id == InvocationID.make(trigger: "orders", batch: Self.batch))
         #expect(id != InvocationID.make(trigger: "other", batch: Self.batch))
-        #expect(id.wholeMatch(of: /[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/) != nil)
+        #expect(
+            id.wholeMatch(of: /[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/) != nil
+        )
         // Written down, because functions keep it to drop duplicates: it must not change with a release.
         #expect(id == "0ab357f0-1e52-80ad-ae47-608a627b1fff")
     }

@@ -123,12 +123,12 @@ enum BannedCalls {
         Rule(
             pattern: { /\bTask\.detached\b/ },
             message: "nobody waits for a detached task; use a task group",
-            applies: { $0.hasPrefix("Sources/") }
+            applies: { Self.isSource($0) && !$0.hasPrefix("Benchmarks/") }
         ),
         Rule(
             pattern: { /\bTask(?:<[^>]*>)?(?:\([^)]*\))? \{/ },
             message: "nobody waits for an unstructured task; use a task group",
-            applies: { $0.hasPrefix("Sources/") && !$0.hasPrefix("Sources/PenstockTesting/") }
+            applies: { Self.isSource($0) && !$0.hasPrefix("Sources/PenstockTesting/") }
         ),
         Rule(
             pattern: { /(?:^|[^\w.])print\(/ },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import PenstockConfiguration
 import PenstockCore
 
 extension DeadLetter {
@@ -21,15 +21,7 @@ extension DeadLetter {
         }
         add("attempts", String(self.attemptCount))
         add("source", "\(self.partition)@\(self.position)")
-        add("at", self.at.iso8601)
+        add("at", self.at.configurationText)
         return RDKafkaOutgoing(topic: topic, key: self.key, value: self.body, headers: headers)
-    }
-}
-
-extension Timestamp {
-    /// `2026-11-23T23:42:23.120Z`.
-    fileprivate var iso8601: String {
-        let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
-        return Date(timeIntervalSince1970: Double(self.milliseconds) / 1000).formatted(style)
     }
 }

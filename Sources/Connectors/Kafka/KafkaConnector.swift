@@ -9,12 +9,18 @@ package enum KafkaConnector: Connector {
     package static let kind = "kafka"
 
     package static var source: Alternative<SourcePlan>? {
-        .key(Self.kind, KafkaSourceConfiguration.table.summary, .table(KafkaSourceConfiguration.self)) { configuration in
+        .key(Self.kind, KafkaSourceConfiguration.table.summary, .table(KafkaSourceConfiguration.self)) {
+            configuration in
             let format = KafkaEventFormat(configuration)
             return SourcePlan(
                 kind: Self.kind,
-                summary: "kafka \(configuration.topics.joined(separator: ", ")) as group \(configuration.group)",
-                capabilities: SourceCapabilities(settlement: .cursor, canSeek: true, prunesOnAcknowledge: false),
+                summary:
+                    "kafka \(configuration.topics.joined(separator: ", ")) as group \(configuration.group)",
+                capabilities: SourceCapabilities(
+                    settlement: .cursor,
+                    canSeek: true,
+                    prunesOnAcknowledge: false
+                ),
                 format: format,
                 partition: { id, name in format.partition(id, name: name) },
                 make: { _, context in KafkaSource(configuration, logger: context.logger) }
@@ -40,7 +46,9 @@ package enum KafkaConnector: Connector {
 }
 
 extension KafkaEventFormat {
-    /// The partition of that name, `orders-3`, as its records' events need it. Topic names may contain hyphens.
+    /// The partition of that name, `orders-3`, as its records' events need it.
+    ///
+    /// Topic names may contain hyphens.
     func partition(_ id: PartitionID, name: String) -> Partition {
         let hyphen = name.lastIndex(of: "-") ?? name.endIndex
         let number = Int32(name[hyphen...].dropFirst()) ?? 0

@@ -63,7 +63,8 @@ extension KafkaConsumerLoop {
     /// The broker answered.
     func committed(_ result: RDKafkaContext.CommitResult) {
         guard let commit = self.commits[result.id] else { return }
-        let code = result.code != .none ? result.code : result.offsets.map(\.code).first { $0 != .none } ?? .none
+        let code =
+            result.code != .none ? result.code : result.offsets.map(\.code).first { $0 != .none } ?? .none
         guard code == .none else {
             self.retry(result.id, code)
             return
@@ -81,7 +82,8 @@ extension KafkaConsumerLoop {
         guard var commit = self.commits[id] else { return }
         guard code.isRetriable, commit.attempts < Self.commitTriesMax else {
             let error = SourceError(
-                code == .groupAuthorizationFailed ? .unauthorized : code.isRetriable ? .unreachable : .rejected,
+                code == .groupAuthorizationFailed
+                    ? .unauthorized : code.isRetriable ? .unreachable : .rejected,
                 "kafka did not accept a commit of group \"\(self.configuration.group)\": \(code) (\(code.name))"
             )
             self.finish(id, .failure(error))
@@ -110,7 +112,9 @@ extension KafkaConsumerLoop {
         if case .committing(id, let names, _) = self.rebalance { self.giveUp(names) }
     }
 
-    /// Commits and waits for the answer. Only while an assignment is being worked out, when nothing else can go on.
+    /// Commits and waits for the answer.
+    ///
+    /// Only while an assignment is being worked out, when nothing else can go on.
     func commitNow(_ offsets: [RDKafkaOffset]) throws(RDKafkaError) {
         let id = self.nextCommit
         self.nextCommit += 1
@@ -125,7 +129,8 @@ extension KafkaConsumerLoop {
             let results = self.consumer.context.commits.takeAll()
             for result in results where result.id != id { self.committed(result) }
             if let result = results.first(where: { $0.id == id }) {
-                let code = result.code != .none ? result.code : result.offsets.map(\.code).first { $0 != .none }
+                let code =
+                    result.code != .none ? result.code : result.offsets.map(\.code).first { $0 != .none }
                 guard let code, code != .none else { return }
                 throw RDKafkaError(code)
             }
@@ -134,5 +139,8 @@ extension KafkaConsumerLoop {
         throw RDKafkaError(.timedOut)
     }
 
-    private static let fenced = SourceError(.rejected, "the partitions of a commit are owned by another member now")
+    private static let fenced = SourceError(
+        .rejected,
+        "the partitions of a commit are owned by another member now"
+    )
 }

@@ -84,7 +84,10 @@ extension KafkaConsumerLoop {
             try body()
         } catch {
             // The group went on in between; what it wants now comes as the next rebalance.
-            self.consumer.context.logger.debug("kafka answered a rebalance too late", metadata: ["error": "\(error)"])
+            self.consumer.context.logger.debug(
+                "kafka answered a rebalance too late",
+                metadata: ["error": "\(error)"]
+            )
         }
     }
 
@@ -140,7 +143,9 @@ extension KafkaConsumerLoop {
         of name: KafkaPartitionName,
         _ gaps: inout [SourceGap]
     ) throws(RDKafkaError) -> Int64? {
-        guard let offset = self.checkpoints[name.description]?.offset, offset < UInt64(Int64.max) else { return nil }
+        guard let offset = self.checkpoints[name.description]?.offset, offset < UInt64(Int64.max) else {
+            return nil
+        }
         let next = Int64(offset) + 1
         let range = try self.consumer.watermarks(of: name, within: Self.questionMax)
         if next >= range.lowerBound, next <= range.upperBound { return next }

@@ -4,7 +4,9 @@ import PenstockCore
 import PenstockRuntime
 
 extension KafkaConsumerLoop {
-    /// Hands out one block of records, if the budget and the queue have any. Returns whether it did something.
+    /// Hands out one block of records, if the budget and the queue have any.
+    ///
+    /// Returns whether it did something.
     func moveRecords() -> Bool {
         let allowance = self.inbox.allowance()
         guard allowance.isOpen else { return false }

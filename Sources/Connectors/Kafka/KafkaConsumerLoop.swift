@@ -214,13 +214,16 @@ final class KafkaConsumerLoop {
         self.consumer.close(within: .seconds(3)) {
             // Whatever the group asks back or gives now goes back at once.
             for event in context.rebalances.takeAll() {
-                try? self.consumer.unassign(event.partitions)  // The consumer is leaving: there is nobody to tell.
+                // The consumer is leaving: there is nobody to tell.
+                try? self.consumer.unassign(event.partitions)
             }
         }
         let closed = self.failure ?? SourceError(.closed, "the kafka source was stopped")
         for commit in self.commits.values { commit.reply?.resume(returning: .failure(closed)) }
         self.commits = [:]
-        for case .commit(_, let reply) in self.inbox.close(self.failure) { reply.resume(returning: .failure(closed)) }
+        for case .commit(_, let reply) in self.inbox.close(self.failure) {
+            reply.resume(returning: .failure(closed))
+        }
     }
 }
 

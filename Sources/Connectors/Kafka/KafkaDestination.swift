@@ -14,10 +14,15 @@ package final class KafkaDestination: Destination {
     private let inbox: KafkaDestinationInbox
     private let thread = KafkaThread()
 
-    /// Makes the producer; it connects when there is something to send. librdkafka's own messages go to `logger`.
+    /// Makes the producer; it connects when there is something to send.
+    ///
+    /// librdkafka's own messages go to `logger`.
     ///
     /// - Throws: ``DestinationError`` when librdkafka refuses the configuration.
-    package init(_ configuration: KafkaDestinationConfiguration, logger: Logger) async throws(DestinationError) {
+    package init(
+        _ configuration: KafkaDestinationConfiguration,
+        logger: Logger
+    ) async throws(DestinationError) {
         self.configuration = configuration
         let inbox: KafkaDestinationInbox
         do throws(RDKafkaError) {
@@ -63,7 +68,9 @@ package final class KafkaDestination: Destination {
     }
 }
 
-/// What a Kafka destination and its thread share. Any thread.
+/// What a Kafka destination and its thread share.
+///
+/// Any thread.
 final class KafkaDestinationInbox: Sendable {
     /// One call of `deliver`.
     struct Order: Sendable {
@@ -173,7 +180,9 @@ final class KafkaProducerLoop {
             do throws(RDKafkaError) {
                 if let failure = self.failure { throw failure }
                 while order.sent < order.order.messages.count, order.failure == nil {
-                    guard try self.producer.accepts(order.order.messages[order.sent], id: id) else { return true }
+                    guard try self.producer.accepts(order.order.messages[order.sent], id: id) else {
+                        return true
+                    }
                     order.sent += 1
                     order.unanswered += 1
                 }
@@ -196,7 +205,9 @@ final class KafkaProducerLoop {
         for (id, order) in self.open where order.unanswered == 0 {
             guard order.failure != nil || order.sent == order.order.messages.count else { continue }
             self.open[id] = nil
-            order.order.reply.resume(returning: order.failure.map { .failure(self.error($0)) } ?? .success(()))
+            order.order.reply.resume(
+                returning: order.failure.map { .failure(self.error($0)) } ?? .success(())
+            )
         }
         if self.open.isEmpty { self.lastCause = nil }
     }

@@ -25,7 +25,8 @@ package struct KafkaEventFormat: EventFormat {
 
     /// What each record of a partition begins with: the ``Partition/eventPrefix`` of our partitions.
     func prefix(for name: KafkaPartitionName) -> [UInt8] {
-        Array("{\"topic\":".utf8) + Self.quoted(name.topic) + Array(",\"partition\":\(name.partition),\"offset\":".utf8)
+        Array("{\"topic\":".utf8) + Self.quoted(name.topic)
+            + Array(",\"partition\":\(name.partition),\"offset\":".utf8)
     }
 
     /// `]}}` closes the last partition's records, the map and the event.
@@ -203,8 +204,9 @@ package struct KafkaEventFormat: EventFormat {
 
     /// Whether a text is ASCII that JSON takes as it is: nearly all header names, and no array is made for them.
     private static func isPlain(_ text: UnsafeRawBufferPointer) -> Bool {
-        for unsafe byte in unsafe text where byte < 0x20 || byte >= 0x7F || byte == 0x22 || byte == 0x5C {
-            return false
+        for index in 0..<text.count {
+            let byte = unsafe text[index]
+            if byte < 0x20 || byte >= 0x7F || byte == 0x22 || byte == 0x5C { return false }
         }
         return true
     }

@@ -2,7 +2,9 @@
 
 import PenstockRuntime
 
-/// What keeps a source from its records now, in words for an operator. Pure; holds no credentials.
+/// What keeps a source from its records now, in words for an operator.
+///
+/// Pure; holds no credentials.
 struct KafkaHealth {
     /// One thing that can be wrong, and right again on its own.
     private enum Problem: Hashable, Comparable {
@@ -35,7 +37,9 @@ struct KafkaHealth {
         return status
     }
 
-    /// librdkafka reported an error of the client. Returns whether it is one that an operator must hear of.
+    /// librdkafka reported an error of the client.
+    ///
+    /// Returns whether it is one that an operator must hear of.
     mutating func failed(_ error: RDKafkaError) -> Bool {
         switch error.code {
         case .allBrokersDown:

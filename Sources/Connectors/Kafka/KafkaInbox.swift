@@ -121,7 +121,9 @@ final class KafkaInbox: Sendable {
         }
     }
 
-    /// What may be handed out now. When it is nothing, the next budget wakes the thread.
+    /// What may be handed out now.
+    ///
+    /// When it is nothing, the next budget wakes the thread.
     func allowance() -> Allowance {
         self.state.withLock { state in
             state.isStarving = !state.allowance.isOpen

@@ -2,7 +2,9 @@
 
 import PenstockCore
 
-/// The partitions a consumer owns, and how far each was handed out. Used by the source's thread alone.
+/// The partitions a consumer owns, and how far each was handed out.
+///
+/// Used by the source's thread alone.
 struct KafkaOwnership {
     /// One partition.
     struct Entry {

@@ -2,8 +2,9 @@
 
 /// Which librdkafka properties are ours, and what we set the others to.
 enum KafkaProperties {
-    /// Properties that Penstock sets itself, with what to use instead. Setting them by hand would break the delivery
-    /// contract, or say one thing twice.
+    /// Properties that Penstock sets itself, with what to use instead.
+    ///
+    /// Setting them by hand would break the delivery contract, or say one thing twice.
     static let owned: [String: String] = [
         "bootstrap.servers": "use brokers",
         "metadata.broker.list": "use brokers",
@@ -43,7 +44,9 @@ enum KafkaProperties {
         ("socket.keepalive.enable", "true"),
     ]
 
-    /// What consumers get, unless `properties` says otherwise. The two limits hold for all partitions together.
+    /// What consumers get, unless `properties` says otherwise.
+    ///
+    /// The two limits hold for all partitions together.
     private static let consumer = [
         ("queued.min.messages", "100000"),
         ("queued.max.messages.kbytes", "32768"),
@@ -107,6 +110,10 @@ enum KafkaProperties {
 
     private static func refuseOwned(_ name: String) throws(RDKafkaConfiguration.Refusal) {
         guard let instead = Self.owned[name] else { return }
-        throw RDKafkaConfiguration.Refusal(property: name, isUnknown: false, reason: "it is Penstock's own; \(instead)")
+        throw RDKafkaConfiguration.Refusal(
+            property: name,
+            isUnknown: false,
+            reason: "it is Penstock's own; \(instead)"
+        )
     }
 }

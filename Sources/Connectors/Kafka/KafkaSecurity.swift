@@ -41,7 +41,9 @@ package struct KafkaSASL: Sendable {
     }
 }
 
-/// Encryption, and a certificate to log in with. Files are PEM.
+/// Encryption, and a certificate to log in with.
+///
+/// Files are PEM.
 package struct KafkaTLS: Sendable {
     /// Path of the certificates to trust; nil for the system's.
     package var ca: String?

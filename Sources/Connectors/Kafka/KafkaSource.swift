@@ -24,7 +24,9 @@ package final class KafkaSource: Source {
 
     package let format: any EventFormat
 
-    /// A source that is not connected yet. librdkafka's own messages go to `logger` at level debug.
+    /// A source that is not connected yet.
+    ///
+    /// librdkafka's own messages go to `logger` at level debug.
     package init(_ configuration: KafkaSourceConfiguration, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
@@ -135,19 +137,26 @@ final class KafkaThread: Sendable {
 
     private let state = Mutex(State())
 
-    /// Starts it, under a name of at most 15 bytes. When the system has no threads left, `body` runs on none.
+    /// Starts it, under a name of at most 15 bytes.
+    ///
+    /// When the system has no threads left, `body` runs on none.
     func start(name: String, _ body: @escaping @Sendable () -> Void) {
-        let box = Body { 
+        let box = Body {
             body()
             self.markEnded()
         }
         let context = unsafe Unmanaged.passRetained(box).toOpaque()
         var thread = pthread_t()
-        let result = unsafe pthread_create(&thread, nil, { context in
-            guard let context = unsafe context else { return nil }
-            unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
-            return nil
-        }, context)
+        let result = unsafe pthread_create(
+            &thread,
+            nil,
+            { context in
+                guard let context = unsafe context else { return nil }
+                unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
+                return nil
+            },
+            context
+        )
         guard result == 0 else {
             preconditionFailure("pthread_create failed with \(result): the process has no threads left")
         }

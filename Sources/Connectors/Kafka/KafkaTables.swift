@@ -50,8 +50,12 @@ extension KafkaSourceConfiguration: ConfigurationTable {
         "`eventSourceArn` of the event, as MSK has it."
     ).optional
     static let saslField = Field<KafkaSASL>("sasl", "Logs in by name and password.", .table()).optional
-    static let tlsField = Field<KafkaTLS>("tls", "Encrypts, and may log in by certificate; {} for plain TLS.", .table())
-        .optional
+    static let tlsField = Field<KafkaTLS>(
+        "tls",
+        "Encrypts, and may log in by certificate; {} for plain TLS.",
+        .table()
+    )
+    .optional
     static let propertiesField = Field.properties(
         "properties",
         "Any other property of librdkafka, by its own name."
@@ -140,7 +144,10 @@ extension KafkaSASL: ConfigurationTable {
         of: Mechanism.self
     )
     static let usernameField = Field.string("username", "The user.")
-    static let passwordField = Field.secret("password", "The password; take it from ${NAME} or ${file:/path}.")
+    static let passwordField = Field.secret(
+        "password",
+        "The password; take it from ${NAME} or ${file:/path}."
+    )
     package static let table = FieldTable(
         "sasl",
         "Logs in by name and password.",
@@ -158,8 +165,12 @@ extension KafkaSASL: ConfigurationTable {
 }
 
 extension KafkaTLS: ConfigurationTable {
-    static let caField = Field.string("ca", "PEM file of the certificates to trust; the system's when left out.").optional
-    static let certificateField = Field.string("certificate", "PEM file of our certificate, for mTLS.").optional
+    static let caField = Field.string(
+        "ca",
+        "PEM file of the certificates to trust; the system's when left out."
+    ).optional
+    static let certificateField = Field.string("certificate", "PEM file of our certificate, for mTLS.")
+        .optional
     static let keyField = Field.string("key", "PEM file of our certificate's key.").optional
     static let keyPasswordField = Field.secret("key_password", "The key's password.").optional
     static let verifyField = Field.boolean(
@@ -229,7 +240,12 @@ private enum KafkaChecks {
         for topic in topics {
             if topic.hasPrefix("^") {
                 let isValid = (try? Regex(topic)) != nil
-                reader.require(isValid, at: field, code: .badValue, "holds \"\(topic.prefix(80))\", which is no regular expression")
+                reader.require(
+                    isValid,
+                    at: field,
+                    code: .badValue,
+                    "holds \"\(topic.prefix(80))\", which is no regular expression"
+                )
                 continue
             }
             let legal = topic.utf8.allSatisfy { byte in
@@ -254,13 +270,19 @@ private enum KafkaChecks {
     ) {
         for (name, value) in properties.sorted(by: { $0.key < $1.key }) {
             if let instead = KafkaProperties.owned[name] {
-                reader.require(false, at: field, code: .conflict, "sets \(name), which is Penstock's own: \(instead)")
+                reader.require(
+                    false,
+                    at: field,
+                    code: .conflict,
+                    "sets \(name), which is Penstock's own: \(instead)"
+                )
                 continue
             }
             do throws(RDKafkaConfiguration.Refusal) {
                 try RDKafkaConfiguration().set(name, to: value)
             } catch {
-                let reason = error.isUnknown ? "librdkafka has no such property" : "librdkafka refuses the value"
+                let reason =
+                    error.isUnknown ? "librdkafka has no such property" : "librdkafka refuses the value"
                 reader.require(false, at: field, code: .badValue, "sets \(name): \(reason)")
             }
         }

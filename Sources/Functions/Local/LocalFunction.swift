@@ -115,7 +115,10 @@ package actor LocalFunction: Function {
 
     /// Nobody waits for the call any more: the process that works on it is killed, because it cannot be told.
     private func abandon(_ call: CallID) {
-        let failure = Failure(type: "Penstock.Abandoned", message: "Penstock gave up waiting for the invocation")
+        let failure = Failure(
+            type: "Penstock.Abandoned",
+            message: "Penstock gave up waiting for the invocation"
+        )
         guard let id = self.pool.abandon(call), let process = self.processes[id] else {
             self.finish(call, .unavailable(failure))
             return

@@ -42,7 +42,9 @@ package enum ResponseContract {
         format: any EventFormat
     ) -> BatchVerdict {
         // The common answers, without a parser.
-        if body.isEmpty || body.elementsEqual("null".utf8) || body.elementsEqual("{}".utf8) { return .succeeded }
+        if body.isEmpty || body.elementsEqual("null".utf8) || body.elementsEqual("{}".utf8) {
+            return .succeeded
+        }
         let named: [ItemIdentifier]
         do {
             named = try JSONDecoder().decode(PartialResponse.self, from: Data(body)).failures

@@ -21,7 +21,11 @@ struct KafkaEventFormatTests {
         var timestamp: Int64 = 1_773_478_830_250
     }
 
-    static func configuration(_ source: String, _ arn: String?, _ brokers: [String]) -> KafkaSourceConfiguration {
+    static func configuration(
+        _ source: String,
+        _ arn: String?,
+        _ brokers: [String]
+    ) -> KafkaSourceConfiguration {
         var configuration = KafkaSourceConfiguration(brokers: brokers, topics: ["orders"], group: "g")
         configuration.eventSource = source
         configuration.eventSourceARN = arn
@@ -86,7 +90,9 @@ struct KafkaEventFormatTests {
         )
         var runs: [Run] = []
         for index in 0..<block.count {
-            if let last = runs.last, block.entries[index - 1].partitionIndex == block.entries[index].partitionIndex {
+            if let last = runs.last,
+                block.entries[index - 1].partitionIndex == block.entries[index].partitionIndex
+            {
                 runs[runs.count - 1].range = last.range.lowerBound..<index + 1
             } else {
                 runs.append(Run(admitted: admitted, range: index..<index + 1))
@@ -146,7 +152,14 @@ struct KafkaEventFormatTests {
             Self.configuration("SelfManagedKafka", nil, ["kafka-a:9092", "kafka-b:9092"])
         )
         let partitions = Self.partitions(format, [.init(topic: "audit", partition: 0)])
-        let sample = Sample(partition: 0, offset: 15, key: [], value: [], headers: [("n", nil), ("e", [])], tag: 0)
+        let sample = Sample(
+            partition: 0,
+            offset: 15,
+            key: [],
+            value: [],
+            headers: [("n", nil), ("e", [])],
+            tag: 0
+        )
         let text = String(decoding: Self.encode(format, Self.block([sample], partitions)), as: UTF8.self)
         #expect(
             text

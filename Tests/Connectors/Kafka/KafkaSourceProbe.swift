@@ -58,7 +58,9 @@ final class KafkaSourceProbe {
     ) async throws {
         let deadline = ContinuousClock.now + timeout
         while !condition(self) {
-            guard ContinuousClock.now < deadline else { throw TimedOut(waitedFor: "\(what); \(self.summary)") }
+            guard ContinuousClock.now < deadline else {
+                throw TimedOut(waitedFor: "\(what); \(self.summary)")
+            }
             for event in try await self.receive(before: deadline) { self.note(event) }
         }
     }
@@ -68,10 +70,10 @@ final class KafkaSourceProbe {
         let source = self.source
         let budget = self.budget
         return try await withThrowingTaskGroup(of: [SourceEvent].self) { group in
-            group.addTask { 
+            group.addTask {
                 source.grant(budget)
                 return try await source.receive()
-             }
+            }
             group.addTask {
                 try? await ContinuousClock().sleep(until: deadline)
                 return []
@@ -141,7 +143,8 @@ final class KafkaSourceProbe {
 
 extension KafkaSourceConfiguration {
     /// A member that joins fast: Tansu holds a join for half the session timeout.
-    static func fixture(_ broker: String, _ topics: [String], group: String = "g") -> KafkaSourceConfiguration {
+    static func fixture(_ broker: String, _ topics: [String], group: String = "g") -> KafkaSourceConfiguration
+    {
         var configuration = KafkaSourceConfiguration(brokers: [broker], topics: topics, group: group)
         configuration.sessionTimeout = .milliseconds(2000)
         configuration.properties = [
@@ -151,4 +154,3 @@ extension KafkaSourceConfiguration {
         return configuration
     }
 }
-

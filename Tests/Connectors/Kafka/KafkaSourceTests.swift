@@ -22,7 +22,9 @@ struct KafkaSourceTests {
                     partition: 0,
                     key: all,
                     value: all.reversed(),
-                    headers: [(name: "a", value: [1, 255]), (name: "a", value: nil), (name: "ü", value: [])],
+                    headers: [
+                        (name: "a", value: [1, 255]), (name: "a", value: nil), (name: "ü", value: []),
+                    ],
                     timestamp: 1_700_000_000_123
                 ),
                 RDKafkaOutgoing(topic: "exact", partition: 0, key: nil, value: Array("plain".utf8)),
@@ -43,7 +45,8 @@ struct KafkaSourceTests {
                     key: all,
                     value: all.reversed(),
                     headers: [
-                        .init(name: "a", value: [1, 255]), .init(name: "a", value: nil), .init(name: "ü", value: []),
+                        .init(name: "a", value: [1, 255]), .init(name: "a", value: nil),
+                        .init(name: "ü", value: []),
                     ],
                     timestamp: 1_700_000_000_123,
                     tag: 1
@@ -64,7 +67,10 @@ struct KafkaSourceTests {
     func budget() async throws {
         let broker = try TestKafkaBroker()
         try broker.createTopic("many", partitions: 2)
-        try TestProducer.produce((0..<3000).map { .fixture("many", Int32($0 % 2), "\($0)") }, to: broker.address)
+        try TestProducer.produce(
+            (0..<3000).map { .fixture("many", Int32($0 % 2), "\($0)") },
+            to: broker.address
+        )
         let probe = try await KafkaSourceProbe.start(.fixture(broker.address, ["many"]))
         probe.budget = ReceiveBudget(records: 100, bytes: 1 << 20)
         try await probe.receive(until: "all records") { $0.records.count >= 3000 }
@@ -95,19 +101,30 @@ struct KafkaSourceTests {
         #expect(second.records.map(\.offset) == [7, 8, 9])
     }
 
-    @Test("Two members share partitions, and what is revoked drains first", arguments: KafkaAssignment.allCases)
+    @Test(
+        "Two members share partitions, and what is revoked drains first",
+        arguments: KafkaAssignment.allCases
+    )
     func handsOver(assignment: KafkaAssignment) async throws {
         let broker = try TestKafkaBroker()
         try broker.createTopic("shared", partitions: 4)
-        try TestProducer.produce((0..<40).map { .fixture("shared", Int32($0 % 4), "\($0)") }, to: broker.address)
+        try TestProducer.produce(
+            (0..<40).map { .fixture("shared", Int32($0 % 4), "\($0)") },
+            to: broker.address
+        )
         var configuration = KafkaSourceConfiguration.fixture(broker.address, ["shared"])
         configuration.assignment = assignment
         let first = try await KafkaSourceProbe.start(configuration)
         try await first.receive(until: "all records") { $0.records.count == 40 }
         let second = try await KafkaSourceProbe.start(configuration)
-        try await first.receive(until: "two partitions left") { !$0.revocations.isEmpty && $0.owned.count == 2 }
+        try await first.receive(until: "two partitions left") {
+            !$0.revocations.isEmpty && $0.owned.count == 2
+        }
         try await second.receive(until: "two partitions") { $0.owned.count == 2 }
-        try TestProducer.produce((40..<80).map { .fixture("shared", Int32($0 % 4), "\($0)") }, to: broker.address)
+        try TestProducer.produce(
+            (40..<80).map { .fixture("shared", Int32($0 % 4), "\($0)") },
+            to: broker.address
+        )
         try await first.receive(until: "its share") { $0.records.count >= 60 }
         try await second.receive(until: "its share") { $0.records.count >= 20 }
         await second.stop()
@@ -206,11 +223,16 @@ struct KafkaSourceTests {
         let record = try #require(probe.records.first)
         #expect(record.key == [0, 255])
         #expect(record.value == nil)
-        #expect(record.headers.prefix(2) == [.init(name: "trace", value: [1]), .init(name: "trace", value: nil)])
-        let history = record.headers.dropFirst(2).map { "\($0.name)=\(String(decoding: $0.value!, as: UTF8.self))" }
+        #expect(
+            record.headers.prefix(2) == [.init(name: "trace", value: [1]), .init(name: "trace", value: nil)]
+        )
+        let history = record.headers.dropFirst(2).map {
+            "\($0.name)=\(String(decoding: $0.value!, as: UTF8.self))"
+        }
         #expect(
             history == [
-                "penstock-trigger=orders", "penstock-function=charge", "penstock-reason=RetryAttemptsExhausted",
+                "penstock-trigger=orders", "penstock-function=charge",
+                "penstock-reason=RetryAttemptsExhausted",
                 "penstock-error-type=ValueError", "penstock-error-message=no", "penstock-attempts=3",
                 "penstock-source=orders-3@1204", "penstock-at=2023-11-14T22:13:20.123Z",
             ]
@@ -219,7 +241,10 @@ struct KafkaSourceTests {
 
     @Test("Dead letters that no broker takes are an error, not a success")
     func deadLettersRefused() async throws {
-        var configuration = KafkaDestinationConfiguration(brokers: ["127.0.0.1:\(FreePort.pick())"], topic: "dlq")
+        var configuration = KafkaDestinationConfiguration(
+            brokers: ["127.0.0.1:\(FreePort.pick())"],
+            topic: "dlq"
+        )
         configuration.timeout = .milliseconds(1200)
         let destination = try await KafkaDestination(configuration, logger: .init(label: "kafka-tests"))
         let format = KafkaEventFormat(.fixture("h:1", ["t"]))

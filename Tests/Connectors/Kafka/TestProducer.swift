@@ -25,7 +25,9 @@ enum TestProducer {
         var done = 0
         let deadline = ContinuousClock.now + .seconds(20)
         while done < messages.count {
-            while next < messages.count, try producer.accepts(messages[next], id: UInt(next + 1)) { next += 1 }
+            while next < messages.count, try producer.accepts(messages[next], id: UInt(next + 1)) {
+                next += 1
+            }
             producer.serve()
             for report in context.reports.takeAll() {
                 guard report.code == .none else { throw Failed(code: report.code) }
@@ -39,6 +41,11 @@ enum TestProducer {
 
 extension RDKafkaOutgoing {
     static func fixture(_ topic: String, _ partition: Int32, _ text: String) -> RDKafkaOutgoing {
-        RDKafkaOutgoing(topic: topic, partition: partition, key: Array("k-\(text)".utf8), value: Array(text.utf8))
+        RDKafkaOutgoing(
+            topic: topic,
+            partition: partition,
+            key: Array("k-\(text)".utf8),
+            value: Array(text.utf8)
+        )
     }
 }

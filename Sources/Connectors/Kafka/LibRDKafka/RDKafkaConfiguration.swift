@@ -2,12 +2,16 @@
 
 import CLibrdkafka
 
-/// Settings for one librdkafka client. Freed unless a client takes it over.
+/// Settings for one librdkafka client.
+///
+/// Freed unless a client takes it over.
 @safe
 struct RDKafkaConfiguration: ~Copyable {
     private let handle: OpaquePointer
 
-    /// A property that librdkafka refused. Its text names the property, and never the value of a secret.
+    /// A property that librdkafka refused.
+    ///
+    /// Its text names the property, and never the value of a secret.
     struct Refusal: Error, Sendable, Equatable, CustomStringConvertible {
         /// The property's name.
         var property: String
@@ -74,11 +78,15 @@ struct RDKafkaConfiguration: ~Copyable {
             return nil
         }
         var text = [CChar](repeating: 0, count: size)
-        guard unsafe rd_kafka_conf_get(self.handle, property, &text, &size) == RD_KAFKA_CONF_OK else { return nil }
+        guard unsafe rd_kafka_conf_get(self.handle, property, &text, &size) == RD_KAFKA_CONF_OK else {
+            return nil
+        }
         return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// The C handle, for the callbacks of a client that is about to be made. Must not outlive `self`.
+    /// The C handle, for the callbacks of a client that is about to be made.
+    ///
+    /// Must not outlive `self`.
     @unsafe
     var pointer: OpaquePointer { unsafe self.handle }
 

@@ -2,7 +2,9 @@
 
 import CLibrdkafka
 
-/// A member of a consumer group. Touched by one thread; ``close(within:)`` is how it ends.
+/// A member of a consumer group.
+///
+/// Touched by one thread; ``close(within:)`` is how it ends.
 ///
 /// Messages and everything else come on two queues: the partitions' own queues are forwarded to ``messages``, the
 /// group's events stay on ``events``. So a consumer without room leaves its messages where they are, librdkafka stops
@@ -21,8 +23,11 @@ final class RDKafkaConsumer {
     /// Makes a client, not yet a member of its group.
     ///
     /// - Throws: ``RDKafkaError`` when librdkafka refuses the settings.
-    init(_ configuration: consuming RDKafkaConfiguration, context: RDKafkaContext, wakeup: Wakeup) throws(RDKafkaError)
-    {
+    init(
+        _ configuration: consuming RDKafkaConfiguration,
+        context: RDKafkaContext,
+        wakeup: Wakeup
+    ) throws(RDKafkaError) {
         context.register(on: configuration)
         context.registerRebalance(on: configuration)
         self.context = context
@@ -69,7 +74,9 @@ final class RDKafkaConsumer {
     /// Whether the partitions are gone without having been asked back: the group went on without this member.
     var isAssignmentLost: Bool { unsafe rd_kafka_assignment_lost(self.handle) != 0 }
 
-    /// Takes partitions from these offsets on. With a cooperative group they are added, else they replace all.
+    /// Takes partitions from these offsets on.
+    ///
+    /// With a cooperative group they are added, else they replace all.
     func assign(_ offsets: [RDKafkaOffset]) throws(RDKafkaError) {
         for offset in offsets { unsafe self.forward(offset.name) }
         let list = RDKafkaOffsetList(offsets)
@@ -80,7 +87,9 @@ final class RDKafkaConsumer {
         }
     }
 
-    /// Gives partitions back. With a cooperative group these, else all.
+    /// Gives partitions back.
+    ///
+    /// With a cooperative group these, else all.
     func unassign(_ names: [KafkaPartitionName]) throws(RDKafkaError) {
         if self.isCooperative {
             let list = RDKafkaOffsetList(names.map { RDKafkaOffset(name: $0, offset: RDKafkaOffset.invalid) })
@@ -109,7 +118,9 @@ final class RDKafkaConsumer {
         try unsafe Self.check(rd_kafka_resume_partitions(self.handle, list.pointer))
     }
 
-    /// Sends a partition's messages to our queue. librdkafka leaves a forwarding that the application made alone.
+    /// Sends a partition's messages to our queue.
+    ///
+    /// librdkafka leaves a forwarding that the application made alone.
     @unsafe
     private func forward(_ name: KafkaPartitionName) {
         let queue = unsafe rd_kafka_queue_get_partition(self.handle, name.topic, name.partition)
@@ -120,7 +131,9 @@ final class RDKafkaConsumer {
 
     // MARK: - Receiving
 
-    /// Runs the callbacks that are due, and receives errors. Counts as the poll the group wants of its members.
+    /// Runs the callbacks that are due, and receives errors.
+    ///
+    /// Counts as the poll the group wants of its members.
     func serve(_ buffer: inout RDKafkaMessageBuffer) {
         guard let queue = unsafe self.events else { return }
         unsafe buffer.fill(from: queue, atMost: buffer.capacity)
@@ -134,7 +147,9 @@ final class RDKafkaConsumer {
 
     // MARK: - Offsets
 
-    /// Sends a commit. The answer comes into the context's `commits` under this number.
+    /// Sends a commit.
+    ///
+    /// The answer comes into the context's `commits` under this number.
     func commit(_ offsets: [RDKafkaOffset], id: UInt) throws(RDKafkaError) {
         let list = RDKafkaOffsetList(offsets)
         let code = unsafe rd_kafka_commit_queue(
@@ -155,15 +170,25 @@ final class RDKafkaConsumer {
         try Self.check(code)
     }
 
-    /// What the group has committed; ``RDKafkaOffset/invalid`` where it has nothing. Waits for the broker.
-    func committed(_ names: [KafkaPartitionName], within timeout: Duration) throws(RDKafkaError) -> [RDKafkaOffset] {
+    /// What the group has committed; ``RDKafkaOffset/invalid`` where it has nothing.
+    ///
+    /// Waits for the broker.
+    func committed(
+        _ names: [KafkaPartitionName],
+        within timeout: Duration
+    ) throws(RDKafkaError) -> [RDKafkaOffset] {
         let list = RDKafkaOffsetList(names.map { RDKafkaOffset(name: $0, offset: RDKafkaOffset.invalid) })
         try unsafe Self.check(rd_kafka_committed(self.handle, list.pointer, Self.milliseconds(timeout)))
         return list.offsets
     }
 
-    /// The first offset that is there, and the one behind the last. Waits for the broker.
-    func watermarks(of name: KafkaPartitionName, within timeout: Duration) throws(RDKafkaError) -> Range<Int64> {
+    /// The first offset that is there, and the one behind the last.
+    ///
+    /// Waits for the broker.
+    func watermarks(
+        of name: KafkaPartitionName,
+        within timeout: Duration
+    ) throws(RDKafkaError) -> Range<Int64> {
         var low: Int64 = 0
         var high: Int64 = 0
         let code = unsafe rd_kafka_query_watermark_offsets(
@@ -178,7 +203,9 @@ final class RDKafkaConsumer {
         return low..<max(low, high)
     }
 
-    /// The offset behind the last record as fetches told it; nil when none did. Asks nobody.
+    /// The offset behind the last record as fetches told it; nil when none did.
+    ///
+    /// Asks nobody.
     func knownEnd(of name: KafkaPartitionName) -> Int64? {
         var low = RDKafkaOffset.invalid
         var high = RDKafkaOffset.invalid
@@ -186,11 +213,18 @@ final class RDKafkaConsumer {
         return code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 ? high : nil
     }
 
-    /// For each partition the first offset whose record is not older than its `offset`, a time in milliseconds;
-    /// ``RDKafkaOffset/end`` where there is none. Waits for the broker.
-    func offsets(forTimes times: [RDKafkaOffset], within timeout: Duration) throws(RDKafkaError) -> [RDKafkaOffset] {
+    /// For each partition the first offset whose record is not older than its `offset`, a time in
+    /// milliseconds; ``RDKafkaOffset/end`` where there is none.
+    ///
+    /// Waits for the broker.
+    func offsets(
+        forTimes times: [RDKafkaOffset],
+        within timeout: Duration
+    ) throws(RDKafkaError) -> [RDKafkaOffset] {
         let list = RDKafkaOffsetList(times)
-        try unsafe Self.check(rd_kafka_offsets_for_times(self.handle, list.pointer, Self.milliseconds(timeout)))
+        try unsafe Self.check(
+            rd_kafka_offsets_for_times(self.handle, list.pointer, Self.milliseconds(timeout))
+        )
         return list.offsets
     }
 
@@ -204,7 +238,9 @@ final class RDKafkaConsumer {
 
     // MARK: - End
 
-    /// Leaves the group and frees everything, at most in about this time. `answer` deals with what the context notes.
+    /// Leaves the group and frees everything, at most in about this time.
+    ///
+    /// `answer` deals with what the context notes.
     func close(within timeout: Duration, answer: () -> Void) {
         guard let client = unsafe self.client else { return }
         let deadline = ContinuousClock.now + timeout

@@ -46,7 +46,9 @@ final class RDKafkaContext {
         self.logger = logger
     }
 
-    /// Sets the callbacks every client has, and the opaque pointer. The caller keeps `self` alive.
+    /// Sets the callbacks every client has, and the opaque pointer.
+    ///
+    /// The caller keeps `self` alive.
     func register(on configuration: borrowing RDKafkaConfiguration) {
         let conf = unsafe configuration.pointer
         unsafe rd_kafka_conf_set_opaque(conf, Unmanaged.passUnretained(self).toOpaque())
@@ -93,7 +95,9 @@ final class RDKafkaContext {
         }
     }
 
-    /// The context of a client. Valid as long as the client is.
+    /// The context of a client.
+    ///
+    /// Valid as long as the client is.
     @unsafe
     static func of(_ client: OpaquePointer) -> RDKafkaContext {
         // Every client of this module was made with one, see `register`.

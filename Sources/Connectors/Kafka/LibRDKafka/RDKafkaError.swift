@@ -2,7 +2,9 @@
 
 import CLibrdkafka
 
-/// A librdkafka error: its code and its text. Holds no payload and no credentials.
+/// A librdkafka error: its code and its text.
+///
+/// Holds no payload and no credentials.
 struct RDKafkaError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What happened, for a program.
     var code: Code
@@ -87,7 +89,8 @@ struct RDKafkaError: Error, Sendable, Equatable, CustomStringConvertible {
         /// Whether the same request may succeed a moment later.
         var isRetriable: Bool {
             switch self {
-            case .coordinatorLoading, .coordinatorNotAvailable, .notCoordinator, .waitCoordinator, .requestTimedOut,
+            case .coordinatorLoading, .coordinatorNotAvailable, .notCoordinator, .waitCoordinator,
+                .requestTimedOut,
                 .timedOut, .transport, .allBrokersDown, .rebalanceInProgress, .resolve:
                 true
             default: false

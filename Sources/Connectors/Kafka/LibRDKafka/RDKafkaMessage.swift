@@ -78,7 +78,8 @@ struct RDKafkaMessage {
         var name: UnsafePointer<CChar>?
         var value: UnsafeRawPointer?
         var size = 0
-        while unsafe rd_kafka_header_get_all(headers, index, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR,
+        while unsafe rd_kafka_header_get_all(headers, index, &name, &value, &size)
+            == RD_KAFKA_RESP_ERR_NO_ERROR,
             let name = unsafe name
         {
             unsafe builder.appendAttribute(
@@ -101,7 +102,9 @@ struct RDKafkaMessage {
     }
 }
 
-/// Received messages that were not yet looked at, in order. Owned by one thread; destroys what is left at its end.
+/// Received messages that were not yet looked at, in order.
+///
+/// Owned by one thread; destroys what is left at its end.
 @safe
 struct RDKafkaMessageBuffer: ~Copyable {
     private let slots: UnsafeMutablePointer<UnsafeMutablePointer<rd_kafka_message_t>?>
@@ -136,7 +139,9 @@ struct RDKafkaMessageBuffer: ~Copyable {
         return unsafe self.slots[self.next].map { unsafe RDKafkaMessage($0) }
     }
 
-    /// Takes what is on a queue, without waiting, and runs the callbacks due. Only while empty.
+    /// Takes what is on a queue, without waiting, and runs the callbacks due.
+    ///
+    /// Only while empty.
     @unsafe
     mutating func fill(from queue: OpaquePointer, atMost count: Int) {
         precondition(self.isEmpty, "messages are left")

@@ -53,14 +53,18 @@ struct RDKafkaOffsetList: ~Copyable {
 
     /// A list of topics to subscribe to.
     init(topics: [String]) {
-        self.init(topics.map { RDKafkaOffset(name: .init(topic: $0, partition: -1), offset: RDKafkaOffset.invalid) })
+        self.init(
+            topics.map { RDKafkaOffset(name: .init(topic: $0, partition: -1), offset: RDKafkaOffset.invalid) }
+        )
     }
 
     deinit {
         unsafe rd_kafka_topic_partition_list_destroy(self.handle)
     }
 
-    /// The C list. Must not outlive `self`.
+    /// The C list.
+    ///
+    /// Must not outlive `self`.
     @unsafe
     var pointer: UnsafeMutablePointer<rd_kafka_topic_partition_list_t> { unsafe self.handle }
 

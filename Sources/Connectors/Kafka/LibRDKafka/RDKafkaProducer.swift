@@ -2,7 +2,9 @@
 
 import CLibrdkafka
 
-/// A message to be produced. Byte for byte: nil is a null, which is not the same as no bytes.
+/// A message to be produced.
+///
+/// Byte for byte: nil is a null, which is not the same as no bytes.
 struct RDKafkaOutgoing: Sendable {
     /// Where to.
     var topic: String
@@ -18,7 +20,9 @@ struct RDKafkaOutgoing: Sendable {
     var timestamp: Int64?
 }
 
-/// A producer. Touched by one thread; ``close()`` is how it ends.
+/// A producer.
+///
+/// Touched by one thread; ``close()`` is how it ends.
 @safe
 final class RDKafkaProducer {
     /// What the callbacks noted; look after every poll.
@@ -30,8 +34,11 @@ final class RDKafkaProducer {
     /// Makes a client.
     ///
     /// - Throws: ``RDKafkaError`` when librdkafka refuses the settings.
-    init(_ configuration: consuming RDKafkaConfiguration, context: RDKafkaContext, wakeup: Wakeup) throws(RDKafkaError)
-    {
+    init(
+        _ configuration: consuming RDKafkaConfiguration,
+        context: RDKafkaContext,
+        wakeup: Wakeup
+    ) throws(RDKafkaError) {
         context.register(on: configuration)
         context.registerDelivery(on: configuration)
         self.context = context
@@ -63,8 +70,9 @@ final class RDKafkaProducer {
         self.close()
     }
 
-    /// Puts a message into librdkafka's queue, which copies it. What becomes of it comes into the context's `reports`
-    /// under this number.
+    /// Puts a message into librdkafka's queue, which copies it.
+    ///
+    /// What becomes of it comes into the context's `reports` under this number.
     ///
     /// - Throws: ``RDKafkaError/Code/queueFull`` when it has to be tried again after a ``serve()``.
     func produce(_ message: RDKafkaOutgoing, id: UInt) throws(RDKafkaError) {
@@ -78,18 +86,26 @@ final class RDKafkaProducer {
                         Self.argument(RD_KAFKA_VTYPE_PARTITION) { unsafe $0.i32 = message.partition ?? -1 },
                         Self.argument(RD_KAFKA_VTYPE_MSGFLAGS) { unsafe $0.i = RD_KAFKA_MSG_F_COPY },
                         Self.argument(RD_KAFKA_VTYPE_KEY) { unsafe $0.mem = .init(ptr: key.0, size: key.1) },
-                        Self.argument(RD_KAFKA_VTYPE_VALUE) { unsafe $0.mem = .init(ptr: value.0, size: value.1) },
-                        Self.argument(RD_KAFKA_VTYPE_OPAQUE) { unsafe $0.ptr = UnsafeMutableRawPointer(bitPattern: id) },
+                        Self.argument(RD_KAFKA_VTYPE_VALUE) {
+                            unsafe $0.mem = .init(ptr: value.0, size: value.1)
+                        },
+                        Self.argument(RD_KAFKA_VTYPE_OPAQUE) {
+                            unsafe $0.ptr = UnsafeMutableRawPointer(bitPattern: id)
+                        },
                     ]
                     if let headers = unsafe headers {
-                        unsafe arguments.append(Self.argument(RD_KAFKA_VTYPE_HEADERS) { unsafe $0.headers = headers })
+                        unsafe arguments.append(
+                            Self.argument(RD_KAFKA_VTYPE_HEADERS) { unsafe $0.headers = headers }
+                        )
                     }
                     if let timestamp = message.timestamp {
                         unsafe arguments.append(
                             Self.argument(RD_KAFKA_VTYPE_TIMESTAMP) { unsafe $0.i64 = timestamp }
                         )
                     }
-                    return unsafe RDKafkaError(consuming: rd_kafka_produceva(client, arguments, arguments.count))
+                    return unsafe RDKafkaError(
+                        consuming: rd_kafka_produceva(client, arguments, arguments.count)
+                    )
                 }
             }
         }
@@ -116,7 +132,9 @@ final class RDKafkaProducer {
         unsafe rd_kafka_poll(client, 0)
     }
 
-    /// Frees everything. What is still in the queue is dropped, so its sender waits for the reports first. Idempotent.
+    /// Frees everything.
+    ///
+    /// What is still in the queue is dropped, so its sender waits for the reports first. Idempotent.
     func close() {
         guard let client = unsafe self.client.take() else { return }
         if let queue = unsafe self.events.take() {
