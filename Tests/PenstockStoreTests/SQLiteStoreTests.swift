@@ -56,6 +56,28 @@ private func refusal(_ path: String) async -> StoreError? {
         }
     }
 
+    @Test("The lock is let go although a process that is just being started has a copy of it")
+    func lockIsNotInherited() async throws {
+        try await withTemporaryDirectory { directory in
+            let path = directory + "/penstock.db"
+            let first = try SQLiteStore.open(path: path)
+            let lock = try #require(
+                try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap { Int32($0) }
+                    .first { descriptor in
+                        let link = "/proc/self/fd/\(descriptor)"
+                        let target = try? FileManager.default.destinationOfSymbolicLink(atPath: link)
+                        return target?.hasSuffix(path + ".lock") == true
+                    }
+            )
+            // What a fork has between its beginning and the program it executes.
+            let copy = dup(lock)
+            defer { close(copy) }
+            await first.close()
+            let second = try SQLiteStore.open(path: path)
+            await second.close()
+        }
+    }
+
     @Test("What was written is there when the store is opened again")
     func reopening() async throws {
         try await withTemporaryDirectory { directory in

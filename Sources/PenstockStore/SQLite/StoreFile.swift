@@ -34,6 +34,7 @@ final class StoreFile: Sendable {
         do throws(StoreError) {
             try Self.makeFile(path, for: name)
         } catch {
+            _ = flock(lock, LOCK_UN)
             _ = Foundation.close(lock)
             throw error
         }
@@ -49,8 +50,11 @@ final class StoreFile: Sendable {
     /// Lets another store open this file; idempotent.
     func unlock() {
         self.lock.withLock { lock in
-            // Closing the only descriptor of this open file drops its lock.
-            if let descriptor = lock { _ = Foundation.close(descriptor) }
+            guard let descriptor = lock else { return }
+            // Not left to `close`: a process that is just being started has a copy of the descriptor until it
+            // executes its program, and with it the lock.
+            _ = flock(descriptor, LOCK_UN)
+            _ = Foundation.close(descriptor)
             lock = nil
         }
     }
