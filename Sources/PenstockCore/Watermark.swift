@@ -63,17 +63,6 @@ package struct Watermark: Sendable {
         return self.advance()
     }
 
-    /// Forgets the deliveries at the end that will be delivered again by somebody else.
-    ///
-    /// They count as never delivered.
-    package mutating func abandon() -> Int {
-        defer {
-            self.segments.removeAll()
-            self.unsettled = 0
-        }
-        return self.unsettled
-    }
-
     private mutating func advance() -> Bool {
         var moved = false
         while let first = self.segments.first, first.isSettled {

@@ -172,24 +172,20 @@ package struct Redriver: Sendable {
             )
             self.format = format
             self.batch = batch
-            self.body.write(upTo: format.overhead(of: [partition]) + batch.bytes + 1) {
-                format.encode(batch, into: &$0)
-            }
+            self.body.write(batch, as: format)
         }
     }
 
     private func invoke(_ letter: DeadLetter, _ route: Route) async -> BatchVerdict {
         let request = Request(letter, route, receivedAt: self.loop.now)
         let (format, batch) = (request.format, request.batch)
-        let timeout = route.function.timeout
+        let now = TriggerEngine.Moment(instant: self.loop.now, wall: self.loop.wallNow)
         let invocation = Invocation(
-            id: InvocationID.make(trigger: letter.trigger, batch: batch),
+            of: batch,
             trigger: letter.trigger,
-            attempt: batch.attempt,
             body: request.body,
             contentType: format.contentType,
-            deadline: self.loop.now + timeout,
-            wallDeadline: Timestamp(milliseconds: self.loop.wallNow.milliseconds + timeout.wholeMilliseconds)
+            timing: (now, route.function.timeout)
         )
         let result = await route.function.invoke(invocation)
         return ResponseContract.verdict(

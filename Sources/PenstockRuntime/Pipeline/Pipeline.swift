@@ -204,17 +204,13 @@ package actor Pipeline {
         let started = self.now
         let buffer = self.buffers.popLast() ?? EventBuffer()
         let format = self.format
-        let limit = format.overhead(of: batch.partitions) + batch.bytes + batch.count
-        buffer.write(upTo: limit) { format.encode(batch, into: &$0) }
-        let timeout = self.parts.function.timeout
+        buffer.write(batch, as: format)
         let invocation = Invocation(
-            id: InvocationID.make(trigger: self.parts.name, batch: batch),
+            of: batch,
             trigger: self.parts.name,
-            attempt: batch.attempt,
             body: buffer,
             contentType: format.contentType,
-            deadline: started.instant + timeout,
-            wallDeadline: Timestamp(milliseconds: started.wall.milliseconds + timeout.wholeMilliseconds)
+            timing: (started, self.parts.function.timeout)
         )
         let result = await self.parts.function.invoke(invocation)
         self.buffers.append(buffer)
