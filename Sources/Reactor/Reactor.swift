@@ -22,6 +22,7 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         package let rawValue: UInt32
 
         /// Readiness from epoll's bits.
+        @inlinable
         package init(rawValue: UInt32) {
             self.rawValue = rawValue
         }
@@ -54,12 +55,17 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         var timers = TimerQueue()
         var jobs = Deque<UnownedJob>()
         var stopping = false
+        /// Taken from the inbox; kept for their memory, which goes back and forth.
+        var arrivedJobs: [UnownedJob] = []
+        var arrivedActions: [@Sendable () -> Void] = []
     }
 
     private struct Inbox {
         var jobs: [UnownedJob] = []
         var actions: [@Sendable () -> Void] = []
         var thread: pthread_t?
+
+        var isEmpty: Bool { self.jobs.isEmpty && self.actions.isEmpty }
     }
 
     private let epoll: Int32
@@ -142,7 +148,7 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         }
         let wasEmpty = self.inbox.withLock { inbox in
             defer { inbox.jobs.append(job) }
-            return inbox.jobs.isEmpty && inbox.actions.isEmpty
+            return inbox.isEmpty
         }
         if wasEmpty { self.wake() }
     }
@@ -158,7 +164,7 @@ package final class Reactor: EventLoop, @unchecked Sendable {
     package func submit(_ action: @escaping @Sendable () -> Void) {
         let wasEmpty = self.inbox.withLock { inbox in
             defer { inbox.actions.append(action) }
-            return inbox.jobs.isEmpty && inbox.actions.isEmpty
+            return inbox.isEmpty
         }
         if wasEmpty { self.wake() }
     }
@@ -261,13 +267,13 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         let events = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: 256)
         defer { unsafe events.deallocate() }
         while !self.owned.stopping {
+            self.takeInbox()
             self.runJobs()
-            self.fireTimers()
             let ready = unsafe epoll_wait(
                 self.epoll,
                 events.baseAddress,
                 Int32(events.count),
-                self.pollTimeout()
+                self.fireTimers()
             )
             guard ready > 0 else { continue }
             for index in 0..<Int(ready) {
@@ -277,16 +283,29 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         }
     }
 
-    private func runJobs() {
-        let (jobs, actions) = self.inbox.withLock { inbox in
-            defer {
-                inbox.jobs.removeAll(keepingCapacity: true)
-                inbox.actions.removeAll(keepingCapacity: true)
-            }
-            return (inbox.jobs, inbox.actions)
+    private func takeInbox() {
+        var jobs = self.owned.arrivedJobs
+        var actions = self.owned.arrivedActions
+        self.owned.arrivedJobs = []
+        self.owned.arrivedActions = []
+        let hasArrived = self.inbox.withLock { inbox in
+            guard !inbox.isEmpty else { return false }
+            swap(&inbox.jobs, &jobs)
+            swap(&inbox.actions, &actions)
+            return true
         }
-        for action in actions { action() }
-        for job in jobs { self.owned.jobs.append(job) }
+        if hasArrived {
+            for action in actions { action() }
+            for job in jobs { self.owned.jobs.append(job) }
+            jobs.removeAll(keepingCapacity: true)
+            actions.removeAll(keepingCapacity: true)
+        }
+        self.owned.arrivedJobs = jobs
+        self.owned.arrivedActions = actions
+    }
+
+    private func runJobs() {
+        guard !self.owned.jobs.isEmpty else { return }
         let serial = unsafe self.asUnownedSerialExecutor()
         let task = unsafe self.asUnownedTaskExecutor()
         for _ in 0..<Self.jobsPerTurn {
@@ -295,17 +314,23 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         }
     }
 
-    private func fireTimers() {
-        while let action = self.owned.timers.popDue(now: self.now) { action() }
-    }
-
-    /// Milliseconds until the next timer, rounded up; 0 when jobs wait; -1 for ever.
-    private func pollTimeout() -> Int32 {
-        guard self.owned.jobs.isEmpty, !self.owned.stopping else { return 0 }
-        guard let deadline = self.owned.timers.nextDeadline() else { return -1 }
-        let wait = (deadline - self.now).wholeNanoseconds
+    /// Runs the timers that are due; returns the milliseconds until the next one, rounded up: 0 when jobs wait, -1 for
+    /// ever.
+    private func fireTimers() -> Int32 {
+        guard let first = self.owned.timers.nextDeadline() else { return self.hasWork ? 0 : -1 }
+        let now = self.now
+        var deadline: Instant? = first
+        if first <= now {
+            while let action = self.owned.timers.popDue(now: now) { action() }
+            deadline = self.owned.timers.nextDeadline()
+        }
+        guard !self.hasWork else { return 0 }
+        guard let deadline else { return -1 }
+        let wait = (deadline - now).wholeNanoseconds
         return wait <= 0 ? 0 : Int32(clamping: (wait + 999_999) / 1_000_000)
     }
+
+    private var hasWork: Bool { !self.owned.jobs.isEmpty || self.owned.stopping }
 
     private func dispatch(_ event: epoll_event) {
         let token = unsafe event.data.u64
