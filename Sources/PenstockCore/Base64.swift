@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Base64 by a table of 4,096 pairs: 12 bits of input are two characters, stored at once (perf.md section 3).
+internal import CBase64
+
+/// Base64, by vector instructions where the processor has them (a quarter of the time for 1 KiB).
+///
+/// The rest, and all of it elsewhere, goes by a table of 4,096 pairs: 12 bits of input are two characters, stored at
+/// once.
+@usableFromInline
 enum Base64 {
     private static let alphabet = Array(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8
@@ -16,7 +22,10 @@ enum Base64 {
         return unsafe UnsafePointer(table)
     }()
 
+    private static let isVectorized = penstock_base64_is_vectorized() != 0
+
     /// Writes the base64 of `count` bytes at `source`, padded, and returns where it ends.
+    @usableFromInline
     static func encode(
         _ source: UnsafeRawPointer,
         count: Int,
@@ -26,6 +35,16 @@ enum Base64 {
         var input = unsafe source
         var output = unsafe target
         var rest = count
+        if count >= 28, Self.isVectorized {
+            let done = unsafe penstock_base64_avx2(
+                source.assumingMemoryBound(to: UInt8.self),
+                count,
+                target.assumingMemoryBound(to: UInt8.self)
+            )
+            unsafe input += done
+            unsafe output += done / 3 * 4
+            rest -= done
+        }
         // Six bytes become eight characters; the load reads eight, so two must follow.
         while rest >= 8 {
             let word = unsafe UInt64(bigEndian: input.loadUnaligned(as: UInt64.self))

@@ -11,30 +11,95 @@ package final class AdmittedBlock: Sendable {
     /// When the pipeline received it.
     package let receivedAt: Instant
 
-    /// `sizes[i]` is the bytes of the events of the first `i` records; one more entry than records.
+    /// Which record stands at which place, so that the records of a lane are neighbours; nil for the block's own order.
+    package let order: [UInt32]?
+
+    /// `sizes[i]` is the bytes of the events at the first `i` places; one more entry than records.
     package let sizes: [Int]
 
-    /// A block with one size for each record, summed up.
-    package init(block: RecordBlock, firstDelivery: UInt64, receivedAt: Instant, sizes: [Int]) {
+    /// A block with the running sums of its records' sizes, in the block's own order.
+    package init(
+        block: RecordBlock,
+        firstDelivery: UInt64,
+        receivedAt: Instant,
+        sizes: [Int],
+        order: [UInt32]? = nil
+    ) {
         self.block = block
         self.firstDelivery = firstDelivery
         self.receivedAt = receivedAt
-        self.sizes = sizes
+        self.order = order
+        if let order {
+            var sum = 0
+            self.sizes =
+                [0]
+                + order.map { index in
+                    sum += sizes[Int(index) + 1] - sizes[Int(index)]
+                    return sum
+                }
+        } else {
+            self.sizes = sizes
+        }
+    }
+
+    /// The record at a place.
+    @inline(__always)
+    package func index(at place: Int) -> Int {
+        guard let order = self.order else { return place }
+        return Int(order[place])
+    }
+
+    /// Memory that is kept as long as one of its records is: their bytes, and their places in tables.
+    package var memory: Int {
+        self.block.byteCount + self.block.count * (MemoryLayout<RecordEntry>.stride + 12)
     }
 }
 
-/// Contiguous deliveries of one partition in one block: what the ledger keeps instead of single records.
+/// The blocks that are kept because a record of theirs is not settled, and the memory that they take.
+struct BlockLedger {
+    /// How many stretches of each block are not settled, by the number of its first delivery.
+    private var stretches: [UInt64: Int] = [:]
+
+    /// Memory of all blocks; each counts once.
+    private(set) var bytes = 0
+
+    /// A stretch of a block was admitted.
+    mutating func open(_ admitted: AdmittedBlock) {
+        if self.stretches.updateValue(
+            1 + (self.stretches[admitted.firstDelivery] ?? 0),
+            forKey: admitted.firstDelivery
+        ) == nil {
+            self.bytes += admitted.memory
+        }
+    }
+
+    /// A stretch of a block was settled, or given up with its partition.
+    mutating func close(_ admitted: AdmittedBlock) {
+        let left = (self.stretches[admitted.firstDelivery] ?? 1) - 1
+        self.stretches[admitted.firstDelivery] = left > 0 ? left : nil
+        if left == 0 { self.bytes -= admitted.memory }
+    }
+}
+
+/// Records of one lane that are neighbours in one block: what the ledger keeps instead of single records.
+///
+/// With one lane for each partition these are contiguous records of the block; with several, the block's order table
+/// puts the records of a lane beside each other.
 package struct Run: Sendable {
     /// Where the records are.
     package let admitted: AdmittedBlock
 
-    /// Which of the block's records.
+    /// Their places in the block's order.
     package var range: Range<Int>
 
-    /// A run of a block's records, all of one partition.
-    package init(admitted: AdmittedBlock, range: Range<Int>) {
+    /// Whether no filter matched them, so that they are given up in their turn instead of invoked.
+    package let isFiltered: Bool
+
+    /// The records at these places of a block, all of one lane.
+    package init(admitted: AdmittedBlock, range: Range<Int>, isFiltered: Bool = false) {
         self.admitted = admitted
         self.range = range
+        self.isFiltered = isFiltered
     }
 
     /// How many records.
@@ -46,20 +111,105 @@ package struct Run: Sendable {
     }
 
     /// The partition of all its records.
-    package var partition: Partition { self.admitted.block.partition(at: self.range.lowerBound) }
+    package var partition: Partition { self.admitted.block.partition(at: self.first) }
 
-    /// The numbers of its deliveries.
-    package var deliveries: Range<UInt64> {
-        self.admitted.firstDelivery + UInt64(self.range.lowerBound)..<self.admitted.firstDelivery
-            + UInt64(self.range.upperBound)
+    /// The block's index of the first record.
+    package var first: Int { self.admitted.index(at: self.range.lowerBound) }
+
+    /// The number of the first record's delivery.
+    var firstDelivery: UInt64 { self.admitted.firstDelivery + UInt64(self.first) }
+
+    /// The block's indices of its records, ascending.
+    package var indices: RecordIndices { RecordIndices(order: self.admitted.order, places: self.range) }
+
+    /// The position of its last record.
+    package var lastPosition: Position {
+        self.admitted.block.entries[self.admitted.index(at: self.range.upperBound - 1)].position
+    }
+
+    /// The record at a position; nil when the run has none.
+    package func offset(of position: Position) -> Int? {
+        let (indices, entries) = (self.indices, self.admitted.block.entries)
+        var low = self.range.lowerBound
+        var high = self.range.upperBound
+        // Positions of a run grow, with holes where upstream has none.
+        while low < high {
+            let middle = low + (high - low) / 2
+            if entries[indices[middle]].position < position { low = middle + 1 } else { high = middle }
+        }
+        guard low < self.range.upperBound, entries[indices[low]].position == position else { return nil }
+        return low - self.range.lowerBound
+    }
+
+    /// Its records in order, those in the ranges of the block's indices apart from the others.
+    func split(by passing: [Range<Int>]) -> [Run] {
+        let indices = self.indices
+        var parts: [Run] = []
+        // The ranges ascend, and so do a run's indices.
+        var next = passing.partitioningIndex { $0.upperBound > self.first }
+        var start = self.range.lowerBound
+        var isPassing: Bool?
+        for place in self.range {
+            let index = indices[place]
+            while next < passing.count, passing[next].upperBound <= index { next += 1 }
+            let passes = next < passing.count && passing[next].contains(index)
+            if let isPassing, isPassing != passes {
+                parts.append(Run(admitted: self.admitted, range: start..<place, isFiltered: !isPassing))
+                start = place
+            }
+            isPassing = passes
+        }
+        if let isPassing {
+            parts.append(
+                Run(admitted: self.admitted, range: start..<self.range.upperBound, isFiltered: !isPassing)
+            )
+        }
+        return parts
     }
 
     /// Cuts off and returns the first `count` records.
     package mutating func removePrefix(_ count: Int) -> Run {
         let middle = self.range.lowerBound + count
-        let prefix = Run(admitted: self.admitted, range: self.range.lowerBound..<middle)
+        let prefix = Run(
+            admitted: self.admitted,
+            range: self.range.lowerBound..<middle,
+            isFiltered: self.isFiltered
+        )
         self.range = middle..<self.range.upperBound
         return prefix
+    }
+}
+
+/// The block's indices of the records of a ``Run``, by their places.
+package struct RecordIndices: RandomAccessCollection, Sendable {
+    private let order: [UInt32]?
+    private let places: Range<Int>
+
+    fileprivate init(order: [UInt32]?, places: Range<Int>) {
+        self.order = order
+        self.places = places
+    }
+
+    package var startIndex: Int { self.places.lowerBound }
+    package var endIndex: Int { self.places.upperBound }
+
+    @inline(__always)
+    package subscript(place: Int) -> Int {
+        guard let order = self.order else { return place }
+        return Int(order[place])
+    }
+}
+
+extension Array {
+    /// The first place at which a condition holds that holds from there on; binary search.
+    fileprivate func partitioningIndex(where isBehind: (Element) -> Bool) -> Int {
+        var low = 0
+        var high = self.count
+        while low < high {
+            let middle = low + (high - low) / 2
+            if isBehind(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 }
 
@@ -98,18 +248,6 @@ package struct Batch: Sendable {
         self.count = runs.reduce(0) { $0 + $1.count }
         self.bytes = runs.reduce(0) { $0 + $1.bytes }
         self.attempt = attempt
-    }
-
-    /// The partitions of its records, each once, in the order in which they come first.
-    package var partitions: [Partition] {
-        var seen: Set<PartitionID> = []
-        return self.runs.map(\.partition).filter { seen.insert($0.id).inserted }
-    }
-
-    /// The position of the first record, from which the invocation's stable id is made.
-    package var first: (partition: Partition, position: Position) {
-        let run = self.runs[0]
-        return (run.partition, run.admitted.block.entries[run.range.lowerBound].position)
     }
 }
 

@@ -25,12 +25,16 @@ package struct Counters: Sendable, Equatable {
     package var throttles: UInt64 = 0
     /// Batches split in two.
     package var bisects: UInt64 = 0
-    /// Commits accepted upstream.
+    /// Commits, or settlements of leased records, accepted upstream.
     package var commits: UInt64 = 0
-    /// Commits that upstream or the store refused.
+    /// Commits that upstream or the store refused, and settlements that upstream refused, at least in part.
     package var commitFailures: UInt64 = 0
+    /// Deliveries whose lease was lost before they were settled.
+    package var leasesLost: UInt64 = 0
     /// Writes that the dead-letter destination refused.
     package var deadLetterFailures: UInt64 = 0
+    /// Writes that the destination of results refused.
+    package var resultFailures: UInt64 = 0
 
     /// All zero.
     package init() {}
@@ -48,6 +52,7 @@ extension Counters {
             \.received, \.filtered, \.succeeded, \.deadLettered, \.released, \.inFlight, \.invocations,
             \.failures,
             \.throttles, \.bisects, \.commits, \.commitFailures, \.deadLetterFailures,
+            \.leasesLost, \.resultFailures,
         ]
         for field in fields { self[keyPath: field] += other[keyPath: field] }
     }

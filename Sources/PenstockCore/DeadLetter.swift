@@ -58,6 +58,9 @@ package enum DeadLetterReason: String, Sendable, CaseIterable {
 
     /// The function refused the record for good.
     case rejected = "Rejected"
+
+    /// No filter matched, and the trigger keeps such records.
+    case filtered = "Filtered"
 }
 
 /// A record given up, kept whole with its history.

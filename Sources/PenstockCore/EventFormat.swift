@@ -11,15 +11,34 @@ package protocol EventFormat: Sendable {
     /// The bytes of each record's event, in order, without separators.
     func sizes(of block: RecordBlock) -> RecordSizes
 
-    /// Bytes around the records of a batch with these partitions, each named once: the envelope, and for each
-    /// partition its part of it.
-    func overhead(of partitions: [Partition]) -> Int
+    /// Bytes around the records of each batch.
+    var envelope: Int { get }
 
-    /// Writes the body. Exactly `overhead + bytes + separators` bytes, or fewer.
+    /// Bytes that a partition adds to the envelope of a batch with records of it.
+    func overhead(of partition: Partition) -> Int
+
+    /// Writes the body. Exactly as many bytes as envelope, overheads, records and separators have, or fewer.
     func encode(_ batch: Batch, into writer: inout EventWriter)
 
     /// The place in the batch of the record that a function names in `batchItemFailures`; nil when there is none.
     func index(of item: ItemIdentifier, in batch: Batch) -> Int?
+}
+
+extension EventFormat {
+    package func overhead(of partition: Partition) -> Int { 0 }
+
+    /// The bytes of a batch's body, or a few more.
+    package func size(of batch: Batch) -> Int {
+        var size = self.envelope + batch.bytes + batch.count
+        var last: PartitionID?
+        // The runs of a partition stand together.
+        for run in batch.runs where run.count > 0 {
+            let partition = run.partition
+            if partition.id != last { size += self.overhead(of: partition) }
+            last = partition.id
+        }
+        return size
+    }
 }
 
 /// Running sums of the sizes of a block's records: `[0, a, a + b, …]`.

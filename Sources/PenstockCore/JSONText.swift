@@ -9,6 +9,11 @@ package enum JSONText {
         unsafe Self.escaped(String(decoding: bytes, as: UTF8.self))
     }
 
+    /// A member of an object: its name, a colon, and a text.
+    package static func member(_ name: String, _ text: String) -> [UInt8] {
+        Self.escaped(name) + [UInt8(ascii: ":")] + Self.escaped(text)
+    }
+
     /// `text` as a JSON string with quotes.
     package static func escaped(_ text: String) -> [UInt8] {
         var result: [UInt8] = [UInt8(ascii: "\"")]

@@ -16,6 +16,12 @@ package struct Parcel: Sendable {
     /// The request id of the last invocation; empty when there was none.
     package var invocation: String
 
+    /// When it may be tried again; nil for at once.
+    package var notBefore: Instant?
+
+    /// Why it is to be given up as soon as its turn comes; nil for records that are tried.
+    package var doom: DeadLetterReason?
+
     /// Records that were not tried yet.
     package init(runs: [Run]) {
         self.runs = runs
@@ -24,8 +30,18 @@ package struct Parcel: Sendable {
         self.invocation = ""
     }
 
+    /// Other records, with no attempt.
+    package mutating func startOver(with runs: [Run]) {
+        self.runs = runs
+        self.attempts = 0
+        self.history = []
+    }
+
     /// How many records.
     package var count: Int { self.runs.reduce(0) { $0 + $1.count } }
+
+    /// Bytes of the records' events.
+    var bytes: Int { self.runs.reduce(0) { $0 + $1.bytes } }
 
     /// Cuts off and returns the first `count` records, with the same history.
     package mutating func removePrefix(_ count: Int) -> Parcel {
@@ -60,34 +76,60 @@ package struct InvocationReport: Sendable {
     package var at: Timestamp
     /// How long it took.
     package var duration: Duration
+    /// What is to be kept of its result before any of its records is settled; nil for nothing.
+    package var record: InvocationRecord?
 
     /// A report.
-    package init(id: String, at: Timestamp, duration: Duration) {
+    package init(id: String, at: Timestamp, duration: Duration, record: InvocationRecord? = nil) {
         self.id = id
         self.at = at
         self.duration = duration
+        self.record = record
+    }
+}
+
+/// Names a lane of a trigger.
+struct LaneID: Hashable {
+    /// The partition of its records.
+    var partition: PartitionID
+    /// 0 for the lane that takes all records of its partition.
+    var number: UInt32
+
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(UInt64(self.partition.rawValue) << 32 | UInt64(self.number))
     }
 }
 
 /// A sub-stream in which order is kept: one batch in flight, retries before newer records.
 ///
-/// Pure data; ``TriggerEngine`` moves it. With `ordering: partition` each partition is one lane.
-struct Lane {
+/// Pure data, which ``TriggerEngine`` owns and moves; a class, so that changing one in its table copies nothing. With
+/// `ordering: partition` each partition is one lane. With `key` it has many, and a key is always in the same one. With
+/// `none` one lane takes what arrives and is never in flight: each batch of its records becomes a lane of its own, and
+/// ends with it.
+final class Lane {
     /// Can go to `inFlight` when a batch takes its records, and to `deadLettering` when its head expired.
     ///
     /// `inFlight` can go to `idle` on success or throttling, to `waiting` when the policy says retry, to `deadLettering`
     /// when it gives up. `waiting` can go to `idle` when its time has come. `deadLettering` can go to `idle` when the
     /// letters are durable, to `blocked` when the destination refused; `blocked` goes back to `deadLettering`.
+    ///
+    /// Where results are kept, `inFlight` goes to `reporting` first, and from there on when the result is durable;
+    /// `refused` is to `reporting` what `blocked` is to `deadLettering`.
     enum State: Equatable {
         case idle
         case inFlight(BatchID)
         case waiting(until: Instant)
         case deadLettering(DeadLetterTicketID)
         case blocked(DeadLetterTicketID, until: Instant)
+        case reporting(ResultTicketID)
+        case refused(ResultTicketID, until: Instant)
     }
 
-    let partition: Partition
+    let id: LaneID
     var state = State.idle
+
+    /// Since when it does not advance; nil while it does.
+    var blockedSince: Timestamp?
 
     /// Records that were tried, oldest first; each parcel is a batch of its own.
     var retries = Deque<Parcel>()
@@ -97,26 +139,38 @@ struct Lane {
     var freshCount = 0
     var freshBytes = 0
 
-    /// Set while the partition is given up: nothing new is started.
-    var revocation: RevocationKey?
-
-    /// Whether the lane stands in the engine's queue of lanes with something to do.
+    /// Whether the lane stands in one of the engine's queues of lanes with something to do.
     var isQueued = false
 
-    init(partition: Partition) {
-        self.partition = partition
+    init(_ id: LaneID) {
+        self.id = id
     }
 
     var isEmpty: Bool { self.retries.isEmpty && self.fresh.isEmpty }
 
-    mutating func append(_ run: Run) {
+    /// Whether it waits for something that may take long, while records pile up in it.
+    var isParked: Bool {
+        switch self.state {
+        case .waiting, .deadLettering, .blocked, .refused: true
+        case .idle, .inFlight, .reporting: false
+        }
+    }
+
+    /// The records that are not in flight, and the bytes of their events.
+    var held: Load {
+        self.retries.reduce(Load(records: self.freshCount, bytes: self.freshBytes)) { sum, parcel in
+            Load(records: sum.records + parcel.count, bytes: sum.bytes + parcel.bytes)
+        }
+    }
+
+    func append(_ run: Run) {
         self.fresh.append(run)
         self.freshCount += run.count
         self.freshBytes += run.bytes
     }
 
     /// Puts untried records back in front, as after throttling.
-    mutating func putBack(_ runs: [Run]) {
+    func putBack(_ runs: [Run]) {
         for run in runs.reversed() {
             self.fresh.prepend(run)
             self.freshCount += run.count
@@ -125,11 +179,11 @@ struct Lane {
     }
 
     /// Takes untried records up to a number and a number of bytes (each record counts one more byte, its separator).
-    mutating func takeFresh(count: Int, bytes: Int) -> [Run] {
+    func takeFresh(count: Int, bytes: Int) -> [Run] {
         var taken: [Run] = []
         var missing = count
         var room = bytes
-        while missing > 0, var run = self.fresh.popFirst() {
+        while missing > 0, self.fresh.first?.isFiltered == false, var run = self.fresh.popFirst() {
             var fitting = min(run.count, missing)
             if run.bytes + run.count > room { fitting = Self.fitting(run, count: fitting, bytes: room) }
             guard fitting > 0 else {
@@ -146,6 +200,14 @@ struct Lane {
             taken.append(part)
         }
         return taken
+    }
+
+    /// Takes the records at the head that no filter matched; nil when the head is for the function.
+    func takeFiltered() -> Run? {
+        guard self.fresh.first?.isFiltered == true, let run = self.fresh.popFirst() else { return nil }
+        self.freshCount -= run.count
+        self.freshBytes -= run.bytes
+        return run
     }
 
     /// How many records at the start of `run`, at most `count`, fit into `bytes`.
@@ -165,54 +227,53 @@ struct Lane {
         return low
     }
 
-    /// Forgets everything that is not in flight; returns how many records that were.
-    mutating func clear() -> Int {
-        let count = self.freshCount + self.retries.reduce(0) { $0 + $1.count }
-        self.fresh.removeAll()
-        self.retries.removeAll()
-        self.freshCount = 0
-        self.freshBytes = 0
-        return count
+    /// Takes everything that is not in flight, in order.
+    func clear() -> [Run] {
+        defer {
+            self.fresh.removeAll()
+            self.retries.removeAll()
+            self.freshCount = 0
+            self.freshBytes = 0
+        }
+        return self.retries.flatMap(\.runs) + self.fresh
     }
 }
 
-/// Names a revocation inside the engine.
-package struct RevocationKey: Hashable, Sendable {
-    /// The source's number for it.
-    package var rawValue: UInt64
+/// A number of records, and the bytes of their events.
+struct Load: Equatable {
+    var records = 0
+    var bytes = 0
 
-    /// The key with this number.
-    package init(_ rawValue: UInt64) {
-        self.rawValue = rawValue
+    static func += (lhs: inout Load, rhs: Load) {
+        lhs.records += rhs.records
+        lhs.bytes += rhs.bytes
+    }
+
+    static func -= (lhs: inout Load, rhs: Load) {
+        lhs.records -= rhs.records
+        lhs.bytes -= rhs.bytes
     }
 }
 
-/// Names dead letters on their way to the destination.
-package struct DeadLetterTicketID: Hashable, Sendable {
-    /// Unique within the engine.
-    package var rawValue: UInt64
-}
+/// A partition as the engine owns it.
+final class OwnedPartition {
+    let partition: Partition
+    var watermark = Watermark()
 
-/// Records to be given up: the shell makes them durable and reports back.
-package struct DeadLetterTicket: Sendable {
-    /// Names the ticket in the report.
-    package var id: DeadLetterTicketID
+    /// Set while the partition is given up: nothing new is started.
+    var revocation: RevocationKey?
 
-    /// The records, all of one partition, in order.
-    package var runs: [Run]
+    /// Lanes that are not idle.
+    var busy = 0
 
-    /// Why.
-    package var reason: DeadLetterReason
+    /// What lanes hold that are parked.
+    var parked = Load()
 
-    /// The attempts made.
-    package var attempts: [Attempt]
+    /// When the last invocation with its records ended; its assignment before.
+    var windowOpenedAt: Instant
 
-    /// How many attempts were made in all.
-    package var attemptCount: Int
-
-    /// The request id of the last invocation; empty when there was none.
-    package var invocation: String
-
-    /// How many records.
-    package var count: Int { self.runs.reduce(0) { $0 + $1.count } }
+    init(_ partition: Partition, at now: Instant) {
+        self.partition = partition
+        self.windowOpenedAt = now
+    }
 }

@@ -26,6 +26,9 @@ package final class Partition: Sendable, CustomStringConvertible {
     /// Checkpoints are kept under this name.
     package let name: String
 
+    /// The name as a JSON string with quotes, made once.
+    package let quotedName: [UInt8]
+
     /// The part of each record's event that is the same for the whole partition, encoded once.
     package let eventPrefix: [UInt8]
 
@@ -33,6 +36,7 @@ package final class Partition: Sendable, CustomStringConvertible {
     package init(id: PartitionID, name: String, eventPrefix: [UInt8] = []) {
         self.id = id
         self.name = name
+        self.quotedName = JSONText.escaped(name)
         self.eventPrefix = eventPrefix
     }
 
@@ -55,5 +59,16 @@ package struct PartitionPosition: Hashable, Sendable {
         self.partition = partition
         self.name = name
         self.position = position
+    }
+}
+
+/// Names a revocation inside the engine.
+package struct RevocationKey: Hashable, Sendable {
+    /// The source's number for it.
+    package var rawValue: UInt64
+
+    /// The key with this number.
+    package init(_ rawValue: UInt64) {
+        self.rawValue = rawValue
     }
 }

@@ -5,10 +5,11 @@
 /// Opaque to the core, which only compares positions of one partition. Wide enough for a Kafka offset, a DynamoDB
 /// sequence number (up to 40 decimal digits) and a Postgres LSN with an index. Its text is the decimal number.
 package struct Position: Comparable, Hashable, Sendable, LosslessStringConvertible {
-    private var high: UInt64
-    private var low: UInt128
+    @usableFromInline var high: UInt64
+    @usableFromInline var low: UInt128
 
     /// The position with this number, such as a Kafka offset.
+    @inlinable
     package init(_ value: UInt64) {
         self.high = 0
         self.low = UInt128(value)
@@ -33,7 +34,7 @@ package struct Position: Comparable, Hashable, Sendable, LosslessStringConvertib
     }
 
     /// The number if it fits 64 bits, as Kafka offsets do.
-    package var offset: UInt64? {
+    @inlinable package var offset: UInt64? {
         self.high == 0 ? UInt64(exactly: self.low) : nil
     }
 
@@ -60,6 +61,7 @@ package struct Position: Comparable, Hashable, Sendable, LosslessStringConvertib
         return text
     }
 
+    @inlinable
     package static func < (lhs: Self, rhs: Self) -> Bool {
         (lhs.high, lhs.low) < (rhs.high, rhs.low)
     }

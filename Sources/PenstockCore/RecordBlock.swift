@@ -28,6 +28,45 @@ package struct RecordEntry: Sendable {
 
     /// Free for the source: which kind of timestamp, which kind of change.
     package var tag: UInt8
+
+    @inlinable
+    @inline(__always)
+    init(
+        position: Position,
+        timestamp: Timestamp,
+        partitionIndex: UInt32,
+        offset: UInt32,
+        keyLength: Int32,
+        bodyLength: Int32,
+        attributesLength: UInt32,
+        attributeCount: UInt16,
+        tag: UInt8
+    ) {
+        self.position = position
+        self.timestamp = timestamp
+        self.partitionIndex = partitionIndex
+        self.offset = offset
+        self.keyLength = keyLength
+        self.bodyLength = bodyLength
+        self.attributesLength = attributesLength
+        self.attributeCount = attributeCount
+        self.tag = tag
+    }
+}
+
+/// Under what lease the records of a block were received.
+package struct BlockLease: Sendable, Equatable {
+    /// When the lease ends, on the loop's clock, reckoned from before the request left; nil for one that does not end.
+    package var until: Instant?
+
+    /// How often each record failed before, where upstream counts; empty where it does not.
+    package var attempts: [UInt32]
+
+    /// A lease.
+    package init(until: Instant?, attempts: [UInt32] = []) {
+        self.until = until
+        self.attempts = attempts
+    }
 }
 
 /// What one receive brought: one buffer, and a table of entries that point into it.
@@ -39,7 +78,7 @@ package struct RecordEntry: Sendable {
 @safe
 package final class RecordBlock: @unchecked Sendable {
     // @unchecked: the memory is written before `init` and never after; `deinit` frees it.
-    private let base: UnsafeMutableRawPointer
+    @usableFromInline let base: UnsafeMutableRawPointer
 
     /// Bytes of keys, bodies and attributes held.
     package let byteCount: Int
@@ -50,12 +89,22 @@ package final class RecordBlock: @unchecked Sendable {
     /// The partitions the entries index into.
     package let partitions: [Partition]
 
+    /// The lease of all its records; nil for records that are settled by their position.
+    package let lease: BlockLease?
+
     /// Takes over `base`, which has ``tail`` readable bytes after `byteCount` and was made by `malloc`.
-    init(base: UnsafeMutableRawPointer, byteCount: Int, entries: [RecordEntry], partitions: [Partition]) {
+    init(
+        base: UnsafeMutableRawPointer,
+        byteCount: Int,
+        entries: [RecordEntry],
+        partitions: [Partition],
+        lease: BlockLease?
+    ) {
         unsafe self.base = unsafe base
         self.byteCount = byteCount
         self.entries = entries
         self.partitions = partitions
+        self.lease = lease
     }
 
     deinit {
@@ -63,7 +112,7 @@ package final class RecordBlock: @unchecked Sendable {
     }
 
     /// Readable bytes behind the last record, so that a parser may read past the end of a body.
-    package static let tail = 64
+    @inlinable package static var tail: Int { 64 }
 
     /// How many records the block holds.
     package var count: Int { self.entries.count }
@@ -77,6 +126,7 @@ package final class RecordBlock: @unchecked Sendable {
     ///
     /// Valid while the block is alive.
     @unsafe
+    @inlinable
     package func key(at index: Int) -> UnsafeRawBufferPointer? {
         let entry = self.entries[index]
         guard entry.keyLength >= 0 else { return nil }
@@ -90,6 +140,7 @@ package final class RecordBlock: @unchecked Sendable {
     ///
     /// Valid while the block is alive.
     @unsafe
+    @inlinable
     package func body(at index: Int) -> UnsafeRawBufferPointer? {
         let entry = self.entries[index]
         guard entry.bodyLength >= 0 else { return nil }
@@ -126,13 +177,13 @@ package final class RecordBlock: @unchecked Sendable {
 
 /// Collects the records of one receive into a ``RecordBlock``: one buffer, bytes copied once.
 ///
-/// Used by one thread. The caller bounds a block; offsets are 32 bits wide.
+/// Used by one thread. The caller bounds a block: it takes no record while ``isFull``, because offsets are 32 bits wide.
 @safe
 package struct RecordBlockBuilder: ~Copyable {
-    private var base: UnsafeMutableRawPointer
-    private var capacity: Int
-    private var used = 0
-    private var entries: [RecordEntry] = []
+    @usableFromInline var base: UnsafeMutableRawPointer
+    @usableFromInline var capacity: Int
+    @usableFromInline var used = 0
+    @usableFromInline var entries: [RecordEntry] = []
     private var partitions: [Partition] = []
 
     /// Room for about this much; grows when needed.
@@ -152,6 +203,12 @@ package struct RecordBlockBuilder: ~Copyable {
     /// Bytes collected so far.
     package var byteCount: Int { self.used }
 
+    /// Whether another record needs another block, at 1 GiB.
+    @inlinable package var isFull: Bool { self.used >= Self.byteCountMax }
+
+    /// With the largest record behind it, of 2 GiB, offsets still fit 32 bits.
+    @usableFromInline static var byteCountMax: Int { 1 << 30 }
+
     /// The index to give ``append(position:timestamp:tag:partitionIndex:key:body:)`` for `partition`'s records.
     package mutating func add(_ partition: Partition) -> UInt32 {
         self.partitions.append(partition)
@@ -160,7 +217,10 @@ package struct RecordBlockBuilder: ~Copyable {
 
     /// Copies one record in.
     ///
-    /// Attributes follow by ``appendAttribute(name:value:)``.
+    /// At most 2 GiB of it, with its attributes, which follow by ``appendAttribute(name:value:)``; the block must not be
+    /// full. Inlined into the source's loop: it runs for each record.
+    @inlinable
+    @inline(__always)
     package mutating func append(
         position: Position,
         timestamp: Timestamp,
@@ -168,19 +228,29 @@ package struct RecordBlockBuilder: ~Copyable {
         partitionIndex: UInt32,
         payload: RecordPayload
     ) {
+        let keyCount = unsafe payload.key?.count ?? 0
+        let bodyCount = unsafe payload.body?.count ?? 0
         let offset = self.used
-        let key = unsafe payload.key
-        let body = unsafe payload.body
-        if let key = unsafe key { unsafe self.copy(key) }
-        if let body = unsafe body { unsafe self.copy(body) }
+        precondition(offset <= Int(UInt32.max), "a record was appended to a full block")
+        if offset + keyCount + bodyCount + RecordBlock.tail > self.capacity {
+            self.grow(to: offset + keyCount + bodyCount + RecordBlock.tail)
+        }
+        let start = unsafe self.base + offset
+        if let key = unsafe payload.key?.baseAddress, keyCount > 0 {
+            unsafe start.copyMemory(from: key, byteCount: keyCount)
+        }
+        if let body = unsafe payload.body?.baseAddress, bodyCount > 0 {
+            unsafe (start + keyCount).copyMemory(from: body, byteCount: bodyCount)
+        }
+        self.used = offset + keyCount + bodyCount
         self.entries.append(
             RecordEntry(
                 position: position,
                 timestamp: timestamp,
                 partitionIndex: partitionIndex,
                 offset: UInt32(truncatingIfNeeded: offset),
-                keyLength: unsafe key.map { Int32(truncatingIfNeeded: $0.count) } ?? -1,
-                bodyLength: unsafe body.map { Int32(truncatingIfNeeded: $0.count) } ?? -1,
+                keyLength: unsafe payload.key == nil ? -1 : Int32(truncatingIfNeeded: keyCount),
+                bodyLength: unsafe payload.body == nil ? -1 : Int32(truncatingIfNeeded: bodyCount),
                 attributesLength: 0,
                 attributeCount: 0,
                 tag: tag
@@ -204,12 +274,13 @@ package struct RecordBlockBuilder: ~Copyable {
     }
 
     /// The finished block; the builder is used up.
-    package consuming func finish() -> RecordBlock {
+    package consuming func finish(lease: BlockLease? = nil) -> RecordBlock {
         let block = unsafe RecordBlock(
             base: self.base,
             byteCount: self.used,
             entries: self.entries,
-            partitions: self.partitions
+            partitions: self.partitions,
+            lease: lease
         )
         // The block owns the memory now; give `deinit` something else to free.
         unsafe self.base = .allocate(byteCount: 1, alignment: 1)
@@ -226,7 +297,9 @@ package struct RecordBlockBuilder: ~Copyable {
         self.used += count
     }
 
-    private mutating func grow(to needed: Int) {
+    @usableFromInline
+    @inline(never)
+    mutating func grow(to needed: Int) {
         let capacity = max(needed, self.capacity * 2)
         let larger = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
         unsafe larger.copyMemory(from: self.base, byteCount: self.used)
@@ -246,6 +319,8 @@ package struct RecordPayload {
     package var body: UnsafeRawBufferPointer?
 
     /// Borrowed bytes of one record.
+    @inlinable
+    @inline(__always)
     package init(key: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer?) {
         unsafe self.key = unsafe key
         unsafe self.body = unsafe body

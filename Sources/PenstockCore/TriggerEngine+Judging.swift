@@ -32,11 +32,14 @@ extension TriggerEngine {
         }
     }
 
-    mutating func judge(_ parcel: Parcel, of lane: PartitionID, by verdict: BatchVerdict, _ how: Judgement) {
+    mutating func judge(_ parcel: Parcel, of lane: LaneID, by verdict: BatchVerdict, _ how: Judgement) {
+        guard self.leases == nil || verdict == .succeeded else {
+            return self.judgeLeased(parcel, of: lane, by: verdict, how)
+        }
         switch verdict {
         case .succeeded:
-            self.settle(parcel.runs, as: \.succeeded, lane: lane, now: how.now)
-            self.withLane(lane) { $0.state = .idle }
+            self.settle(parcel.runs, as: \.succeeded, of: lane.partition, now: how.now)
+            self.goOn(lane, hasAdvanced: true, now: how.now)
         case .throttled:
             self.putBack(parcel, of: lane)
         case .failed(let failure):
@@ -50,21 +53,20 @@ extension TriggerEngine {
         }
     }
 
-    private mutating func putBack(_ parcel: Parcel, of id: PartitionID) {
-        guard self.lanes[id]?.revocation == nil, !self.isStopping else {
-            self.releaseTried([parcel], of: id)
-            return
-        }
+    mutating func putBack(_ parcel: Parcel, of id: LaneID) {
+        guard self.takesRecords(of: id.partition) else { return self.releaseTried([parcel], of: id) }
         self.withLane(id) { lane in
             lane.state = .idle
-            if parcel.history.isEmpty { lane.putBack(parcel.runs) } else { lane.retries.prepend(parcel) }
+            // Before what waits for another attempt, too: records that were split off and not tried yet have no history.
+            let isFresh = parcel.history.isEmpty && lane.retries.isEmpty
+            if isFresh { lane.putBack(parcel.runs) } else { lane.retries.prepend(parcel) }
         }
     }
 
     /// All records of the parcel failed.
     private mutating func fail(
         _ parcel: Parcel,
-        of id: PartitionID,
+        of id: LaneID,
         failure: Failure,
         poison: Bool,
         _ how: Judgement
@@ -82,10 +84,11 @@ extension TriggerEngine {
             // A split costs no attempt.
             self.counters.bisects += 1
             let first = parcel.removePrefix(parcel.count / 2)
-            self.retryLater([first, parcel], of: id, after: .zero, how)
+            self.retryLater([first, parcel], of: id, how)
         case .retry(let delay):
             parcel.attempts += 1
-            self.retryLater([parcel], of: id, after: delay, how)
+            parcel.notBefore = how.now.instant + delay
+            self.retryLater([parcel], of: id, how)
         case .deadLetter(let reason):
             parcel.attempts += 1
             self.giveUp(parcel, of: id, reason: reason)
@@ -94,100 +97,186 @@ extension TriggerEngine {
 
     /// The function named the records that failed.
     ///
-    /// Order is kept: what comes before the first of them is settled, and everything from it on is tried
-    /// again (esm-spec section 4), until the policy gives the named ones up.
+    /// Order is kept (esm-spec section 4): what follows a failed record of its partition, or of its key, counts as failed
+    /// whatever was said of it. The rest is settled.
     private mutating func failPart(
         _ parcel: Parcel,
-        of id: PartitionID,
+        of id: LaneID,
         verdicts: ArraySlice<Verdict>,
         failure: Failure,
         _ how: Judgement
     ) {
-        guard let first = verdicts.firstIndex(where: { $0 != .succeeded }) else {
-            self.settle(parcel.runs, as: \.succeeded, lane: id, now: how.now)
-            self.withLane(id) { $0.state = .idle }
-            return
+        let parts = self.sorted(parcel.runs, by: verdicts)
+        let hasAdvanced = !parts.succeeded.isEmpty
+        self.settle(parts.succeeded, as: \.succeeded, of: id.partition, now: how.now)
+        guard !(parts.rest.isEmpty && parts.poison.isEmpty) else {
+            return self.goOn(id, hasAdvanced: true, now: how.now)
         }
-        var rest = parcel
-        let settled = first - verdicts.startIndex
-        if settled > 0 {
-            self.settle(rest.removePrefix(settled).runs, as: \.succeeded, lane: id, now: how.now)
-            // Another record stands in front now; earlier attempts were not at it.
-            rest.attempts = 0
-            rest.history = []
+        guard parts.poison.isEmpty else {
+            var dead = self.cut(parts.poison, from: parcel)
+            dead.attempts += 1
+            dead.record(failure, in: how.report)
+            // What was not refused is tried again behind it, which costs no attempt.
+            let rest = self.cut(parts.rest, from: parcel)
+            if rest.count > 0 { self.keep(rest, of: id) }
+            return self.giveUp(dead, of: id, reason: .rejected)
         }
+        var rest = self.cut(parts.rest, from: parcel)
         rest.record(failure, in: how.report)
+        if self.policy.retry.bisect, rest.count > 1 {
+            // The cut is made at the failed record, which goes on alone; that costs no attempt.
+            self.counters.bisects += 1
+            let bad = rest.removePrefix(1)
+            rest.startOver(with: rest.runs)
+            return self.retryLater([bad, rest], of: id, hasAdvanced: hasAdvanced, how)
+        }
         rest.attempts += 1
         let disposition = self.policy.retry.disposition(
             attempts: rest.attempts,
             count: 1,
-            poison: verdicts[first] == .poison,
+            poison: false,
             using: &self.random
         )
         switch disposition {
-        case .split, .retry(after: _):
-            let delay = if case .retry(let after) = disposition { after } else { Duration.zero }
-            self.retryLater([rest], of: id, after: delay, how)
+        case .split: preconditionFailure("one record cannot be split")
+        case .retry(let delay):
+            rest.notBefore = how.now.instant + delay
+            self.retryLater([rest], of: id, hasAdvanced: hasAdvanced, how)
         case .deadLetter(let reason):
-            self.giveUpNamed(rest, of: id, verdicts: verdicts[first...], reason: reason, how)
+            // The records that the function named are given up; it dealt with those between them.
+            self.settle(parts.followers, as: \.succeeded, of: id.partition, now: how.now)
+            rest.runs = parts.named
+            self.giveUp(rest, of: id, reason: reason)
         }
     }
 
-    /// Gives up the records at the front that the function named, and settles those it dealt with.
+    /// Some records of a parcel that was tried: with its attempts, unless other records stood in front in them.
+    private func cut(_ runs: [Run], from parcel: Parcel) -> Parcel {
+        var cut = parcel
+        let isBehind = runs.first?.firstDelivery != parcel.runs[0].firstDelivery
+        if self.policy.ordering.isKept, isBehind { cut.startOver(with: []) }
+        cut.runs = runs
+        return cut
+    }
+
+    /// What a list of verdicts makes of records.
+    private struct Parts {
+        /// The function dealt with them, and nothing before them of their key failed.
+        var succeeded: [Run] = []
+        /// Refused for good, and nothing before them of their key failed.
+        var poison: [Run] = []
+        /// All others, in order.
+        var rest: [Run] = []
+        /// Of the rest, those that the function named.
+        var named: [Run] = []
+        /// Of the rest, those that it did not.
+        var followers: [Run] = []
+    }
+
+    private func sorted(_ runs: [Run], by verdicts: ArraySlice<Verdict>) -> Parts {
+        var parts = Parts()
+        var failed: Set<UInt64> = []
+        var verdict = verdicts.startIndex
+        for run in runs {
+            for place in run.range {
+                defer { verdict += 1 }
+                let record = Run(admitted: run.admitted, range: place..<place + 1)
+                let key = self.orderingKey(of: record)
+                if failed.contains(key) {
+                    parts.rest.add(record)
+                    if verdicts[verdict] == .succeeded {
+                        parts.followers.add(record)
+                    } else {
+                        parts.named.add(record)
+                    }
+                    continue
+                }
+                switch verdicts[verdict] {
+                case .succeeded: parts.succeeded.add(record)
+                case .poison:
+                    parts.poison.add(record)
+                    failed.insert(key)
+                case .failed:
+                    parts.rest.add(record)
+                    parts.named.add(record)
+                    failed.insert(key)
+                }
+            }
+        }
+        return parts
+    }
+
+    /// What a record is ordered by within its lane: records of the same number wait for each other.
+    func orderingKey(of record: Run) -> UInt64 {
+        switch self.policy.ordering {
+        case .partition: 0
+        case .key(let key): key.hash(of: record.admitted.block, at: record.first) ?? record.firstDelivery
+        case .none: record.firstDelivery
+        }
+    }
+
+    // MARK: - Trying again
+
+    /// Queues parcels, in order, before everything else of their lane.
     ///
-    /// A poison record in front is given up alone; the rest is tried again.
-    private mutating func giveUpNamed(
-        _ parcel: Parcel,
-        of id: PartitionID,
-        verdicts: ArraySlice<Verdict>,
-        reason: DeadLetterReason,
+    /// Without an order each gets a lane of its own.
+    mutating func retryLater(
+        _ parcels: [Parcel],
+        of id: LaneID,
+        hasAdvanced: Bool = false,
         _ how: Judgement
     ) {
-        var rest = parcel
-        if reason == .rejected {
-            let dead = rest.removePrefix(1)
-            if rest.count > 0 {
-                rest.attempts = 0
-                rest.history = []
-                let remainder = rest
-                self.withLane(id) { $0.retries.prepend(remainder) }
+        guard self.takesRecords(of: id.partition) else { return self.releaseTried(parcels, of: id) }
+        if case .none = self.policy.ordering {
+            for (index, parcel) in parcels.enumerated() {
+                let lane = index == 0 ? id : self.newLane(of: id.partition)
+                self.goOn(lane, with: [parcel], hasAdvanced: hasAdvanced, now: how.now)
             }
-            self.giveUp(dead, of: id, reason: reason)
-            return
+        } else {
+            self.goOn(id, with: parcels, hasAdvanced: hasAdvanced, now: how.now)
         }
-        var dead = parcel
-        dead.runs = []
-        var index = verdicts.startIndex
-        while index < verdicts.endIndex {
-            let hasFailed = verdicts[index] != .succeeded
-            var end = index + 1
-            while end < verdicts.endIndex, (verdicts[end] != .succeeded) == hasFailed { end += 1 }
-            let part = rest.removePrefix(end - index)
-            if hasFailed {
-                dead.runs += part.runs
-            } else {
-                self.settle(part.runs, as: \.succeeded, lane: id, now: how.now)
-            }
-            index = end
-        }
-        self.giveUp(dead, of: id, reason: reason)
     }
 
-    private mutating func retryLater(
-        _ parcels: [Parcel],
-        of id: PartitionID,
-        after delay: Duration,
-        _ how: Judgement
-    ) {
-        guard self.lanes[id]?.revocation == nil, !self.isStopping else {
-            self.releaseTried(parcels, of: id)
-            return
+    /// Puts a parcel before everything else of a lane that is in flight; releases it when the partition is leaving.
+    mutating func keep(_ parcel: Parcel, of id: LaneID) {
+        if self.takesRecords(of: id.partition) {
+            self.withLane(id) { $0.retries.prepend(parcel) }
+        } else {
+            self.release(parcel.runs)
         }
-        let until = how.now.instant + delay
+    }
+
+    /// Lets a lane go on with these parcels and what it has, as soon as the first one may be tried.
+    mutating func goOn(_ id: LaneID, with parcels: [Parcel] = [], hasAdvanced: Bool, now: Moment) {
+        var wait: Instant?
         self.withLane(id) { lane in
             for parcel in parcels.reversed() { lane.retries.prepend(parcel) }
-            lane.state = delay > .zero ? .waiting(until: until) : .idle
+            if hasAdvanced { lane.blockedSince = nil }
+            if let until = lane.retries.first?.notBefore, until > now.instant {
+                wait = until
+                lane.state = .waiting(until: until)
+            } else {
+                lane.state = .idle
+            }
+            if lane.retries.isEmpty {
+                lane.blockedSince = nil
+            } else {
+                lane.blockedSince = lane.blockedSince ?? now.wall
+            }
         }
-        if delay > .zero { self.alarms.insert(Alarm(at: until, lane: id)) }
+        if let wait { self.alarms.insert(Alarm(at: wait, lane: id)) }
+    }
+}
+
+extension [Run] {
+    /// Adds one record at the end.
+    mutating func add(_ record: Run) {
+        if let last = self.last, last.admitted === record.admitted, last.isFiltered == record.isFiltered,
+            last.range.upperBound == record.range.lowerBound
+        {
+            self[self.count - 1].range = last.range.lowerBound..<record.range.upperBound
+        } else {
+            self.append(record)
+        }
     }
 }

@@ -7,7 +7,7 @@ import HeapModule
 /// retried, given up, settled and committed.
 ///
 /// Pure: no clock, no I/O, no locks. The shell tells it what happened, with the time, and carries out the
-/// ``Action``s it takes out by ``takeActions()`` after each call. Records move through it as runs (``Run``); work per
+/// ``Action``s it takes out by ``nextAction()`` after each call. Records move through it as runs (``Run``); work per
 /// record is only done when a failure splits a run.
 package struct TriggerEngine: ~Copyable {
     /// What the shell has to do.
@@ -16,8 +16,14 @@ package struct TriggerEngine: ~Copyable {
         case invoke(Batch)
         /// Make these dead letters durable, then call ``deadLettersWritten(_:now:)`` or ``deadLettersRefused(_:now:)``.
         case deadLetter(DeadLetterTicket)
+        /// Make this result durable, then call ``resultWritten(_:now:)`` or ``resultRefused(_:now:)``.
+        case report(ResultTicket)
         /// Keep these positions durably and commit them upstream, then call ``commitEnded(_:accepted:)``.
         case commit([PartitionPosition])
+        /// Settle these leased deliveries upstream, then call ``settlementEnded(_:_:now:)``.
+        case settle(SettlementID, [Settlement])
+        /// Make these leases longer, then call ``extensionEnded(_:_:now:)``.
+        case extend(LeaseTicket)
         /// The partitions of a revocation are drained: keep and commit these positions, and give the partitions up.
         case revoked(RevocationKey, [PartitionPosition])
     }
@@ -36,16 +42,19 @@ package struct TriggerEngine: ~Copyable {
         }
     }
 
-    struct InFlightBatch {
-        var slices: [(lane: PartitionID, parcel: Parcel)]
+    /// The part of a batch that is one lane's: judged by itself.
+    struct Slice {
+        var lane: LaneID
+        var parcel: Parcel
     }
 
     struct Alarm: Comparable {
         var at: Instant
-        var lane: PartitionID
+        var lane: LaneID
 
         static func < (lhs: Self, rhs: Self) -> Bool {
-            (lhs.at, lhs.lane.rawValue) < (rhs.at, rhs.lane.rawValue)
+            (lhs.at, lhs.lane.partition.rawValue, lhs.lane.number)
+                < (rhs.at, rhs.lane.partition.rawValue, rhs.lane.number)
         }
     }
 
@@ -53,30 +62,47 @@ package struct TriggerEngine: ~Copyable {
     package internal(set) var counters = Counters()
 
     let format: any EventFormat
+    private let filter: (any RecordFilter)?
     var random: SplitMix64
-    var actions: [Action] = []
-    var lanes: [PartitionID: Lane] = [:]
-    var watermarks: [PartitionID: Watermark] = [:]
-    var inFlight: [BatchID: InFlightBatch] = [:]
-    var tickets: [DeadLetterTicketID: (lane: PartitionID, ticket: DeadLetterTicket)] = [:]
+    var actions = Deque<Action>()
+    let ring: LaneRing
+    var owned: [PartitionID: OwnedPartition] = [:]
+    /// The latest ownership of each partition: only its positions are kept and committed.
+    var latest: [String: PartitionID] = [:]
+    var lanes: [LaneID: Lane] = [:]
+    var inFlight: [BatchID: [Slice]] = [:]
+    var spareSlices: [[Slice]] = []
+    var tickets: [DeadLetterTicketID: (lane: LaneID, ticket: DeadLetterTicket)] = [:]
+    var results: [ResultTicketID: HeldResult] = [:]
+    var revocations: [RevocationKey: [PartitionID]] = [:]
 
     /// Idle lanes whose next records were not tried yet, in the order in which they became ready; a lane stands in it once.
-    var ready = Deque<PartitionID>()
+    var ready = Deque<LaneID>()
     var readyCount = 0
     var readyBytes = 0
 
     /// Idle lanes that have something to try again.
-    var readyToRetry = Deque<PartitionID>()
+    var readyToRetry = Deque<LaneID>()
 
     /// When waiting and blocked lanes go on; entries whose lane has moved on are skipped.
     var alarms = Heap<Alarm>()
 
+    /// What is kept about leased deliveries; nil for records that are settled by their position.
+    var leases: Leases?
+
     private var nextDelivery: UInt64 = 0
     var lastBatch: UInt64 = 0
     var lastTicket: UInt64 = 0
+    var lastLane: UInt32 = 0
 
     /// Bytes of the events of all records in hand.
     package internal(set) var bytesInHand = 0
+
+    /// What lanes hold that wait for something that may take long.
+    var parked = Load()
+
+    /// The blocks that are kept because a record of theirs is not settled.
+    var blocks = BlockLedger()
 
     // Throttling: nothing is invoked before `heldUntil`; then few at a time (additive increase, halved on each refusal).
     var heldUntil: Instant?
@@ -103,83 +129,124 @@ package struct TriggerEngine: ~Copyable {
     /// An engine without partitions.
     ///
     /// The same seed and the same calls give the same actions.
-    package init(policy: TriggerPolicy, format: any EventFormat, seed: UInt64) {
+    package init(
+        policy: TriggerPolicy,
+        format: any EventFormat,
+        filter: (any RecordFilter)? = nil,
+        seed: UInt64
+    ) {
         self.policy = policy
         self.format = format
+        self.filter = filter
         self.random = SplitMix64(seed: seed)
         self.allowedConcurrency = policy.concurrency
+        self.ring = LaneRing(concurrency: policy.concurrency)
+        self.leases = policy.lease.map { Leases($0) }
     }
 
-    /// The actions since the last call, in order.
-    package mutating func takeActions() -> [Action] {
-        defer { self.actions = [] }
-        return self.actions
-    }
+    /// Takes out the oldest action that was not carried out yet.
+    package mutating func nextAction() -> Action? { self.actions.popFirst() }
 
     // MARK: - What the source said
 
     /// These partitions are owned from now on.
-    package mutating func assigned(_ partitions: [Partition]) {
+    package mutating func assigned(_ partitions: [Partition], now: Moment) {
         for partition in partitions {
-            self.lanes[partition.id] = Lane(partition: partition)
-            self.watermarks[partition.id] = Watermark()
+            self.owned[partition.id] = OwnedPartition(partition, at: now.instant)
+            self.latest[partition.name] = partition.id
         }
     }
 
     /// Records arrived.
     package mutating func received(_ block: RecordBlock, now: Moment) {
-        guard block.count > 0 else { return }
-        let admitted = AdmittedBlock(
-            block: block,
-            firstDelivery: self.nextDelivery,
-            receivedAt: now.instant,
-            sizes: self.format.sizes(of: block).sums
-        )
+        guard block.count > 0, !self.isVoid(block, now: now) else { return }
+        let first = self.nextDelivery
+        let sizes = self.format.sizes(of: block).sums
         self.nextDelivery += UInt64(block.count)
         self.counters.received += UInt64(block.count)
         self.counters.inFlight += UInt64(block.count)
-        self.bytesInHand += admitted.sizes[block.count]
-        var start = 0
-        while start < block.count {
-            let index = block.entries[start].partitionIndex
-            var end = start + 1
-            while end < block.count, block.entries[end].partitionIndex == index { end += 1 }
-            self.admit(Run(admitted: admitted, range: start..<end))
-            start = end
+        self.bytesInHand += sizes[block.count]
+        let order =
+            if case .key(let key) = self.policy.ordering {
+                LaneOrder(of: block, by: key, ring: self.ring, firstDelivery: first)
+            } else {
+                LaneOrder(byPartition: block)
+            }
+        let admitted = AdmittedBlock(
+            block: block,
+            firstDelivery: first,
+            receivedAt: now.instant,
+            sizes: sizes,
+            order: order.order
+        )
+        // First every record stands in a ledger, then lanes take them.
+        if self.leases != nil {
+            self.leases?.ledger.admit(admitted, now: now.instant)
+        } else {
+            LaneOrder.forEachStretch(of: block) { partition, indices in
+                guard self.takesRecords(of: partition.id) else { return }
+                self.owned[partition.id]?.watermark.admit(admitted, indices)
+                self.blocks.open(admitted)
+            }
+        }
+        let passing = self.filter?.select(block)
+        for (lane, places) in order.runs {
+            let run = Run(admitted: admitted, range: places)
+            guard self.takesRecords(of: lane.partition) else {
+                // Of a partition given up meanwhile: somebody else gets it again.
+                self.release(CollectionOfOne(run))
+                continue
+            }
+            guard let passing else {
+                self.withLane(lane) { $0.append(run) }
+                continue
+            }
+            for part in run.split(by: passing) { self.admit(part, to: lane, now: now) }
         }
         self.pump(now)
     }
 
-    private mutating func admit(_ run: Run) {
-        let id = run.partition.id
-        guard !self.isStopping, let lane = self.lanes[id], lane.revocation == nil else {
-            // Of a partition given up meanwhile: somebody else gets it again.
-            self.release(run.count, bytes: run.bytes)
-            return
+    /// Queues records that a filter was asked about, or settles those that did not pass.
+    private mutating func admit(_ run: Run, to lane: LaneID, now: Moment) {
+        if run.isFiltered, self.policy.filtered == .acknowledge {
+            self.settle(CollectionOfOne(run), as: \.filtered, of: lane.partition, now: now)
+        } else if run.isFiltered, self.policy.filtered == .release, self.leases != nil {
+            // After a moment, or it would be received again at once.
+            let delay = self.policy.retry.backoff.delay(attempt: 1, using: &self.random)
+            self.release(CollectionOfOne(run), after: delay)
+        } else if run.isFiltered, self.policy.filtered == .release {
+            self.settle(CollectionOfOne(run), as: \.released, of: lane.partition, now: now)
+        } else {
+            self.withLane(lane) { $0.append(run) }
         }
-        self.watermarks[id]?.admit(run)
-        self.withLane(id) { $0.append(run) }
+    }
+
+    /// Whether records of a partition may be queued: it is owned, and neither given up nor part of a stop.
+    func takesRecords(of id: PartitionID) -> Bool {
+        guard let owned = self.owned[id] else { return false }
+        return owned.revocation == nil && !self.isStopping
     }
 
     /// These partitions are to be given up.
     ///
     /// ``Action/revoked(_:_:)`` follows when nothing of them is in flight.
     package mutating func revoking(_ key: RevocationKey, _ partitions: [PartitionID], now: Moment) {
-        let owned = partitions.filter { self.lanes[$0] != nil }
-        if owned.isEmpty { self.actions.append(.revoked(key, [])) }
-        for id in owned {
-            self.releaseWaiting(id)
-            self.lanes[id]?.revocation = key
-        }
+        let leaving = partitions.filter { self.owned[$0] != nil }
+        if leaving.isEmpty { self.actions.append(.revoked(key, [])) } else { self.revocations[key] = leaving }
+        for id in leaving { self.owned[id]?.revocation = key }
+        self.releaseWaiting { leaving.contains($0) }
         self.finishRevocations()
         self.pump(now)
     }
 
     /// These partitions are gone: what is in flight can no longer be settled.
     package mutating func lost(_ partitions: [PartitionID], now: Moment) {
-        for id in partitions where self.lanes[id] != nil {
-            self.releaseWaiting(id)
-            self.forget(id)
+        self.void(self.leases?.ledger.close { partitions.contains($0) } ?? [])
+        self.releaseWaiting { partitions.contains($0) }
+        self.forget(partitions)
+        for (key, leaving) in self.revocations {
+            let rest = leaving.filter { !partitions.contains($0) }
+            self.revocations[key] = rest.isEmpty ? nil : rest
         }
         self.finishRevocations()
         self.pump(now)
@@ -196,20 +263,15 @@ package struct TriggerEngine: ~Copyable {
         report: InvocationReport,
         now: Moment
     ) {
-        guard let batch = self.inFlight.removeValue(forKey: id) else {
+        guard let slices = self.inFlight.removeValue(forKey: id) else {
             preconditionFailure("an invocation ended twice: \(id)")
         }
         self.noteCapacity(verdict, now: now)
-        var offset = 0
-        for (lane, parcel) in batch.slices {
-            let count = parcel.count
-            guard self.lanes[lane] != nil else {
-                self.release(count, bytes: parcel.bytes)
-                offset += count
-                continue
-            }
-            self.judge(parcel, of: lane, by: verdict, Judgement(offset: offset, report: report, now: now))
-            offset += count
+        if let record = report.record {
+            self.hold(HeldResult(slices: slices, verdict: verdict, report: report), until: record)
+        } else {
+            self.judge(slices, by: verdict, report, now: now)
+            self.giveBack(slices)
         }
         self.finishRevocations()
         self.pump(now)
@@ -218,30 +280,44 @@ package struct TriggerEngine: ~Copyable {
     /// The letters are durable: their records are settled.
     package mutating func deadLettersWritten(_ id: DeadLetterTicketID, now: Moment) {
         guard let (lane, ticket) = self.tickets.removeValue(forKey: id) else { return }
-        guard self.lanes[lane] != nil else {
-            self.release(ticket.count, bytes: ticket.bytes)
+        guard self.owned[lane.partition] != nil else {
+            self.release(ticket.runs)
             return
         }
-        self.settle(ticket.runs, as: \.deadLettered, lane: lane, now: now)
-        self.withLane(lane) { $0.state = .idle }
+        self.settle(ticket.runs, as: \.deadLettered, of: lane.partition, now: now)
+        self.goOn(lane, hasAdvanced: true, now: now)
         self.finishRevocations()
         self.pump(now)
     }
 
     /// The destination refused: the records stay unsettled, their lane waits, and the write is tried again.
-    package mutating func deadLettersRefused(_ id: DeadLetterTicketID, now: Moment) {
+    ///
+    /// - Parameters:
+    ///   - id: the ticket.
+    ///   - delivered: which of its records the destination took nevertheless, by their places in the ticket.
+    ///   - now: the time.
+    package mutating func deadLettersRefused(
+        _ id: DeadLetterTicketID,
+        delivered: [Int] = [],
+        now: Moment
+    ) {
         self.counters.deadLetterFailures += 1
+        self.tickets[id]?.ticket.delivered.formUnion(delivered)
         guard let (lane, ticket) = self.tickets[id] else { return }
-        guard let current = self.lanes[lane], current.revocation == nil, !self.isStopping else {
+        guard self.takesRecords(of: lane.partition) else {
             self.tickets[id] = nil
-            self.release(ticket.count, bytes: ticket.bytes)
-            if self.lanes[lane] != nil { self.withLane(lane) { $0.state = .idle } }
+            self.release(ticket.runs)
+            if self.owned[lane.partition] != nil { self.withLane(lane) { $0.state = .idle } }
             self.finishRevocations()
+            self.pumpSettlements(now.instant)
             return
         }
         let wait = self.policy.patience.delay(attempt: 6, using: &self.random)
         let until = now.instant + max(wait, .milliseconds(200))
-        self.withLane(lane) { $0.state = .blocked(id, until: until) }
+        self.withLane(lane) { lane in
+            lane.state = .blocked(id, until: until)
+            lane.blockedSince = lane.blockedSince ?? now.wall
+        }
         self.alarms.insert(Alarm(at: until, lane: lane))
     }
 
@@ -252,7 +328,7 @@ package struct TriggerEngine: ~Copyable {
             self.counters.commits += 1
         } else {
             self.counters.commitFailures += 1
-            for position in positions where self.lanes[position.partition] != nil {
+            for position in positions where self.owned[position.partition] != nil {
                 self.dirty.insert(position.partition)
             }
             self.commitAt = now.instant + self.policy.commitInterval
@@ -276,6 +352,11 @@ package struct TriggerEngine: ~Copyable {
             }
         }
         if !self.isCommitting, !self.dirty.isEmpty { consider(self.commitAt) }
+        if let leases = self.leases {
+            consider(leases.deadline)
+            // What may be received depends on it.
+            consider(self.heldUntil)
+        }
         return deadline
     }
 
@@ -290,10 +371,13 @@ package struct TriggerEngine: ~Copyable {
                 guard let (_, ticket) = self.tickets[id] else { continue }
                 self.withLane(alarm.lane) { $0.state = .deadLettering(id) }
                 self.actions.append(.deadLetter(ticket))
-            case .idle, .inFlight, .waiting, .deadLettering, .blocked, nil:
+            case .refused(let id, let until) where until <= now.instant:
+                self.reportAgain(id)
+            case .idle, .inFlight, .waiting, .deadLettering, .blocked, .reporting, .refused, nil:
                 continue
             }
         }
+        self.tendLeases(now)
         self.pump(now)
     }
 
@@ -302,98 +386,30 @@ package struct TriggerEngine: ~Copyable {
     /// ``isDrained`` tells when.
     package mutating func stop() {
         self.isStopping = true
-        for id in Array(self.lanes.keys) { self.releaseWaiting(id) }
+        self.releaseWaiting { _ in true }
+        self.pumpSettlements()
     }
 
     /// Gives up on what is still in flight; results that come later are ignored by the shell.
     package mutating func abandon() {
-        for (_, batch) in self.inFlight {
-            for (_, parcel) in batch.slices { self.release(parcel.count, bytes: parcel.bytes) }
+        // A function may still be at work: the leases of its records end by themselves.
+        for slice in self.inFlight.values.joined() { self.abandon(slice.parcel.runs) }
+        for (_, entry) in self.tickets { self.release(entry.ticket.runs) }
+        for held in self.results.values {
+            for slice in held.slices where !held.released.contains(slice.lane) {
+                self.release(slice.parcel.runs)
+            }
         }
-        for (_, entry) in self.tickets { self.release(entry.ticket.count, bytes: entry.ticket.bytes) }
         self.inFlight = [:]
         self.tickets = [:]
-        for id in Array(self.lanes.keys) { self.releaseWaiting(id) }
+        self.results = [:]
+        self.releaseWaiting { _ in true }
+        self.pumpSettlements()
     }
 
     /// Whether nothing is in flight any more.
-    package var isDrained: Bool { self.inFlight.isEmpty && self.tickets.isEmpty }
+    package var isDrained: Bool { self.inFlight.isEmpty && self.tickets.isEmpty && self.results.isEmpty }
 
     /// Whether an invocation with this batch is under way; false after ``abandon()``.
     package func isInFlight(_ id: BatchID) -> Bool { self.inFlight[id] != nil }
-
-    /// The settled positions that were not committed yet.
-    package func uncommitted() -> [PartitionPosition] {
-        self.dirty.compactMap { self.position(of: $0) }.sorted { $0.name < $1.name }
-    }
-
-    /// How much may be received now: nothing that could not soon be invoked (contract rule 5).
-    package var budget: ReceiveAllowance {
-        guard !self.isStopping, !self.isPaused else { return .none }
-        let records = self.policy.intakeRecords - Int(self.counters.inFlight)
-        let bytes = self.policy.intakeBytes - self.bytesInHand
-        guard records > 0, bytes > 0 else { return .none }
-        return ReceiveAllowance(records: records, bytes: bytes, held: self.heldPartitions())
-    }
-
-    /// Partitions that wait for a retry or a dead letter and already hold an eighth of the intake: they must not starve
-    /// the others.
-    private func heldPartitions() -> Set<PartitionID> {
-        guard
-            self.bytesInHand > self.policy.intakeBytes / 8
-                || self.counters.inFlight > self.policy.intakeRecords / 8
-        else { return [] }
-        var held: Set<PartitionID> = []
-        for (id, lane) in self.lanes {
-            switch lane.state {
-            case .waiting, .blocked, .deadLettering:
-                let isLarge =
-                    lane.freshBytes > self.policy.intakeBytes / 8
-                    || lane.freshCount > self.policy.intakeRecords / 8
-                if isLarge { held.insert(id) }
-            case .idle, .inFlight: continue
-            }
-        }
-        return held
-    }
-
-    /// Invocations under way.
-    package var invocationsInFlight: Int { self.inFlight.count }
-
-    /// Partitions that do not advance: waiting for a retry, or for the dead-letter destination.
-    package var blockedPartitions: [(partition: String, attempts: Int, isRefused: Bool)] {
-        self.lanes.values.compactMap { lane in
-            switch lane.state {
-            case .waiting: (lane.partition.name, lane.retries.first?.attempts ?? 0, false)
-            case .blocked: (lane.partition.name, 0, true)
-            case .idle, .inFlight, .deadLettering: nil
-            }
-        }.sorted { $0.partition < $1.partition }
-    }
-
-    /// The partitions owned, by name.
-    package var partitions: [String] { self.lanes.values.map(\.partition.name).sorted() }
-}
-
-/// How much a source may hand out, as the engine sees it.
-package struct ReceiveAllowance: Sendable, Equatable {
-    /// Records.
-    package var records: Int
-    /// Bytes.
-    package var bytes: Int
-    /// Partitions to leave alone.
-    package var held: Set<PartitionID>
-
-    /// Nothing may be handed out.
-    package static let none = ReceiveAllowance(records: 0, bytes: 0, held: [])
-}
-
-extension Parcel {
-    /// Bytes of the records' events.
-    var bytes: Int { self.runs.reduce(0) { $0 + $1.bytes } }
-}
-
-extension DeadLetterTicket {
-    /// Bytes of the records' events.
-    var bytes: Int { self.runs.reduce(0) { $0 + $1.bytes } }
 }

@@ -5,8 +5,11 @@ package struct TriggerPolicy: Sendable {
     /// Records of a batch at most.
     package var batchSize: Int
 
-    /// How long to wait for a full batch, from the arrival of its first record.
+    /// How long to wait for a full batch.
     package var batchWindow: Duration
+
+    /// When the wait for a full batch begins.
+    package var windowStart: WindowStart
 
     /// Bytes of an invocation's body at most.
     package var bodyBytesMax: Int
@@ -14,11 +17,23 @@ package struct TriggerPolicy: Sendable {
     /// Invocations side by side at most.
     package var concurrency: Int
 
+    /// In what order records are invoked.
+    package var ordering: Ordering
+
     /// What to do about failures.
     package var retry: RetryPolicy
 
+    /// How records are leased; nil for records that are settled by their position.
+    package var lease: LeasePolicy?
+
+    /// What becomes of records that no filter matches.
+    package var filtered: FilteredDisposition
+
     /// Waits after throttling, and before a dead letter is written again.
     package var patience: Backoff
+
+    /// A partition that has waited for longer is worth an operator's look.
+    package var blockedAfter: Duration
 
     /// How often the watermark is committed upstream.
     package var commitInterval: Duration
@@ -35,16 +50,31 @@ package struct TriggerPolicy: Sendable {
         batchWindow: Duration = .milliseconds(500),
         bodyBytesMax: Int = 6_291_456,
         concurrency: Int = 1,
-        retry: RetryPolicy = RetryPolicy()
+        ordering: Ordering = .partition,
+        retry: RetryPolicy = RetryPolicy(),
+        filtered: FilteredDisposition = .acknowledge
     ) {
         self.batchSize = batchSize
         self.batchWindow = batchWindow
+        self.windowStart = .firstRecord
         self.bodyBytesMax = bodyBytesMax
         self.concurrency = concurrency
+        self.ordering = ordering
         self.retry = retry
+        self.filtered = filtered
         self.patience = Backoff(initial: .milliseconds(100), factor: 2, max: .seconds(30), jitter: .full)
+        self.blockedAfter = .seconds(300)
         self.commitInterval = .seconds(1)
-        self.intakeBytes = 64 << 20
+        self.intakeBytes = 24 << 20
         self.intakeRecords = 200_000
     }
+}
+
+/// When the wait for a full batch begins (esm-spec section 2): a matter of the source's family.
+package enum WindowStart: Sendable, Equatable {
+    /// With the arrival of the batch's first record: Kafka.
+    case firstRecord
+    /// With the end of the partition's last invocation: queues and change streams. Windows without a record follow each
+    /// other.
+    case lastInvocation
 }

@@ -5,15 +5,73 @@ import DequeModule
 /// The highest position of one partition up to which everything delivered is settled.
 ///
 /// A queue of deliveries in order, not arithmetic on offsets: compaction and transactions leave gaps in Kafka's
-/// offsets, and they must not stall it. A run is one segment until a failure splits it.
+/// offsets, and they must not stall it. What is settled in order moves a number; what is settled before its
+/// predecessors, because it was in another lane, sets a bit.
 package struct Watermark: Sendable {
+    /// Neighbouring deliveries of one block.
     private struct Segment {
+        /// Where the positions are; nil when all are settled, so that the block can go.
+        var admitted: AdmittedBlock?
         var deliveries: Range<UInt64>
+        /// The first delivery that is not settled.
+        var next: UInt64
+        /// Deliveries that are not settled.
+        var open: Int
+        /// A bit for each delivery that is settled while one before it is not; empty when there is none.
+        var early: [UInt64] = []
+        /// The position of the last delivery.
         var last: Position
-        var isSettled: Bool
+
+        var isSettled: Bool { self.open == 0 }
+
+        /// The position of the last delivery before `next`.
+        var position: Position? {
+            if self.isSettled { return self.last }
+            guard let admitted = self.admitted, self.next > self.deliveries.lowerBound else { return nil }
+            return admitted.block.entries[Int(self.next - 1 - admitted.firstDelivery)].position
+        }
+
+        mutating func settle(_ range: Range<UInt64>) {
+            precondition(range.lowerBound >= self.next, "settled twice")
+            if range.lowerBound == self.next, self.early.isEmpty {
+                self.next = range.upperBound
+            } else {
+                self.mark(range)
+                while self.next < self.deliveries.upperBound, self.isMarked(self.next) { self.next += 1 }
+            }
+            self.open -= range.count
+        }
+
+        /// Lets go of the block, once all is settled.
+        mutating func close() -> AdmittedBlock? {
+            self.early = []
+            return self.admitted.take()
+        }
+
+        private mutating func mark(_ range: Range<UInt64>) {
+            if self.early.isEmpty {
+                self.early = Array(repeating: 0, count: (self.deliveries.count + 63) / 64)
+            }
+            for delivery in range {
+                precondition(!self.isMarked(delivery), "settled twice")
+                let bit = delivery - self.deliveries.lowerBound
+                self.early[Int(bit / 64)] |= 1 << (bit % 64)
+            }
+        }
+
+        private func isMarked(_ delivery: UInt64) -> Bool {
+            let bit = delivery - self.deliveries.lowerBound
+            return self.early[Int(bit / 64)] & 1 << (bit % 64) != 0
+        }
     }
 
     private var segments = Deque<Segment>()
+
+    /// Blocks of segments that were settled, until somebody takes note.
+    private var closed: [AdmittedBlock] = []
+
+    /// Memory of the blocks that are kept for a delivery which is not settled: whole blocks, whatever else is in them.
+    package private(set) var memory = 0
 
     /// The last position of the settled prefix; nil until the first record is settled.
     package private(set) var position: Position?
@@ -21,75 +79,105 @@ package struct Watermark: Sendable {
     /// Deliveries that are not settled.
     package private(set) var unsettled = 0
 
+    /// The record's own time of the first delivery that is not settled; nil when all are.
+    package var oldestUnsettled: Timestamp? {
+        guard let first = self.segments.first, let admitted = first.admitted else { return nil }
+        return admitted.block.entries[Int(first.next - admitted.firstDelivery)].timestamp
+    }
+
     /// A partition of which nothing was delivered yet.
     package init() {}
 
-    /// Adds deliveries at the end.
-    package mutating func admit(_ run: Run) {
-        precondition(
-            run.deliveries.lowerBound >= self.segments.last?.deliveries.upperBound ?? 0,
-            "deliveries go backward"
+    /// Adds deliveries at the end: neighbouring records of a block, all of this partition.
+    package mutating func admit(_ admitted: AdmittedBlock, _ indices: Range<Int>) {
+        let first = admitted.firstDelivery + UInt64(indices.lowerBound)
+        precondition(first >= self.segments.last?.deliveries.upperBound ?? 0, "deliveries go backward")
+        self.segments.append(
+            Segment(
+                admitted: admitted,
+                deliveries: first..<first + UInt64(indices.count),
+                next: first,
+                open: indices.count,
+                last: admitted.block.entries[indices.upperBound - 1].position
+            )
         )
-        self.segments.append(Segment(deliveries: run.deliveries, last: Self.last(of: run), isSettled: false))
-        self.unsettled += run.count
+        self.unsettled += indices.count
+        self.memory += admitted.memory
     }
 
     /// Marks deliveries as settled; each exactly once.
     ///
     /// Returns whether ``position`` moved.
     package mutating func settle(_ run: Run) -> Bool {
-        var rest = run
-        var index = self.segment(holding: run.deliveries.lowerBound)
-        while !rest.range.isEmpty {
-            let segment = self.segments[index]
-            precondition(
-                !segment.isSettled && segment.deliveries.contains(rest.deliveries.lowerBound),
-                "settled twice"
-            )
-            let before = Int(rest.deliveries.lowerBound - segment.deliveries.lowerBound)
-            if before > 0 {
-                self.split(index, at: rest.deliveries.lowerBound, last: Self.position(before: rest))
-                index += 1
-                continue
-            }
-            let part = rest.removePrefix(min(rest.count, segment.deliveries.count))
-            if part.count < segment.deliveries.count {
-                self.split(index, at: part.deliveries.upperBound, last: Self.last(of: part))
-            }
-            self.segments[index].isSettled = true
-            self.unsettled -= part.count
-            index += 1
+        let base = run.admitted.firstDelivery
+        if run.admitted.order == nil {
+            self.settle(base + UInt64(run.range.lowerBound)..<base + UInt64(run.range.upperBound))
+        } else {
+            for index in run.indices { self.settle(base + UInt64(index)..<base + UInt64(index) + 1) }
         }
+        self.unsettled -= run.count
         return self.advance()
     }
 
+    private mutating func settle(_ deliveries: Range<UInt64>) {
+        var rest = deliveries
+        while !rest.isEmpty {
+            let index = self.segment(holding: rest.lowerBound)
+            let part = rest.clamped(to: self.segments[index].deliveries)
+            precondition(part.lowerBound == rest.lowerBound, "settled what was never delivered")
+            self.segments[index].settle(part)
+            rest = part.upperBound..<rest.upperBound
+            if self.segments[index].isSettled {
+                if let admitted = self.segments[index].close() {
+                    self.memory -= admitted.memory
+                    self.closed.append(admitted)
+                }
+                self.merge(index)
+            }
+        }
+    }
+
+    /// Hands over the block of each stretch that was settled since the last call.
+    mutating func takeClosed(_ visit: (AdmittedBlock) -> Void) {
+        for admitted in self.closed { visit(admitted) }
+        self.closed.removeAll(keepingCapacity: true)
+    }
+
+    /// Calls `visit` with the block of each stretch that is not settled.
+    func forEachOpen(_ visit: (AdmittedBlock) -> Void) {
+        for segment in self.segments {
+            if let admitted = segment.admitted { visit(admitted) }
+        }
+    }
+
+    /// Makes one of settled neighbours: behind a record that is tried for long, they are many.
+    private mutating func merge(_ index: Int) {
+        if index + 1 < self.segments.count, self.segments[index + 1].isSettled { self.join(index) }
+        if index > 0, self.segments[index - 1].isSettled { self.join(index - 1) }
+    }
+
+    private mutating func join(_ index: Int) {
+        let second = self.segments.remove(at: index + 1)
+        let first = self.segments[index].deliveries.lowerBound
+        self.segments[index] = second
+        self.segments[index].deliveries = first..<second.deliveries.upperBound
+    }
+
     private mutating func advance() -> Bool {
-        var moved = false
+        let before = self.position
         while let first = self.segments.first, first.isSettled {
             self.position = first.last
             self.segments.removeFirst()
-            moved = true
         }
-        return moved
-    }
-
-    private mutating func split(_ index: Int, at delivery: UInt64, last: Position) {
-        let segment = self.segments[index]
-        self.segments[index].deliveries = segment.deliveries.lowerBound..<delivery
-        self.segments[index].last = last
-        let tail = Segment(
-            deliveries: delivery..<segment.deliveries.upperBound,
-            last: segment.last,
-            isSettled: segment.isSettled
-        )
-        self.segments.insert(tail, at: index + 1)
+        if let position = self.segments.first?.position { self.position = position }
+        return self.position != before
     }
 
     /// Binary search; usually the first one.
     private func segment(holding delivery: UInt64) -> Int {
+        if let first = self.segments.first, first.deliveries.contains(delivery) { return 0 }
         var low = 0
         var high = self.segments.count
-        if let first = self.segments.first, first.deliveries.contains(delivery) { return 0 }
         while low < high {
             let middle = (low + high) / 2
             if self.segments[middle].deliveries.upperBound <= delivery {
@@ -100,13 +188,5 @@ package struct Watermark: Sendable {
         }
         precondition(low < self.segments.count, "settled what was never delivered")
         return low
-    }
-
-    private static func last(of run: Run) -> Position {
-        run.admitted.block.entries[run.range.upperBound - 1].position
-    }
-
-    private static func position(before run: Run) -> Position {
-        run.admitted.block.entries[run.range.lowerBound - 1].position
     }
 }

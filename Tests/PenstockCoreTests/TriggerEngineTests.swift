@@ -33,11 +33,15 @@ import Testing
     @Test("A batch never exceeds the body's limit, and a record that fits none is given up alone")
     func batchByBytes() {
         var policy = TriggerPolicy.testing(size: 100)
+        // `orders-0@7` and its newline are 11 bytes.
         policy.bodyBytesMax = 33
         let world = EngineFixture(policy)
-        // `orders-0@7` and its newline are 11 bytes; three of them are 33, and the partition's share is one more.
         world.arrive(5)
-        #expect(world.invoked == [0, 1])
+        #expect(world.invoked == [0, 1, 2])
+        policy.bodyBytesMax = 32
+        let tight = EngineFixture(policy)
+        tight.arrive(5)
+        #expect(tight.invoked == [0, 1])
         policy.bodyBytesMax = 8
         let narrow = EngineFixture(policy)
         narrow.arrive(1)
@@ -230,6 +234,11 @@ import Testing
         #expect(world.refusedPartitions == ["orders-0"])
         world.pass(.seconds(30))
         #expect(world.givenUp == [0], "the write is tried again, the function is not")
+        #expect(world.tickets.last?.delivered == [])
+        let again = world.tickets.removeFirst()
+        world.engine.deadLettersRefused(again.id, delivered: [0], now: world.now)
+        world.pass(.seconds(30))
+        #expect(world.tickets.last?.delivered == [0], "what the destination has is not sent again")
         world.letterWritten()
         #expect(world.invoked == [1])
     }
@@ -285,6 +294,18 @@ import Testing
         #expect(world.counters.isConserved)
     }
 
+    @Test("Of a partition that came back, only the present ownership's position is committed")
+    func ownershipsOfOneName() {
+        let world = EngineFixture(.testing(size: 1))
+        world.arrive(1)
+        world.engine.revoking(RevocationKey(1), [PartitionID(1)], now: world.now)
+        world.engine.assigned([Partition(id: PartitionID(2), name: "orders-0")], now: world.now)
+        world.answer(.succeeded)
+        #expect(world.revoked.map(\.1) == [[]])
+        world.pass(.seconds(2))
+        #expect(world.commits.isEmpty)
+    }
+
     @Test("A stop releases what was not invoked, and what is in flight is settled")
     func stop() {
         let world = EngineFixture(.testing(size: 2))
@@ -333,7 +354,11 @@ import Testing
         #expect(world.budget.records == 50)
         world.answer(.failed(EngineFixture.failure))
         #expect(world.budget.held == [PartitionID(1)])
-        world.arrive(60, of: "b-0")
+        #expect(world.budget.records == 80, "what is parked has room of its own")
+        world.arrive(80, of: "b-0")
         #expect(world.budget.records == 0)
+        #expect(world.budget.held == [PartitionID(1)], "without room it stays held")
+        world.engine.isPaused = true
+        #expect(world.budget.held == [PartitionID(1)], "and while the trigger is paused")
     }
 }

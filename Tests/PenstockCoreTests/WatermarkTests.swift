@@ -8,13 +8,17 @@ import Testing
     private static let partition = Partition(id: PartitionID(1), name: "orders-0")
 
     /// A block whose positions have gaps, as compaction and transactions leave them.
-    private static func block(_ positions: [UInt64], firstDelivery: UInt64) -> AdmittedBlock {
+    private static func block(
+        _ positions: [UInt64],
+        firstDelivery: UInt64,
+        order: [UInt32]? = nil
+    ) -> AdmittedBlock {
         var builder = RecordBlockBuilder(byteCapacity: 64, recordCapacity: positions.count)
         let index = builder.add(Self.partition)
         for position in positions {
             unsafe builder.append(
                 position: Position(position),
-                timestamp: Timestamp(milliseconds: 0),
+                timestamp: Timestamp(milliseconds: Int64(position) * 1000),
                 tag: 0,
                 partitionIndex: index,
                 payload: RecordPayload(key: nil, body: nil)
@@ -25,7 +29,8 @@ import Testing
             block: builder.finish(),
             firstDelivery: firstDelivery,
             receivedAt: .start,
-            sizes: sizes
+            sizes: sizes,
+            order: order
         )
     }
 
@@ -33,12 +38,36 @@ import Testing
     func gaps() {
         let admitted = Self.block([3, 7, 8, 100], firstDelivery: 0)
         var watermark = Watermark()
-        watermark.admit(Run(admitted: admitted, range: 0..<4))
+        watermark.admit(admitted, 0..<4)
         let hasMoved = watermark.settle(Run(admitted: admitted, range: 0..<3))
         #expect(hasMoved)
         #expect(watermark.position == Position(8))
         _ = watermark.settle(Run(admitted: admitted, range: 3..<4))
         #expect(watermark.position == Position(100))
+    }
+
+    @Test("The oldest record that is not settled gives its own time, through blocks and early settlements")
+    func oldestUnsettled() {
+        let (first, second) = (
+            Self.block([3, 7, 8], firstDelivery: 0), Self.block([9, 12], firstDelivery: 3)
+        )
+        var watermark = Watermark()
+        let settle = { (admitted: AdmittedBlock, index: Int) in
+            _ = watermark.settle(Run(admitted: admitted, range: index..<index + 1))
+            return watermark.oldestUnsettled.map { $0.milliseconds / 1000 }
+        }
+        #expect(watermark.oldestUnsettled == nil)
+        watermark.admit(first, 0..<3)
+        watermark.admit(second, 0..<2)
+        #expect(watermark.oldestUnsettled == Timestamp(milliseconds: 3000))
+        // What is settled early moves nothing, until it is next.
+        #expect(settle(first, 1) == 3)
+        #expect(settle(second, 0) == 3)
+        #expect(settle(first, 0) == 8)
+        #expect(settle(first, 2) == 12)
+        #expect(settle(second, 1) == nil)
+        watermark.admit(Self.block([20], firstDelivery: 5), 0..<1)
+        #expect(watermark.oldestUnsettled == Timestamp(milliseconds: 20_000))
     }
 
     @Test("It moves only over a settled prefix, in whatever order and pieces the rest is settled")
@@ -53,8 +82,15 @@ import Testing
             var first: UInt64 = 0
             var model: [Bool] = []
             for count in counts {
-                let admitted = Self.block((0..<UInt64(count)).map { (first + $0) * 10 }, firstDelivery: first)
-                watermark.admit(Run(admitted: admitted, range: 0..<count))
+                // Lanes take the records of a block in another order than the block's own.
+                let lanes = (0..<count).map { _ in Int.random(in: 0...2, using: &random) }
+                let order = (0..<count).sorted { (lanes[$0], $0) < (lanes[$1], $1) }.map { UInt32($0) }
+                let admitted = Self.block(
+                    (0..<UInt64(count)).map { (first + $0) * 10 },
+                    firstDelivery: first,
+                    order: Bool.random(using: &random) ? order : nil
+                )
+                watermark.admit(admitted, 0..<count)
                 var start = 0
                 while start < count {
                     let end = Int.random(in: start + 1...count, using: &random)
@@ -66,7 +102,7 @@ import Testing
             }
             for piece in pieces.shuffled(using: &random) {
                 _ = watermark.settle(piece)
-                for delivery in piece.deliveries { model[Int(delivery)] = true }
+                for index in piece.indices { model[Int(piece.admitted.firstDelivery) + index] = true }
                 let prefix = model.firstIndex(of: false) ?? model.count
                 let expected = prefix == 0 ? nil : Position(UInt64(prefix - 1) * 10)
                 #expect(watermark.position == expected)
@@ -80,7 +116,7 @@ import Testing
         await #expect(processExitsWith: .failure) {
             let admitted = WatermarkTests.block([1], firstDelivery: 0)
             var watermark = Watermark()
-            watermark.admit(Run(admitted: admitted, range: 0..<1))
+            watermark.admit(admitted, 0..<1)
             _ = watermark.settle(Run(admitted: admitted, range: 0..<1))
             _ = watermark.settle(Run(admitted: admitted, range: 0..<1))
         }

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What is kept of an invocation that succeeded, for all or for some of its records: AWS's word for what goes to an
+/// `OnSuccess` destination.
+package struct InvocationRecord: Sendable {
+    /// The request id.
+    package var id: String
+
+    /// The trigger.
+    package var trigger: String
+
+    /// The function that was invoked.
+    package var function: String
+
+    /// The document: one line of JSON.
+    package var json: [UInt8]
+
+    /// A record of an invocation.
+    package init(id: String, trigger: String, function: String, json: [UInt8]) {
+        self.id = id
+        self.trigger = trigger
+        self.function = function
+        self.json = json
+    }
+}
+
+/// Names a result on its way to the destination.
+package struct ResultTicketID: Hashable, Sendable {
+    /// Unique within the engine.
+    package var rawValue: UInt64
+}
+
+/// A result to be kept: the shell makes it durable and reports back.
+package struct ResultTicket: Sendable {
+    /// Names the ticket in the report.
+    package var id: ResultTicketID
+
+    /// The result.
+    package var record: InvocationRecord
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension Timestamp {
+    /// Reads a point in time with its offset, such as `2026-11-23T08:00:00.250+01:00` (RFC 3339).
+    ///
+    /// Nil for anything else, a date that the calendar does not have, and a time without an offset. A leap
+    /// second counts as the second after it; what is finer than a millisecond is cut off.
+    package init?(configurationText text: String) {
+        var scanner = TimestampScanner(text: Array(text.utf8))
+        guard let milliseconds = scanner.milliseconds() else { return nil }
+        self.init(milliseconds: milliseconds)
+    }
+
+    /// The point in time in UTC, such as `2026-11-23T07:00:00.250Z` (RFC 3339).
+    package var configurationText: String {
+        let day = 86_400_000 as Int64
+        let days = (self.milliseconds >= 0 ? self.milliseconds : self.milliseconds - day + 1) / day
+        let rest = self.milliseconds - days * day
+        let date = CivilDate(daysSinceEpoch: Int(days))
+        let time = [rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60].map { Self.padded($0, 2) }
+        let fraction = rest % 1000 == 0 ? "" : "." + Self.padded(rest % 1000, 3)
+        let parts = [(date.year, 4), (date.month, 2), (date.day, 2)].map { Self.padded(Int64($0), $1) }
+        return parts.joined(separator: "-") + "T" + time.joined(separator: ":") + fraction + "Z"
+    }
+
+    private static func padded(_ number: Int64, _ width: Int) -> String {
+        String(repeating: "0", count: max(0, width - "\(number)".count)) + "\(number)"
+    }
+}
+
+/// Reads RFC 3339 from left to right; each step is nil when the text does not have what it asks for.
+private struct TimestampScanner {
+    let text: [UInt8]
+    var index = 0
+
+    mutating func milliseconds() -> Int64? {
+        guard let day = self.day(), self.skip("Tt ") != nil, let time = self.time() else { return nil }
+        guard let fraction = self.fraction(), let offset = self.offset() else { return nil }
+        guard self.index == self.text.count else { return nil }
+        return day * 86_400_000 + time * 1000 + fraction - offset * 60_000
+    }
+
+    private mutating func day() -> Int64? {
+        guard let year = self.number(4, 0...9999), self.skip("-") != nil else { return nil }
+        guard let month = self.number(2, 1...12), self.skip("-") != nil else { return nil }
+        let days = Int64(CivilDate.days(inMonth: Int(month), of: Int(year)))
+        guard let day = self.number(2, 1...days) else { return nil }
+        return Int64(CivilDate(year: Int(year), month: Int(month), day: Int(day)).daysSinceEpoch)
+    }
+
+    private mutating func time() -> Int64? {
+        guard let hour = self.number(2, 0...23), self.skip(":") != nil else { return nil }
+        guard let minute = self.number(2, 0...59), self.skip(":") != nil else { return nil }
+        guard let second = self.number(2, 0...60) else { return nil }
+        return hour * 3600 + minute * 60 + second
+    }
+
+    private mutating func fraction() -> Int64? {
+        guard self.skip(".") != nil else { return 0 }
+        let digits = self.text[self.index...].prefix { (0x30...0x39).contains($0) }
+        self.index += digits.count
+        guard !digits.isEmpty else { return nil }
+        return (0..<3).reduce(0) { sum, place in
+            sum * 10 + (place < digits.count ? Int64(digits[digits.startIndex + place] - 0x30) : 0)
+        }
+    }
+
+    private mutating func offset() -> Int64? {
+        if self.skip("Zz") != nil { return 0 }
+        guard let sign = self.skip("+-"), let hours = self.number(2, 0...23) else { return nil }
+        guard self.skip(":") != nil, let minutes = self.number(2, 0...59) else { return nil }
+        return (hours * 60 + minutes) * (sign == UInt8(ascii: "-") ? -1 : 1)
+    }
+
+    private mutating func number(_ width: Int, _ range: ClosedRange<Int64>) -> Int64? {
+        let digits = self.text[self.index...].prefix(width).prefix { (0x30...0x39).contains($0) }
+        guard digits.count == width else { return nil }
+        self.index += width
+        let value = digits.reduce(Int64(0)) { $0 * 10 + Int64($1 - 0x30) }
+        return range.contains(value) ? value : nil
+    }
+
+    private mutating func skip(_ characters: StaticString) -> UInt8? {
+        guard self.index < self.text.count else { return nil }
+        let byte = self.text[self.index]
+        guard characters.description.utf8.contains(byte) else { return nil }
+        self.index += 1
+        return byte
+    }
+}
