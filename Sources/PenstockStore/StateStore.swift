@@ -2,18 +2,23 @@
 
 package import PenstockCore
 
-/// The durable memory of Penstock: checkpoints, dead letters, and what operators switched.
+/// Where checkpoints are kept: all that a pipeline needs of a store.
 ///
-/// When a write returns, it is on disk (fsync) and survives a power cut; when it throws, it did not happen. Writes of
-/// many callers share one commit. Safe to call from any isolation; nothing blocks the caller's thread.
-/// `StateStoreConformance` in PenstockTesting is the contract, run by each implementation.
-package protocol StateStore: Sendable {
+/// The promises are those of ``StateStore``.
+package protocol CheckpointStore: Sendable {
     /// The checkpoints of a trigger by partition name.
     func checkpoints(of trigger: String) async throws(StoreError) -> [String: Position]
 
     /// Keeps the checkpoints durably; an older position for the same partition is replaced, also by a smaller one.
     func save(_ checkpoints: [Checkpoint]) async throws(StoreError)
+}
 
+/// The durable memory of Penstock: checkpoints, dead letters, journals, and what operators switched.
+///
+/// When a write returns, it is on disk (fsync) and survives a power cut; when it throws, it did not happen. Writes of
+/// many callers share one commit. Safe to call from any isolation; nothing blocks the caller's thread.
+/// `StateStoreConformance` in PenstockTesting is the contract, run by each implementation.
+package protocol StateStore: CheckpointStore, JournalStore {
     /// Keeps the letters durably, all or none. The same record (trigger, partition, position) given up again replaces
     /// its earlier letter, so that a crash between this and the settlement leaves one letter, not two.
     func append(_ letters: [DeadLetter]) async throws(StoreError)
@@ -24,8 +29,11 @@ package protocol StateStore: Sendable {
     /// One letter, whole; nil when there is none with this id.
     func deadLetter(_ id: DeadLetterID) async throws(StoreError) -> StoredDeadLetter?
 
-    /// How many letters match, and how old the oldest is.
+    /// How many letters match, how large they are, and how old the oldest is.
     func countDeadLetters(matching query: DeadLetterQuery) async throws(StoreError) -> DeadLetterCount
+
+    /// The letters that were given up first, of all triggers, earliest first; at most so many.
+    func oldestDeadLetters(limit: Int) async throws(StoreError) -> [StoredDeadLetter.Age]
 
     /// Removes the letters; returns how many there were.
     @discardableResult
@@ -110,10 +118,14 @@ package struct DeadLetterCount: Sendable, Equatable {
     /// When the oldest was given up.
     package var oldest: Timestamp?
 
+    /// What they take: keys, bodies, headers and histories, without the store's own overhead.
+    package var bytes: Int
+
     /// A count.
-    package init(count: Int, oldest: Timestamp?) {
+    package init(count: Int, oldest: Timestamp?, bytes: Int) {
         self.count = count
         self.oldest = oldest
+        self.bytes = bytes
     }
 }
 
@@ -129,6 +141,26 @@ package struct StoredDeadLetter: Sendable, Equatable {
     package init(id: DeadLetterID, letter: DeadLetter) {
         self.id = id
         self.letter = letter
+    }
+
+    /// What retention looks at.
+    package struct Age: Sendable, Equatable {
+        /// Its id.
+        package var id: DeadLetterID
+        /// The trigger that gave it up.
+        package var trigger: String
+        /// When it was given up.
+        package var at: Timestamp
+        /// What it takes, as ``DeadLetterCount/bytes`` counts.
+        package var bytes: Int
+
+        /// A letter's age.
+        package init(id: DeadLetterID, trigger: String, at: Timestamp, bytes: Int) {
+            self.id = id
+            self.trigger = trigger
+            self.at = at
+            self.bytes = bytes
+        }
     }
 
     /// What a list shows: no payload.

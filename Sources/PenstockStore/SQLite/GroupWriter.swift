@@ -245,6 +245,9 @@ final class GroupWriter: Sendable {
     }
 
     private func finish() {
+        // All of the log into the file, so that the one file is a whole backup. Where that cannot be (a full disk, another
+        // program that reads), the log stays, and the next start reads it.
+        _ = try? self.pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
         // Waits for reads under way. A database that does not close now is closed by the kernel with the
         // process; everything acknowledged is on disk already.
         try? self.pool.close()

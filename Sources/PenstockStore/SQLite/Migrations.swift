@@ -16,6 +16,12 @@ enum Migrations {
             try database.execute(sql: Self.first)
             try database.execute(sql: "PRAGMA application_id = \(Self.applicationID)")
         }
+        migrator.registerMigration("0002-dead-letter-bytes") { database in
+            try database.execute(sql: Self.deadLetterBytes)
+        }
+        migrator.registerMigration("0003-journal") { database in
+            try database.execute(sql: Self.journal)
+        }
         return migrator
     }
 
@@ -57,6 +63,34 @@ enum Migrations {
 
         CREATE TABLE paused (
             "trigger" TEXT NOT NULL PRIMARY KEY
+        ) WITHOUT ROWID;
+        """
+
+    // `bytes` is what a letter takes, kept in the indexes: sums and the oldest letters are found without reading one.
+    private static let deadLetterBytes = """
+        ALTER TABLE dead_letters ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+        UPDATE dead_letters SET bytes =
+            ifnull(length(key), 0) + length(attempts) + length(attributes) + ifnull(length(body), 0);
+        DROP INDEX dead_letters_by_age;
+        CREATE INDEX dead_letters_by_age ON dead_letters ("trigger", at, bytes);
+        CREATE INDEX dead_letters_by_time ON dead_letters (at, id, bytes);
+        """
+
+    // AUTOINCREMENT: positions of a journal only grow, also when it was emptied.
+    private static let journal = """
+        CREATE TABLE journal (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            journal TEXT NOT NULL,
+            key TEXT NOT NULL,
+            timestamp INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            UNIQUE (journal, key)
+        );
+        CREATE INDEX journal_in_order ON journal (journal, id);
+
+        CREATE TABLE journal_marks (
+            journal TEXT NOT NULL PRIMARY KEY,
+            mark TEXT NOT NULL
         ) WITHOUT ROWID;
         """
 }

@@ -77,18 +77,38 @@ enum Queries {
         let (condition, arguments) = Self.condition(query)
         let source =
             if let limit = query.limit {
-                "(SELECT at FROM dead_letters WHERE \(condition) ORDER BY id LIMIT \(max(0, limit)))"
+                "(SELECT at, bytes FROM dead_letters WHERE \(condition) ORDER BY id LIMIT \(max(0, limit)))"
             } else {
                 "dead_letters WHERE \(condition)"
             }
-        let statement = try database.cachedStatement(sql: "SELECT count(*), min(at) FROM \(source)")
+        let statement = try database.cachedStatement(
+            sql: "SELECT count(*), min(at), sum(bytes) FROM \(source)"
+        )
         guard let row = try Row.fetchOne(statement, arguments: StatementArguments(arguments)) else {
-            return DeadLetterCount(count: 0, oldest: nil)
+            return DeadLetterCount(count: 0, oldest: nil, bytes: 0)
         }
         var columns = Columns(row, "the number of dead letters")
         let count = Int(try columns.number())
         let oldest = try columns.optionalNumber().map { Timestamp(milliseconds: $0) }
-        return DeadLetterCount(count: count, oldest: oldest)
+        return DeadLetterCount(count: count, oldest: oldest, bytes: Int(try columns.optionalNumber() ?? 0))
+    }
+
+    static func oldestDeadLetters(limit: Int, _ database: Database) throws -> [StoredDeadLetter.Age] {
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT id, CAST("trigger" AS BLOB), at, bytes FROM dead_letters ORDER BY at, id LIMIT ?1
+                """
+        )
+        var ages: [StoredDeadLetter.Age] = []
+        let rows = try Row.fetchCursor(statement, arguments: [max(0, limit)])
+        while let row = try rows.next() {
+            var columns = Columns(row, "the age of a dead letter")
+            let id = DeadLetterID(try columns.number())
+            let trigger = try columns.text()
+            let at = Timestamp(milliseconds: try columns.number())
+            ages.append(.init(id: id, trigger: trigger, at: at, bytes: Int(try columns.number())))
+        }
+        return ages
     }
 
     private static let common = """
@@ -175,7 +195,7 @@ enum Queries {
 }
 
 /// The columns of a row, read one after the other; a value of the wrong type is damage, not a trap.
-private struct Columns {
+struct Columns {
     let what: String
     private let values: [DatabaseValue]
     private var index = 0

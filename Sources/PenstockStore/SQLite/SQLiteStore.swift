@@ -126,6 +126,10 @@ package final class SQLiteStore: StateStore {
         try await self.read { try Queries.countDeadLetters(matching: query, $0) }
     }
 
+    package func oldestDeadLetters(limit: Int) async throws(StoreError) -> [StoredDeadLetter.Age] {
+        try await self.read { try Queries.oldestDeadLetters(limit: limit, $0) }
+    }
+
     @discardableResult
     package func removeDeadLetters(_ ids: [DeadLetterID]) async throws(StoreError) -> Int {
         try await self.writer.write(.remove(ids))
@@ -162,12 +166,17 @@ package final class SQLiteStore: StateStore {
         try await self.writer.write(.execute(sql))
     }
 
+    /// Waits until the write is on disk, or is known not to have happened.
+    func write(_ operation: WriteOperation) async throws(StoreError) -> Int {
+        try await self.writer.write(operation)
+    }
+
     private func requireOpen() throws(StoreError) {
         guard !self.writer.isClosing else { throw .closed(self.file) }
     }
 
     /// Reads on a reader connection, from one snapshot that holds all writes that have returned.
-    private func read<Value: Sendable>(
+    func read<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
         try self.requireOpen()

@@ -12,6 +12,8 @@ enum WriteOperation: Sendable {
     case remove([DeadLetterID])
     case recordRedrive([DeadLetterID], Attempt)
     case setPaused(Bool, trigger: String)
+    case journal([JournalEntry], journal: String, mark: String?)
+    case removeEntries(journal: String, through: UInt64)
     /// A statement of the store's own, such as a pragma. Never text from outside.
     case execute(String)
 
@@ -25,7 +27,8 @@ enum WriteOperation: Sendable {
                     + letter.attributes.reduce(0) { $0 + $1.name.utf8.count + ($1.value?.count ?? 0) }
             }
         case .remove(let ids), .recordRedrive(let ids, _): ids.count * 64
-        case .setPaused, .execute: 128
+        case .journal(let entries, _, _): entries.reduce(128) { $0 + 128 + $1.body.count }
+        case .setPaused, .removeEntries, .execute: 128
         }
     }
 }
@@ -34,6 +37,7 @@ enum WriteOperation: Sendable {
 struct WriteSession {
     private let database: Database
     private let now: Int64
+    private var checkpointStatement: CheckpointStatement?
     private var statements = [Statement?](repeating: nil, count: Query.allCases.count)
 
     /// A session for one transaction, whose time is `now` (Unix milliseconds).
@@ -46,15 +50,9 @@ struct WriteSession {
     mutating func run(_ operation: WriteOperation) throws -> Int {
         switch operation {
         case .save(let checkpoints):
-            for checkpoint in checkpoints {
-                try self.run(
-                    .saveCheckpoint,
-                    [
-                        Bound.text(checkpoint.trigger), Bound.text(checkpoint.partition),
-                        checkpoint.position.description, self.now,
-                    ]
-                )
-            }
+            let statement = try self.checkpointStatement ?? CheckpointStatement(self.database)
+            self.checkpointStatement = statement
+            for checkpoint in checkpoints { try statement.save(checkpoint, at: self.now) }
             return checkpoints.count
         case .append(let letters):
             try self.append(letters)
@@ -69,6 +67,11 @@ struct WriteSession {
         case .setPaused(let paused, let trigger):
             try self.run(paused ? .pause : .resume, [Bound.text(trigger)])
             return 1
+        case .journal(let entries, let journal, let mark):
+            return try self.append(entries, to: journal, mark: mark)
+        case .removeEntries(let journal, let position):
+            try self.run(.removeEntries, [Bound.text(journal), Int64(clamping: position)])
+            return self.database.changesCount
         case .execute(let sql):
             return try Self.execute(sql, self.database)
         }
@@ -93,6 +96,9 @@ struct WriteSession {
                 encoded = LetterCoding.encode(attempts)
             }
             let last = attempts.last?.failure
+            let attributes = LetterCoding.encode(letter.attributes)
+            let bytes =
+                (letter.key?.count ?? 0) + encoded.count + attributes.count + (letter.body?.count ?? 0)
             try self.run(
                 .appendLetter,
                 [
@@ -101,10 +107,29 @@ struct WriteSession {
                     letter.reason.rawValue, letter.at.milliseconds, letter.attemptCount,
                     last.map { Bound.text($0.type) } ?? nil, last.map { Bound.text($0.message) } ?? nil,
                     Bound.text(letter.invocation), letter.key.map { Bound.bytes($0) } ?? nil, encoded,
-                    LetterCoding.encode(letter.attributes), letter.body.map { Bound.bytes($0) } ?? nil,
+                    attributes, letter.body.map { Bound.bytes($0) } ?? nil, bytes,
                 ]
             )
         }
+    }
+
+    private mutating func append(
+        _ entries: [JournalEntry],
+        to journal: String,
+        mark: String?
+    ) throws -> Int {
+        let new = try entries.reduce(0) { count, entry in
+            try self.run(
+                .appendEntry,
+                [
+                    Bound.text(journal), Bound.text(entry.key), entry.timestamp.milliseconds,
+                    Bound.bytes(entry.body),
+                ]
+            )
+            return count + self.database.changesCount
+        }
+        if let mark { try self.run(.mark, [Bound.text(journal), Bound.text(mark)]) }
+        return new
     }
 
     private mutating func recordRedrive(_ id: DeadLetterID, _ attempt: Attempt) throws -> Int {
@@ -154,45 +179,53 @@ struct WriteSession {
     /// The statements of the hot path, prepared once for each connection and looked up once for each
     /// transaction.
     private enum Query: Int, CaseIterable {
-        case saveCheckpoint
         case appendLetter
         case removeLetter
         case attemptsOfLetter
         case recordRedrive
         case pause
         case resume
+        case appendEntry
+        case removeEntries
+        case mark
 
         // Each text and each key or body is cast, see `Bound`.
         var sql: String {
             switch self {
-            case .saveCheckpoint:
-                """
-                INSERT INTO checkpoints ("trigger", partition, position, updated_at)
-                VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), ?3, ?4)
-                ON CONFLICT ("trigger", partition)
-                DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at
-                """
             case .appendLetter:
                 """
                 INSERT OR REPLACE INTO dead_letters (
                     "trigger", function, partition, position, timestamp, tag, reason, at, attempt_count,
-                    last_error_type, last_error_message, invocation, key, attempts, attributes, body
+                    last_error_type, last_error_message, invocation, key, attempts, attributes, body, bytes
                 ) VALUES (
                     CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), ?4, ?5, ?6, ?7, ?8, ?9,
                     CAST(?10 AS TEXT), CAST(?11 AS TEXT), CAST(?12 AS TEXT), CAST(?13 AS BLOB), ?14, ?15,
-                    CAST(?16 AS BLOB)
+                    CAST(?16 AS BLOB), ?17
                 )
                 """
             case .removeLetter: "DELETE FROM dead_letters WHERE id = ?1"
             case .attemptsOfLetter: "SELECT attempts FROM dead_letters WHERE id = ?1"
             case .recordRedrive:
                 """
-                UPDATE dead_letters SET attempts = ?1, attempt_count = attempt_count + 1,
+                UPDATE dead_letters SET bytes = bytes - length(attempts) + length(?1),
+                    attempts = ?1, attempt_count = attempt_count + 1,
                     last_error_type = CAST(?2 AS TEXT), last_error_message = CAST(?3 AS TEXT)
                 WHERE id = ?4
                 """
             case .pause: "INSERT OR IGNORE INTO paused (\"trigger\") VALUES (CAST(?1 AS TEXT))"
             case .resume: "DELETE FROM paused WHERE \"trigger\" = CAST(?1 AS TEXT)"
+            case .appendEntry:
+                """
+                INSERT INTO journal (journal, key, timestamp, body)
+                VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), ?3, CAST(?4 AS BLOB))
+                ON CONFLICT (journal, key) DO NOTHING
+                """
+            case .removeEntries: "DELETE FROM journal WHERE journal = CAST(?1 AS TEXT) AND id <= ?2"
+            case .mark:
+                """
+                INSERT INTO journal_marks (journal, mark) VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT))
+                ON CONFLICT (journal) DO UPDATE SET mark = excluded.mark
+                """
             }
         }
     }

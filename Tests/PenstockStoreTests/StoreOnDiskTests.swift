@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import PenstockCore
+import PenstockStore
+import PenstockTesting
+import Testing
+
+/// What others do with the store's files, and may not do.
+@Suite(.timeLimit(.minutes(1))) struct StoreOnDiskTests {
+    @Test("After a close the one file holds everything, and its copy is a whole store")
+    func backup() async throws {
+        try await withTemporaryDirectory { directory in
+            let path = directory + "/penstock.db"
+            let store = try SQLiteStore.open(path: path)
+            try await store.save([Checkpoint(trigger: "t", partition: "p", position: Position(7))])
+            try await store.append([.fixture(1)])
+            await store.close()
+            let log = try? FileManager.default.attributesOfItem(atPath: path + "-wal")
+            #expect(log?[.size] as? Int ?? 0 == 0)
+            try FileManager.default.copyItem(atPath: path, toPath: directory + "/copy.db")
+            let copy = try SQLiteStore.open(path: directory + "/copy.db")
+            #expect(try await copy.checkpoints(of: "t") == ["p": Position(7)])
+            #expect(try await copy.countDeadLetters(matching: DeadLetterQuery()).count == 1)
+            await copy.close()
+        }
+    }
+
+    @Test(
+        "A directory or a store that this user may not write to is refused, and left as it is",
+        .enabled(if: geteuid() == 0, "only root can become another user"),
+        arguments: [true, false]
+    )
+    func readOnly(exists: Bool) async throws {
+        try await withTemporaryDirectory { directory in
+            let path = directory + "/penstock.db"
+            if exists { await (try SQLiteStore.open(path: path)).close() }
+            _ = unsafe chmod(directory, 0o755)
+            let before = try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
+            await #expect(processExitsWith: .exitCode(42)) { [path = path as String] in
+                let nobody: UInt32 = 65534
+                guard setgid(nobody) == 0, setuid(nobody) == 0 else { exit(44) }
+                do {
+                    _ = try SQLiteStore.open(path: path)
+                } catch let error as StoreError {
+                    let words = "Permission denied; check the state path and its permissions"
+                    exit(error.code == .cannotOpen && error.detail.hasSuffix(words) ? 42 : 43)
+                }
+            }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: directory).sorted() == before)
+        }
+    }
+}
