@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockConfiguration
+import PenstockCore
+package import PenstockRuntime
+import PenstockSchedules
+
+/// Schedules: cron expressions and intervals as a source.
+package enum ScheduleConnector: Connector {
+    package static let kind = "schedule"
+
+    /// The one partition of a schedule.
+    static let partitionName = "schedule"
+
+    package static var source: Alternative<SourcePlan>? {
+        .key(Self.kind, ScheduleConfiguration.table.summary, .table(ScheduleConfiguration.self)) {
+            configuration in
+            var capabilities = SourceCapabilities(
+                settlement: .journaled,
+                canSeek: false,
+                prunesOnAcknowledge: true
+            )
+            capabilities.takesSingleRecords = true
+            let expression = configuration.expression
+            return SourcePlan(
+                kind: Self.kind,
+                summary: "schedule \(expression.text) in \(configuration.zone.name): \(expression.words)",
+                capabilities: capabilities,
+                format: ScheduleEventFormat(),
+                fields: ScheduleEventFormat.fields,
+                partition: { id, name in Partition(id: id, name: name) },
+                sample: RecordSample(partition: Self.partitionName),
+                make: { trigger, context throws(SourceError) in
+                    guard let journal = context.journal else {
+                        throw SourceError(
+                            .rejected,
+                            "a schedule needs a store for its journal, and there is none here"
+                        )
+                    }
+                    return JournalSource(
+                        journal: trigger,
+                        partition: Partition(id: PartitionID(1), name: Self.partitionName),
+                        format: ScheduleEventFormat(),
+                        store: journal,
+                        feed: ScheduleFeed(configuration, trigger: trigger),
+                        loop: context.reactor
+                    )
+                }
+            )
+        }
+    }
+
+    package static var destination: Alternative<DestinationPlan>? { nil }
+}
+
+extension ScheduleEventFormat {
+    /// What filters can look at: the event, and the scheduled time.
+    static let fields = RecordFields([
+        RecordFields.Field("event", .body(.unmet)), RecordFields.Field("timestamp", .timestamp),
+    ])
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockCore
+package import PenstockSchedules
+
+/// What becomes of times that passed while nobody was there to fire.
+package enum CatchUp: String, Sendable, CaseIterable {
+    /// They are missed.
+    case skip
+    /// The last of them fires, unless a later one is on time.
+    case latest
+    /// All of them fire.
+    case all
+}
+
+/// What becomes of a fire while earlier ones are not settled.
+package enum Overlap: String, Sendable, CaseIterable {
+    /// It is left out.
+    case skip
+    /// One waits; more are left out.
+    case bufferOne = "buffer_one"
+    /// All wait.
+    case bufferAll = "buffer_all"
+}
+
+/// How a schedule is carried out.
+package struct SchedulePolicy: Sendable, Equatable {
+    /// What becomes of times that passed.
+    package var catchUp = CatchUp.latest
+    /// Times longer ago than this, in seconds, are missed whatever ``catchUp`` says.
+    package var catchUpWindow = 86_400
+    /// What becomes of fires while others wait.
+    package var overlap = Overlap.bufferAll
+    /// Each fire comes later by up to so many milliseconds.
+    package var jitter = 0
+    /// Nothing fires before; intervals are counted from it.
+    package var start: Int?
+    /// Nothing fires after.
+    package var end: Int?
+    /// Local days on which nothing fires, since 1970-01-01.
+    package var except: Set<Int> = []
+
+    /// The defaults.
+    package init() {}
+}
+
+/// Decides which times of a schedule fire, and when.
+///
+/// Pure: the caller passes the wall clock.
+package struct SchedulePlanner: Sendable {
+    /// What has come due.
+    package struct Plan: Equatable, Sendable {
+        /// The times that fire, in order.
+        package var fires: [Int] = []
+        /// How many are missed.
+        package var missed = 0
+        /// How many are left out because earlier ones wait.
+        package var skipped = 0
+
+        /// Nothing.
+        package init() {}
+    }
+
+    /// A fire is on time for so many seconds; one minute is what AWS promises.
+    package static let onTime = 60
+
+    private static let firesMax = 1000
+    private static let stepsMax = 100_000
+
+    private let schedule: Schedule
+    private let policy: SchedulePolicy
+    private let seed: UInt64
+    /// All times up to this one are decided.
+    private var decided: Int
+
+    /// Goes on behind the mark of an earlier run of the same schedule, or begins at `now` (milliseconds).
+    package init(
+        _ expression: ScheduleExpression,
+        in zone: ZoneRules,
+        gapRule: Schedule.GapRule,
+        policy: SchedulePolicy,
+        seed: UInt64 = 0,
+        mark: String?,
+        now: Int64
+    ) {
+        self.policy = policy
+        self.seed = seed
+        let numbers = mark.flatMap { Self.numbers($0, of: expression, zone, gapRule, policy) }
+        let begin = Int(now / 1000)
+        let anchor = policy.start ?? numbers?.anchor ?? begin
+        self.schedule = Schedule(expression, in: zone, gapRule: gapRule, anchor: anchor)
+        // An interval without a start fires at once, as on AWS; a time that is over when the trigger is made does not.
+        self.decided = numbers?.decided ?? (expression.isInterval ? begin - 1 : begin)
+    }
+
+    /// What to give the next run: where it goes on, and of which schedule.
+    package var mark: String {
+        "\(self.schedule.anchor) \(self.decided) "
+            + Self.name(self.schedule.expression, self.schedule.zone, self.schedule.gapRule, self.policy)
+    }
+
+    /// The mark of another schedule tells nothing about this one.
+    private static func numbers(
+        _ mark: String,
+        of expression: ScheduleExpression,
+        _ zone: ZoneRules,
+        _ gapRule: Schedule.GapRule,
+        _ policy: SchedulePolicy
+    ) -> (anchor: Int, decided: Int)? {
+        let parts = mark.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3, parts[2] == self.name(expression, zone, gapRule, policy),
+            let anchor = Int(parts[0]), let decided = Int(parts[1])
+        else { return nil }
+        return (anchor, decided)
+    }
+
+    private static func name(
+        _ expression: ScheduleExpression,
+        _ zone: ZoneRules,
+        _ gapRule: Schedule.GapRule,
+        _ policy: SchedulePolicy
+    ) -> String {
+        "\(zone.name) \(gapRule.rawValue) \(policy.start.map(String.init) ?? "-") \(expression.text)"
+    }
+
+    /// Decides what is due at `now` (milliseconds) while `waiting` fires are not settled; nil when nothing is.
+    package mutating func plan(now: Int64, waiting: Int) -> Plan? {
+        var plan = Plan()
+        var lastLate: Int?
+        var steps = 0
+        while steps < Self.stepsMax, plan.fires.count < Self.firesMax, let time = self.nextTime(),
+            self.due(time) <= now
+        {
+            steps += 1
+            self.decided = time
+            let age = Int(now / 1000) - time - self.policy.jitter / 1000
+            if age <= Self.onTime {
+                plan.fires.append(time)
+            } else if self.policy.catchUp == .skip || age > self.policy.catchUpWindow {
+                plan.missed += 1
+            } else if self.policy.catchUp == .all {
+                plan.fires.append(time)
+            } else {
+                if lastLate != nil { plan.missed += 1 }
+                lastLate = time
+            }
+        }
+        guard steps > 0 else { return nil }
+        if let lastLate {
+            // Later ones that are due stand for it.
+            let hasLater = !plan.fires.isEmpty || self.nextTime().map { self.due($0) <= now } == true
+            if hasLater { plan.missed += 1 } else { plan.fires = [lastLate] }
+        }
+        let room =
+            switch self.policy.overlap {
+            case .skip: max(0, 1 - waiting)
+            case .bufferOne: max(0, 2 - waiting)
+            case .bufferAll: Int.max
+            }
+        plan.skipped = max(0, plan.fires.count - room)
+        plan.fires.removeLast(plan.skipped)
+        return plan
+    }
+
+    /// When the next fire comes due, in milliseconds; nil for never.
+    package func nextDue() -> Int64? {
+        self.nextTime().map { self.due($0) }
+    }
+
+    private func nextTime() -> Int? {
+        var time = max(self.decided, (self.policy.start ?? .min + 1) - 1)
+        while let next = self.schedule.next(after: time) {
+            if let end = self.policy.end, next > end { return nil }
+            let local = next + self.schedule.zone.offset(at: next)
+            guard self.policy.except.contains(local / 86_400) else { return next }
+            time = next
+        }
+        return nil
+    }
+
+    /// With jitter, which is the same whenever it is asked for.
+    private func due(_ time: Int) -> Int64 {
+        guard self.policy.jitter > 0 else { return Int64(time) * 1000 }
+        var hash = self.seed ^ UInt64(bitPattern: Int64(time)) &* 0x9E37_79B9_7F4A_7C15
+        hash = (hash ^ (hash >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        hash ^= hash >> 31
+        return Int64(time) * 1000 + Int64(hash % UInt64(self.policy.jitter + 1))
+    }
+}
