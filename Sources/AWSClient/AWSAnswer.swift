@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CurlClient
+import Foundation
+import PenstockCore
+
+/// What an answer of a service says went wrong: from the header and the body, in JSON or XML.
+///
+/// Pure.
+enum AWSAnswer {
+    /// Headers that name the request, and the error.
+    static let wantedHeaders: [StaticString] = [
+        "x-amzn-requestid", "x-amz-request-id", "x-amzn-errortype", "date",
+    ]
+
+    /// The error in an answer whose status is no success.
+    static func error(in response: CurlResponse) -> AWSError {
+        let (named, message) = Self.details(of: response.body)
+        // The header may go on with `:http://…`, the body's type may begin with `com.amazonaws.sqs#`.
+        let header = response.header("x-amzn-errortype").map { String($0.prefix { $0 != ":" }) }
+        let code = Self.bare(header ?? named ?? "HTTP.\(response.status)")
+        let isThrottled = response.status == 429 || AWSError.isThrottling(code)
+        return AWSError(
+            isThrottled ? .throttled(retryAfter: response.retryAfter) : .refused(status: response.status),
+            code: code,
+            message: String((message ?? "the service answered with status \(response.status)").prefix(512)),
+            requestID: response.header("x-amzn-requestid") ?? response.header("x-amz-request-id")
+        )
+    }
+
+    private static func bare(_ code: String) -> String {
+        let last = code.split(separator: "#").last.map(String.init) ?? code
+        return String(last.prefix { $0 != ":" }.prefix(128))
+    }
+
+    private static func details(of body: [UInt8]) -> (code: String?, message: String?) {
+        if let object = try? JSONSerialization.jsonObject(with: Data(body)) as? [String: Any] {
+            let code = object["__type"] ?? object["code"] ?? object["Code"]
+            let reason = object["Reason"] as? String
+            let message = (object["message"] ?? object["Message"] ?? object["errorMessage"]) as? String
+            return (code as? String, [message, reason].compactMap(\.self).joined(separator: ": ").nonEmpty)
+        }
+        let text = String(decoding: body.prefix(4096), as: UTF8.self)
+        return (XMLText.first("Code", in: text), XMLText.first("Message", in: text))
+    }
+}
+
+/// The few texts that are wanted of STS's XML: the first element of a name, without its markup.
+enum XMLText {
+    static func first(_ name: String, in text: String) -> String? {
+        guard let start = text.firstRange(of: "<\(name)>")?.upperBound,
+            let end = text[start...].firstRange(of: "</\(name)>")?.lowerBound
+        else { return nil }
+        var value = String(text[start..<end])
+        for (entity, character) in [
+            ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&"),
+        ] {
+            value = value.replacingOccurrences(of: entity, with: character)
+        }
+        return value
+    }
+}
+
+extension String {
+    fileprivate var nonEmpty: String? { self.isEmpty ? nil : self }
+}

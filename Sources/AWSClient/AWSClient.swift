@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import CurlClient
+import PenstockCore
+package import Reactor
+
+/// Where a client calls, and as whom.
+package struct AWSOptions: Sendable {
+    /// Such as `eu-west-1`.
+    package var region: String
+
+    /// Instead of the region's own: an emulator, a private endpoint.
+    package var endpoint: String?
+
+    /// Credentials of the configuration; nil to look for them.
+    package var credentials: AWSCredentials?
+
+    /// The only profile of the shared files to be used; nil for the whole chain.
+    package var profile: String?
+
+    /// Variables and shared files.
+    package var environment: AWSEnvironment
+
+    /// Calls in flight at most.
+    package var connections: Int
+
+    /// Options without an endpoint and credentials of their own.
+    package init(region: String, environment: AWSEnvironment, connections: Int) {
+        self.region = region
+        self.environment = environment
+        self.connections = connections
+    }
+}
+
+/// A client of one AWS service, or of anything with its API.
+///
+/// Signs each call with credentials that are renewed ahead of their end, and corrects the clock by the service's when
+/// the two differ. It does not repeat a call for any other reason: who calls knows what a repetition means. Pinned to
+/// the reactor.
+package actor AWSClient {
+    private nonisolated let reactor: Reactor
+    private let client: CurlClient
+    private let sender: RequestSender
+    private let refresher: CredentialRefresher
+    /// The service's clock minus ours, once they were seen to differ.
+    private var skew = Duration.zero
+
+    /// Clocks that differ less sign well enough; AWS allows five minutes.
+    private static let skewMin = Duration.seconds(240)
+
+    /// A client; it connects and looks for credentials when it is first called.
+    ///
+    /// - Throws: ``AWSError`` for an endpoint that is no URL, or when libcurl cannot be set up.
+    package init(service: String, options: AWSOptions, reactor: Reactor) throws(AWSError) {
+        self.reactor = reactor
+        do throws(CurlError) {
+            self.client = try CurlClient(reactor: reactor, connections: options.connections)
+        } catch {
+            throw AWSError(.unreachable, code: "Client.Failed", message: error.detail)
+        }
+        self.sender = try RequestSender(
+            client: self.client,
+            endpoint: options.endpoint ?? AWSEndpoint.url(service: service, region: options.region),
+            signer: RequestSigner(region: options.region, service: service)
+        )
+        let chain = CredentialChain(
+            given: options.credentials,
+            profile: options.profile,
+            environment: options.environment,
+            region: options.region,
+            client: self.client
+        )
+        self.refresher = CredentialRefresher(chain, reactor: reactor)
+    }
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe self.reactor.asUnownedSerialExecutor()
+    }
+
+    /// Sends a call and returns the answer of a success (2xx).
+    ///
+    /// A signature that was refused, because the clocks differ or the credentials have ended, is made anew once.
+    package func call(_ call: AWSCall) async throws(AWSError) -> CurlResponse {
+        var mayRepeat = true
+        while true {
+            let credentials = try await self.refresher.credentials()
+            let now = self.reactor.wallNow
+            let signed = Timestamp(milliseconds: now.milliseconds + self.skew.wholeMilliseconds)
+            let response = try await self.sender.send(call, as: credentials, at: signed)
+            if (200..<300).contains(response.status) { return response }
+            let error = AWSAnswer.error(in: response)
+            guard mayRepeat, await self.canBeMended(error, response, credentials) else { throw error }
+            mayRepeat = false
+        }
+    }
+
+    private func canBeMended(
+        _ error: AWSError,
+        _ response: CurlResponse,
+        _ credentials: AWSCredentials
+    ) async -> Bool {
+        if error.isExpired {
+            await self.refresher.invalidate(credentials)
+            return true
+        }
+        guard error.mayBeClock, let theirs = response.header("date").flatMap({ HTTPDate.timestamp($0) })
+        else {
+            return false
+        }
+        let skew = theirs - self.reactor.wallNow
+        let difference = skew - self.skew
+        guard difference > Self.skewMin || difference < .zero - Self.skewMin else { return false }
+        self.skew = skew
+        return true
+    }
+
+    /// Ends calls in flight and all connections.
+    ///
+    /// Idempotent.
+    package func close() async {
+        await self.client.close()
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
+enum HTTPDate {
+    private static let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+
+    static func timestamp(_ text: String) -> Timestamp? {
+        let parts = text.split(separator: " ").map(String.init)
+        guard parts.count == 6, parts[5] == "GMT", let month = self.months.firstIndex(of: parts[2]) else {
+            return nil
+        }
+        let number = month < 9 ? "0\(month + 1)" : "\(month + 1)"
+        return Timestamp(configurationText: "\(parts[3])-\(number)-\(parts[1])T\(parts[4])Z")
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockCore
+
+/// Why a call of an AWS service gave no answer.
+package struct AWSError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// What went wrong, for a program.
+    package enum Kind: Sendable, Equatable {
+        /// No source of credentials has any, or one that should have cannot give them.
+        case noCredentials
+        /// The service could not be reached; nothing was sent.
+        case unreachable
+        /// The request was sent, and no whole answer came.
+        case noAnswer
+        /// The service wants less (429, or an error code that says so), perhaps only after a while.
+        case throttled(retryAfter: Duration?)
+        /// The service refused: the HTTP status.
+        case refused(status: Int)
+    }
+
+    /// What went wrong, for a program.
+    package var kind: Kind
+
+    /// The service's error code, such as `ResourceNotFoundException`, or one of ours, such as `Client.Timeout`.
+    package var code: String
+
+    /// What the service said, or what happened; no credentials, no payload.
+    package var message: String
+
+    /// The request's id, for AWS's support; nil when there was no answer.
+    package var requestID: String?
+
+    /// An error.
+    package init(_ kind: Kind, code: String, message: String, requestID: String? = nil) {
+        self.kind = kind
+        self.code = code
+        self.message = message
+        self.requestID = requestID
+    }
+
+    package var description: String {
+        let id = self.requestID.map { " (request \($0))" } ?? ""
+        return "\(self.code): \(self.message)\(id)"
+    }
+}
+
+extension AWSError {
+    /// Codes that mean "less, please", whatever the status (AWS SDKs' list).
+    private static let throttlingCodes: Set<String> = [
+        "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException", "ProvisionedThroughputExceededException",
+        "TransactionInProgressException",
+        "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException", "SlowDown",
+        "PriorRequestNotComplete", "EC2ThrottledException",
+    ]
+
+    /// Codes that mean that the two clocks differ.
+    private static let clockCodes: Set<String> = [
+        "RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture", "InvalidSignatureException",
+        "SignatureDoesNotMatch", "AuthFailure",
+    ]
+
+    /// Codes of temporary credentials that have ended.
+    private static let expiredCodes: Set<String> = [
+        "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired",
+    ]
+
+    static func isThrottling(_ code: String) -> Bool { self.throttlingCodes.contains(code) }
+
+    var mayBeClock: Bool { Self.clockCodes.contains(self.code) }
+
+    var isExpired: Bool { Self.expiredCodes.contains(self.code) }
+
+    /// Whether the same request may succeed if it is sent again soon.
+    var isTransient: Bool {
+        switch self.kind {
+        case .unreachable, .noAnswer, .throttled: true
+        case .refused(let status): [500, 502, 503, 504].contains(status)
+        case .noCredentials: false
+        }
+    }
+}

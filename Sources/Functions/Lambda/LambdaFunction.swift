@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AWSClient
+import CurlClient
+import Foundation
+package import PenstockCore
+package import PenstockRuntime
+import Reactor
+
+/// A function in AWS Lambda, invoked by its API.
+///
+/// Pinned to the reactor. The records of an invocation are the source's Lambda event, as an event source mapping would
+/// send it.
+package actor LambdaFunction: Function {
+    package nonisolated let name: String
+    package nonisolated let concurrency: Int
+    package nonisolated let timeout: Duration
+
+    private nonisolated let configuration: LambdaFunctionConfiguration
+    private nonisolated let reactor: Reactor
+    private let client: AWSClient
+    private let room: InvocationRoom
+
+    /// A function of that name; it connects when it is first invoked.
+    ///
+    /// - Throws: ``AWSError`` for an endpoint that cannot be used.
+    init(name: String, configuration: LambdaFunctionConfiguration, reactor: Reactor) throws(AWSError) {
+        self.name = name
+        self.configuration = configuration
+        self.reactor = reactor
+        self.concurrency = configuration.concurrency
+        self.timeout = configuration.timeout
+        self.client = try AWSClient(service: "lambda", options: configuration.options, reactor: reactor)
+        self.room = InvocationRoom(size: configuration.concurrency, loop: reactor)
+    }
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe self.reactor.asUnownedSerialExecutor()
+    }
+
+    package nonisolated func format(for source: any EventFormat, trigger: String) -> any EventFormat {
+        source
+    }
+
+    package func invoke(_ invocation: Invocation) async -> InvocationResult {
+        await self.run(invocation, wantsLog: self.configuration.wantsLogTail).result
+    }
+
+    package func trace(_ invocation: Invocation) async -> InvocationTrace {
+        await self.run(invocation, wantsLog: self.configuration.invocation == .wait)
+    }
+
+    private func run(_ invocation: Invocation, wantsLog: Bool) async -> InvocationTrace {
+        guard await self.room.enter(until: invocation.deadline) else {
+            let message = "\(self.concurrency) invocations were under way until the deadline"
+            return InvocationTrace(
+                result: .throttled(retryAfter: nil, Failure(type: "Lambda.NoRoom", message: message))
+            )
+        }
+        defer { self.room.leave() }
+        do throws(AWSError) {
+            let response = try await self.client.call(self.call(invocation, wantsLog: wantsLog))
+            // An accepted event has no answer.
+            if response.status == 202 { return InvocationTrace(result: .responded([])) }
+            let log = response.header("x-amz-log-result").flatMap { Self.decoded($0) } ?? ""
+            let result = LambdaAnswer.result(
+                body: response.body,
+                functionError: response.header("x-amz-function-error"),
+                logTail: wantsLog ? String(log.suffix(1024)) : nil
+            )
+            let lines = log.split(whereSeparator: \.isNewline).map(String.init)
+            return InvocationTrace(
+                result: result,
+                lines: lines.filter { !$0.hasPrefix("REPORT ") },
+                report: lines.last { $0.hasPrefix("REPORT ") }
+            )
+        } catch {
+            return InvocationTrace(result: LambdaAnswer.result(error))
+        }
+    }
+
+    private func call(_ invocation: Invocation, wantsLog: Bool) -> AWSCall {
+        let target = self.configuration.target
+        var call = AWSCall(
+            method: .post,
+            path: "/2015-03-31/functions/\(PercentEncoding.encode(target.path))/invocations",
+            body: .buffer(invocation.body)
+        )
+        if let qualifier = target.qualifier { call.query = [("Qualifier", qualifier)] }
+        let type = self.configuration.invocation == .wait ? "RequestResponse" : "Event"
+        call.headers = [("Content-Type", "application/json"), ("X-Amz-Invocation-Type", type)]
+        if wantsLog { call.headers.append(("X-Amz-Log-Type", "Tail")) }
+        call.timeout = min(self.timeout, max(.milliseconds(1), invocation.deadline - self.reactor.now))
+        call.responseLimit = InvocationLimit.responseBytes
+        call.wantedHeaders = Self.wantedHeaders
+        return call
+    }
+
+    private static let wantedHeaders: [StaticString] = ["x-amz-function-error", "x-amz-log-result"]
+
+    private static func decoded(_ text: String) -> String? {
+        Data(base64Encoded: text).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    package func shutdown() async {
+        self.room.close()
+        await self.client.close()
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CurlClient
+import Foundation
+import PenstockCore
+import PenstockTesting
+import Reactor
+import Synchronization
+import Testing
+
+@testable import AWSClient
+
+/// A client of `server`, ended in order.
+private func withClient(
+    _ server: TestHTTPServer,
+    variables: [String: String] = ["AWS_ACCESS_KEY_ID": "KEY", "AWS_SECRET_ACCESS_KEY": "s3cret"],
+    _ body: (AWSClient) async throws -> Void
+) async throws {
+    let reactor = try Reactor(name: "aws-test")
+    let environment = AWSEnvironment(variables: variables)
+    var options = AWSOptions(region: "eu-west-1", environment: environment, connections: 4)
+    options.endpoint = server.url("/prefix/")
+    let client = try AWSClient(service: "lambda", options: options, reactor: reactor)
+    let result: Result<Void, any Error>
+    do {
+        result = .success(try await body(client))
+    } catch {
+        result = .failure(error)
+    }
+    await client.close()
+    reactor.stop()
+    try result.get()
+}
+
+@Suite(.timeLimit(.minutes(1))) struct AWSClientTests {
+    @Test("A call goes to the endpoint's path, encoded once, and is signed for region and service")
+    func call() async throws {
+        let server = try TestHTTPServer { $1.respond(200, [], "yes") }
+        defer { server.stop() }
+        try await withClient(server) { client in
+            var call = AWSCall(
+                method: .post,
+                path: "/f/\(PercentEncoding.encode("arn:a"))/i",
+                body: .bytes([1, 2])
+            )
+            call.query = [("Qualifier", "$LATEST")]
+            let response = try await client.call(call)
+            #expect(response.body == Array("yes".utf8))
+        }
+        let request = try #require(server.requests.first)
+        #expect(request.path == "/prefix/f/arn%3Aa/i?Qualifier=%24LATEST")
+        #expect(request.body == [1, 2])
+        let authorization = try #require(request.headers["authorization"])
+        #expect(
+            authorization.contains(
+                "/eu-west-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, Signature="
+            )
+        )
+    }
+
+    @Test(
+        "Errors are read from the header, from JSON and from XML",
+        arguments: [
+            (
+                404, "ResourceNotFoundException:http://x", #"{"Message":"no such"}"#,
+                "ResourceNotFoundException", "no such"
+            ),
+            (
+                400, "", #"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"gone"}"#,
+                "QueueDoesNotExist", "gone"
+            ),
+            (403, "", "<E><Code>Denied</Code><Message>a &amp; b</Message></E>", "Denied", "a & b"),
+            (502, "", "<html>", "HTTP.502", "the service answered with status 502"),
+            (500, "ServiceException", "", "ServiceException", "the service answered with status 500"),
+        ]
+    )
+    func errors(status: Int, header: String, body: String, code: String, message: String) async throws {
+        let server = try TestHTTPServer { _, exchange in
+            exchange.respond(
+                status,
+                (header.isEmpty ? [] : [("x-amzn-ErrorType", header)]) + [("x-amzn-RequestId", "id-7")],
+                body
+            )
+        }
+        defer { server.stop() }
+        try await withClient(server) { client in
+            let error = await #expect(throws: AWSError.self) {
+                try await client.call(AWSCall(method: .get, path: "/"))
+            }
+            #expect(
+                error == AWSError(.refused(status: status), code: code, message: message, requestID: "id-7")
+            )
+        }
+    }
+
+    @Test("A throttle is told apart, with how long to wait and why")
+    func throttled() async throws {
+        let server = try TestHTTPServer { _, exchange in
+            exchange.respond(
+                429,
+                [("Retry-After", "7"), ("x-amzn-ErrorType", "TooManyRequestsException")],
+                #"{"Reason":"ReservedFunctionConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."}"#
+            )
+        }
+        defer { server.stop() }
+        try await withClient(server) { client in
+            let error = await #expect(throws: AWSError.self) {
+                try await client.call(AWSCall(method: .get, path: "/"))
+            }
+            #expect(error?.kind == .throttled(retryAfter: .seconds(7)))
+            #expect(error?.message == "Rate Exceeded.: ReservedFunctionConcurrentInvocationLimitExceeded")
+        }
+    }
+
+    @Test("When the clocks differ, the service's counts from then on")
+    func skew() async throws {
+        let server = try TestHTTPServer { request, exchange in
+            if request.headers["x-amz-date"]?.hasPrefix("20500101T0") == true {
+                exchange.respond(200)
+            } else {
+                exchange.respond(
+                    403,
+                    [
+                        ("Date", "Sat, 01 Jan 2050 00:00:10 GMT"),
+                        ("x-amzn-ErrorType", "InvalidSignatureException"),
+                    ]
+                )
+            }
+        }
+        defer { server.stop() }
+        try await withClient(server) { client in
+            _ = try await client.call(AWSCall(method: .get, path: "/"))
+            _ = try await client.call(AWSCall(method: .get, path: "/"))
+        }
+        #expect(server.requests.count == 3)
+    }
+
+    @Test("A signature that is wrong for another reason is not made again")
+    func wrongKey() async throws {
+        let server = try TestHTTPServer { _, exchange in
+            exchange.respond(403, [("x-amzn-ErrorType", "InvalidSignatureException")])
+        }
+        defer { server.stop() }
+        try await withClient(server) { client in
+            await #expect(throws: AWSError.self) { try await client.call(AWSCall(method: .get, path: "/")) }
+        }
+        #expect(server.requests.count == 1)
+    }
+
+    @Test("Credentials that a service calls expired are fetched again, once")
+    func expired() async throws {
+        let fetched = Mutex(0)
+        let server = try TestHTTPServer { request, exchange in
+            if request.path == "/creds" {
+                let number = fetched.withLock { count in
+                    count += 1
+                    return count
+                }
+                return exchange.respond(200, [], #"{"AccessKeyId":"K\#(number)","SecretAccessKey":"s"}"#)
+            }
+            let isOld = request.headers["authorization"]?.contains("Credential=K1/") == true
+            exchange.respond(isOld ? 403 : 200, isOld ? [("x-amzn-ErrorType", "ExpiredTokenException")] : [])
+        }
+        defer { server.stop() }
+        try await withClient(server, variables: ["AWS_CONTAINER_CREDENTIALS_FULL_URI": server.url("/creds")])
+        { client in
+            _ = try await client.call(AWSCall(method: .get, path: "/"))
+            _ = try await client.call(AWSCall(method: .get, path: "/"))
+        }
+        #expect(fetched.withLock { $0 } == 2)
+    }
+
+    @Test("Many callers share one fetch of credentials, and near their end one caller fetches new ones")
+    func shared() async throws {
+        let fetched = Mutex(0)
+        let server = try TestHTTPServer { request, exchange in
+            guard request.path == "/creds" else { return exchange.respond(200) }
+            let number = fetched.withLock { count in
+                count += 1
+                return count
+            }
+            // The first ones end in two minutes, and so are due already; the others are not.
+            let left = number == 1 ? 120 : 7200
+            let end = Timestamp(milliseconds: (Int64(Date().timeIntervalSince1970) + Int64(left)) * 1000)
+            exchange.respond(
+                200,
+                [],
+                #"{"AccessKeyId":"K\#(number)","SecretAccessKey":"s","Expiration":"\#(end.configurationText)"}"#
+            )
+        }
+        defer { server.stop() }
+        try await withClient(server, variables: ["AWS_CONTAINER_CREDENTIALS_FULL_URI": server.url("/creds")])
+        { client in
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<8 {
+                    group.addTask { _ = try? await client.call(AWSCall(method: .get, path: "/")) }
+                }
+            }
+            while server.requests.last?.headers["authorization"]?.contains("Credential=K2/") != true {
+                _ = try await client.call(AWSCall(method: .get, path: "/"))
+            }
+        }
+        #expect(fetched.withLock { $0 } == 2)
+    }
+
+    @Test("Dates of HTTP are read", arguments: [("Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37Z")])
+    func dates(text: String, expected: String) {
+        #expect(HTTPDate.timestamp(text)?.configurationText == expected)
+        #expect(HTTPDate.timestamp("yesterday") == nil)
+    }
+}
