@@ -16,10 +16,10 @@ final class CurlMulti: @unchecked Sendable {
 
     private struct Socket {
         var registration: Reactor.Registration?
-        /// What epoll watches.
-        var interest: Reactor.Readiness = []
+        /// What epoll watches: the bits of a ``Reactor/Readiness``.
+        var interest: UInt32 = 0
         /// What libcurl wants to hear; nothing for an idle connection.
-        var wanted: Reactor.Readiness = []
+        var wanted: UInt32 = 0
         /// libcurl opened it through us and will close it through us.
         var isOurs = false
     }
@@ -39,6 +39,11 @@ final class CurlMulti: @unchecked Sendable {
     private var timer: (id: TimerID, deadline: Instant)?
 
     private static let globalResult = penstock_curl_global_init()
+
+    // The bits of the sets: set operations of another module's option set are calls through witness tables.
+    private static let readable = Reactor.Readiness.readable.rawValue
+    private static let writable = Reactor.Readiness.writable.rawValue
+    private static let failed = Reactor.Readiness.closed.rawValue & ~Reactor.Readiness.readable.rawValue
 
     /// Turns of "call me at once" before other work of the loop gets its turn.
     private static let turnsMax = 16
@@ -196,14 +201,14 @@ final class CurlMulti: @unchecked Sendable {
     }
 
     private func ready(_ descriptor: Int32, _ readiness: Reactor.Readiness) {
-        guard !self.sockets[Int(descriptor)].wanted.isEmpty else {
+        guard self.sockets[Int(descriptor)].wanted != 0 else {
             // An idle connection that the server closes; libcurl finds out when it wants to use it.
             return self.forget(descriptor)
         }
         var bits: Int32 = 0
-        if !readiness.isDisjoint(with: .readable) { bits |= CURL_CSELECT_IN }
-        if !readiness.isDisjoint(with: .writable) { bits |= CURL_CSELECT_OUT }
-        if !readiness.isDisjoint(with: .closed.subtracting(.readable)) { bits |= CURL_CSELECT_ERR }
+        if readiness.rawValue & Self.readable != 0 { bits |= CURL_CSELECT_IN }
+        if readiness.rawValue & Self.writable != 0 { bits |= CURL_CSELECT_OUT }
+        if readiness.rawValue & Self.failed != 0 { bits |= CURL_CSELECT_ERR }
         var running: Int32 = 0
         unsafe curl_multi_socket_action(self.multi, descriptor, bits, &running)
         self.advance()
@@ -213,24 +218,25 @@ final class CurlMulti: @unchecked Sendable {
 
     private func watch(_ descriptor: Int32, _ what: Int32) {
         self.makeRoom(for: descriptor)
-        var wanted: Reactor.Readiness = []
+        var wanted: UInt32 = 0
         if what != CURL_POLL_REMOVE {
-            if what & CURL_POLL_IN != 0 { wanted.formUnion(.readable) }
-            if what & CURL_POLL_OUT != 0 { wanted.formUnion(.writable) }
+            if what & CURL_POLL_IN != 0 { wanted |= Self.readable }
+            if what & CURL_POLL_OUT != 0 { wanted |= Self.writable }
         }
         let index = Int(descriptor)
         self.sockets[index].wanted = wanted
-        guard !wanted.isEmpty else {
+        guard wanted != 0 else {
             // Sockets that are not ours (the resolver's) are closed behind our back.
             if !self.sockets[index].isOurs { self.forget(descriptor) }
             return
         }
         if let registration = self.sockets[index].registration {
             guard self.sockets[index].interest != wanted else { return }
-            self.reactor.update(registration, for: wanted)
+            self.reactor.update(registration, for: Reactor.Readiness(rawValue: wanted))
         } else {
             // A refused registration shows as a timeout of the request; epoll takes every socket.
-            self.sockets[index].registration = try? self.reactor.register(descriptor, for: wanted) {
+            let interest = Reactor.Readiness(rawValue: wanted)
+            self.sockets[index].registration = try? self.reactor.register(descriptor, for: interest) {
                 [unowned self] readiness in
                 self.ready(descriptor, readiness)
             }

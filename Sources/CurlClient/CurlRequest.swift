@@ -31,8 +31,6 @@ package struct CurlRequest: Sendable {
     package var url: String
 
     /// Headers besides those that HTTP itself needs.
-    ///
-    /// The same array for many requests costs nothing.
     package var headers: [CurlHeader] = []
 
     /// The body.
@@ -48,7 +46,11 @@ package struct CurlRequest: Sendable {
     package var responseLimit = 6_291_556
 
     /// Names of the headers of the answer that the caller wants to see, in any case.
-    package var wantedHeaders: [String] = []
+    package var wantedHeaders: [StaticString] = []
+
+    /// Is called on the reactor's thread with each piece of a success's body as it arrives; the answer has no body then,
+    /// and no limit holds.
+    package var bodyArrived: (@Sendable ([UInt8]) -> Void)?
 
     /// For https.
     package var tls = CurlTLS()
@@ -78,19 +80,37 @@ package enum CurlBody: Sendable {
     case buffer(EventBuffer, skip: Int = 0)
 }
 
-/// A header line that is safe to send.
+/// A header that is safe to send.
 package struct CurlHeader: Sendable, Equatable {
-    /// `Name: value`, as libcurl takes it.
-    let line: String
+    /// The text or number of a header: a number needs no text of its own.
+    enum Value: Sendable, Equatable {
+        case text(String)
+        case number(Int64)
+    }
+
+    let name: String
+    let value: Value
+
+    /// Whether the value says nothing.
+    let isBlank: Bool
+
+    /// A header with a number.
+    ///
+    /// The name is the caller's own, and a token.
+    package init(_ name: String, number: Int64) {
+        self.name = name
+        self.value = .number(number)
+        self.isBlank = false
+    }
 
     /// A header; nil when the name is not a token (RFC 9110 section 5.6.2), or when the value holds control
     /// characters, with which one header could smuggle in another.
     package init?(_ name: String, _ value: String) {
         guard !name.isEmpty, name.utf8.allSatisfy(Self.isTokenByte) else { return nil }
         guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else { return nil }
-        // libcurl takes "Name:" as an order to leave the header out; "Name;" sends it empty.
-        let isBlank = value.utf8.allSatisfy { $0 == 0x20 || $0 == 0x09 }
-        self.line = isBlank ? "\(name);" : "\(name): \(value)"
+        self.name = name
+        self.value = .text(value)
+        self.isBlank = value.utf8.allSatisfy { $0 == 0x20 || $0 == 0x09 }
     }
 
     private static func isTokenByte(_ byte: UInt8) -> Bool {

@@ -25,13 +25,15 @@ final class CurlTransfer: @unchecked Sendable {
     var continuation: Continuation?
 
     private var applied: CurlRequest?
-    private var headerList: UnsafeMutablePointer<curl_slist>?
+    private let headerLines = CurlHeaderLines()
     private let errorText: UnsafeMutablePointer<CChar>
     private var sentBody: EventBuffer?
+    private var sendsLargeBodies = false
     private var received: [UInt8] = []
     private var isTooLarge = false
     private var responseLimit = 0
-    private var wantedHeaders: [String] = []
+    private var bodyArrived: (@Sendable ([UInt8]) -> Void)?
+    private var wantedHeaders: [StaticString] = []
 
     init?() {
         guard let easy = unsafe curl_easy_init() else { return nil }
@@ -43,7 +45,6 @@ final class CurlTransfer: @unchecked Sendable {
 
     deinit {
         unsafe curl_easy_cleanup(self.easy)
-        if let list = unsafe self.headerList { unsafe curl_slist_free_all(list) }
         unsafe self.errorText.deallocate()
     }
 
@@ -67,6 +68,12 @@ final class CurlTransfer: @unchecked Sendable {
     }
 
     private func receive(_ bytes: UnsafeRawBufferPointer) -> Int {
+        if let bodyArrived,
+            (200..<300).contains(unsafe penstock_curl_long(self.easy, CURLINFO_RESPONSE_CODE))
+        {
+            unsafe bodyArrived([UInt8](bytes))
+            return bytes.count
+        }
         guard bytes.count <= self.responseLimit - self.received.count else {
             self.isTooLarge = true
             return 0
@@ -82,10 +89,14 @@ final class CurlTransfer: @unchecked Sendable {
         self.serial += 1
         self.isTooLarge = false
         self.responseLimit = request.responseLimit
+        self.bodyArrived = request.bodyArrived
         self.wantedHeaders = request.wantedHeaders
         let last = self.applied
         if last?.url != request.url { try self.setURL(request.url) }
-        if last?.headers != request.headers || last == nil { try self.setHeaders(request.headers) }
+        if last?.headers != request.headers || last == nil {
+            self.headerLines.write(request.headers)
+            unsafe penstock_curl_set_list(self.easy, CURLOPT_HTTPHEADER, self.headerLines.list)
+        }
         if last?.responseLimit != request.responseLimit {
             unsafe penstock_curl_set_offset(self.easy, CURLOPT_MAXFILESIZE_LARGE, request.responseLimit)
         }
@@ -101,6 +112,7 @@ final class CurlTransfer: @unchecked Sendable {
         self.applied = request
         // The body is held by `sentBody`, and let go when the request ends.
         self.applied?.body = .none
+        self.applied?.bodyArrived = nil
     }
 
     /// libcurl takes 0 as no limit at all.
@@ -113,21 +125,6 @@ final class CurlTransfer: @unchecked Sendable {
         guard unsafe penstock_curl_set_string(self.easy, CURLOPT_URL, url) == CURLE_OK else {
             throw CurlError(.invalidRequest, "the URL cannot be used: it is too long")
         }
-    }
-
-    private func setHeaders(_ headers: [CurlHeader]) throws(CurlError) {
-        // `Expect: 100-continue` would cost a round trip for each body above a megabyte.
-        var list = unsafe curl_slist_append(nil, "Expect:")
-        for header in headers {
-            guard let longer = unsafe curl_slist_append(list, header.line) else {
-                unsafe curl_slist_free_all(list)
-                throw CurlError(.failed, "no memory for the request's headers")
-            }
-            unsafe list = unsafe longer
-        }
-        unsafe penstock_curl_set_list(self.easy, CURLOPT_HTTPHEADER, list)
-        if let old = unsafe self.headerList { unsafe curl_slist_free_all(old) }
-        unsafe self.headerList = unsafe list
     }
 
     private func setConnection(_ request: CurlRequest) {
@@ -173,10 +170,18 @@ final class CurlTransfer: @unchecked Sendable {
         }
     }
 
+    /// libcurl sends a body in pieces of its own buffer, 64 KiB unless told; each piece is a call of the kernel.
+    private static let smallBody = 65_536
+    private static let largeBuffer = 262_144
+
     private func setFields(_ buffer: EventBuffer?, skip: Int) {
         self.sentBody = buffer
         let count = max(0, (buffer?.count ?? 0) - skip)
         unsafe penstock_curl_set_offset(self.easy, CURLOPT_POSTFIELDSIZE_LARGE, count)
+        if count > Self.smallBody, !self.sendsLargeBodies {
+            self.sendsLargeBodies = true
+            unsafe penstock_curl_set_long(self.easy, CURLOPT_UPLOAD_BUFFERSIZE, Self.largeBuffer)
+        }
         guard let buffer, count > 0, let start = unsafe buffer.bytes.baseAddress else {
             unsafe penstock_curl_set_string(self.easy, CURLOPT_POSTFIELDS, Self.empty)
             return
@@ -197,11 +202,13 @@ final class CurlTransfer: @unchecked Sendable {
     func outcome(_ code: CURLcode) -> Outcome {
         defer { self.received = [] }
         self.sentBody = nil
+        self.bodyArrived = nil
         guard code == CURLE_OK else { return .failure(self.error(code)) }
         var headers: [CurlResponse.Header] = []
         for name in self.wantedHeaders {
-            guard let value = unsafe penstock_curl_header(self.easy, name) else { continue }
-            headers.append(CurlResponse.Header(name: name, value: unsafe String(cString: value)))
+            let text = unsafe UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
+            guard let value = unsafe penstock_curl_header(self.easy, text) else { continue }
+            headers.append(CurlResponse.Header(name: name.description, value: unsafe String(cString: value)))
         }
         let version = unsafe penstock_curl_long(self.easy, CURLINFO_HTTP_VERSION)
         var response = CurlResponse(
@@ -221,6 +228,7 @@ final class CurlTransfer: @unchecked Sendable {
     /// The error for a request that ends without libcurl: cancelled or closed.
     func abandoned(_ code: CurlError.Code, _ detail: String) -> Outcome {
         self.sentBody = nil
+        self.bodyArrived = nil
         self.received = []
         return .failure(CurlError(code, sent: self.wasSent, detail))
     }

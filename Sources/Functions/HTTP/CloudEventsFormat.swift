@@ -56,7 +56,7 @@ struct CloudEventsFormat: EventFormat {
         }
     }
 
-    func overhead(of partitions: [Partition]) -> Int { 2 }
+    var envelope: Int { 2 }
 
     private static func size(of position: Position) -> Int {
         position.offset.map { EventWriter.digits(of: $0) } ?? position.description.utf8.count
@@ -74,8 +74,8 @@ struct CloudEventsFormat: EventFormat {
         writer.byte(UInt8(ascii: "["))
         var isFirst = true
         for run in batch.runs {
-            let name = Array(JSONText.escaped(run.partition.name).dropFirst().dropLast())
-            for index in run.range {
+            let name = Array(run.partition.quotedName.dropFirst().dropLast())
+            for index in run.indices {
                 if !isFirst { writer.byte(UInt8(ascii: ",")) }
                 isFirst = false
                 self.encode(run.admitted.block, index, name, into: &writer)
@@ -164,20 +164,12 @@ extension EventWriter {
     /// Writes `2026-11-23T00:00:00.000Z` (RFC 3339), 24 bytes, for times from 1970 to 9999.
     mutating func dateTime(_ time: Timestamp) {
         let (days, rest) = time.milliseconds.quotientAndRemainder(dividingBy: 86_400_000)
-        // Days to a date, counted in years from March (Howard Hinnant, "chrono-compatible low-level date
-        // algorithms").
-        let shifted = days + 719_468
-        let era = shifted / 146_097
-        let dayOfEra = shifted - era * 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let monthFromMarch = (5 * dayOfYear + 2) / 153
-        let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
-        self.padded(yearOfEra + era * 400 + (month <= 2 ? 1 : 0), 4)
+        let date = CivilDate(daysSinceEpoch: Int(days))
+        self.padded(Int64(date.year), 4)
         self.byte(UInt8(ascii: "-"))
-        self.padded(month, 2)
+        self.padded(Int64(date.month), 2)
         self.byte(UInt8(ascii: "-"))
-        self.padded(dayOfYear - (153 * monthFromMarch + 2) / 5 + 1, 2)
+        self.padded(Int64(date.day), 2)
         self.byte(UInt8(ascii: "T"))
         self.padded(rest / 3_600_000, 2)
         self.byte(UInt8(ascii: ":"))

@@ -11,9 +11,6 @@ import PenstockRuntime
 struct HTTPAnswer {
     var onClientError: HTTPFunctionConfiguration.ClientErrorPolicy
 
-    /// The longest wait that an endpoint may ask for.
-    static let retryAfterMax = Duration.seconds(900)
-
     /// Bytes of a failure's body that are kept.
     static let messageMax = 512
 
@@ -22,7 +19,7 @@ struct HTTPAnswer {
         switch response.status {
         case 200..<300: return .responded(response.body)
         case 429, 503:
-            let wait = response.retryAfter.map { min($0, Self.retryAfterMax) }
+            let wait = response.retryAfter.map { min($0, InvocationLimit.retryAfter) }
             return .throttled(retryAfter: wait, Self.failure(response))
         case 300..<400: return .failed(Self.redirect(response))
         case 408: return .failed(Self.failure(response))

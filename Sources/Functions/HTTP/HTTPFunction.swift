@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CurlClient
-import DequeModule
 import PenstockConfiguration
 package import PenstockCore
 package import PenstockRuntime
@@ -25,16 +24,8 @@ package actor HTTPFunction: Function {
     private let client: CurlClient
     private let answer: HTTPAnswer
     private let headers: [CurlHeader]
-    private var running = 0
-    private var waiting: Deque<Waiter> = []
-    private var lastWaiter: UInt64 = 0
-
-    /// Who waits for room; told whether there is some.
-    private struct Waiter {
-        var id: UInt64
-        var timer: TimerID
-        var continuation: CheckedContinuation<Bool, Never>
-    }
+    private let hasContentType: Bool
+    private let room: InvocationRoom
 
     /// A function of that name; connections are made when they are needed.
     ///
@@ -50,9 +41,11 @@ package actor HTTPFunction: Function {
         self.concurrency = configuration.concurrency
         self.timeout = configuration.timeout
         self.batchSizeMax = configuration.batchSizeMax
+        self.room = InvocationRoom(size: configuration.concurrency, loop: reactor)
         self.client = try CurlClient(reactor: reactor, connections: configuration.concurrency)
         self.answer = HTTPAnswer(onClientError: configuration.onClientError)
         self.headers = configuration.headers.compactMap { CurlHeader($0.name, $0.value.reveal()) }
+        self.hasContentType = configuration.headers.contains { $0.name.lowercased() == "content-type" }
     }
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
@@ -73,7 +66,7 @@ package actor HTTPFunction: Function {
     }
 
     package func invoke(_ invocation: Invocation) async -> InvocationResult {
-        guard await self.waitForRoom(until: invocation.deadline) else {
+        guard await self.room.enter(until: invocation.deadline) else {
             return .throttled(
                 retryAfter: nil,
                 Failure(
@@ -82,7 +75,7 @@ package actor HTTPFunction: Function {
                 )
             )
         }
-        defer { self.leave() }
+        defer { self.room.leave() }
         let left = invocation.deadline - self.reactor.now
         guard left > .zero else {
             return .throttled(
@@ -111,78 +104,41 @@ package actor HTTPFunction: Function {
         request.timeout = timeout
         request.connectTimeout = min(timeout, .seconds(10))
         request.responseLimit = self.configuration.maxResponse
-        request.wantedHeaders = ["location"]
+        request.wantedHeaders = Self.wantedHeaders
         request.tls = self.configuration.tls.options
         request.http2 = self.configuration.http2
         var contentType = invocation.contentType
-        var headers: [CurlHeader?] = []
+        request.headers.reserveCapacity(self.headers.count + 8)
         if contentType == RawFormat.marker {
             contentType = self.configuration.dataContentType ?? "application/octet-stream"
             let raw = try RawBody(invocation.body)
-            headers += raw.headers
+            request.headers += raw.headers.compactMap(\.self)
             request.body = .buffer(invocation.body, skip: raw.skip)
         } else {
             request.body = .buffer(invocation.body)
         }
-        if !self.configuration.headers.contains(where: { $0.name.lowercased() == "content-type" }) {
-            headers.append(CurlHeader("Content-Type", contentType))
+        if !self.hasContentType {
+            request.add(CurlHeader("Content-Type", contentType))
         }
-        headers += [
-            CurlHeader("X-Penstock-Trigger", invocation.trigger),
-            CurlHeader("X-Penstock-Attempt", String(invocation.attempt)),
-            CurlHeader("X-Penstock-Invocation-Id", invocation.id),
-            CurlHeader("X-Penstock-Deadline-Ms", String(invocation.wallDeadline.milliseconds)),
-        ]
-        request.headers = headers.compactMap(\.self) + self.headers
+        request.add(CurlHeader("X-Penstock-Trigger", invocation.trigger))
+        request.add(CurlHeader("X-Penstock-Attempt", number: Int64(invocation.attempt)))
+        request.add(CurlHeader("X-Penstock-Invocation-Id", invocation.id))
+        request.add(CurlHeader("X-Penstock-Deadline-Ms", number: invocation.wallDeadline.milliseconds))
+        request.headers.append(contentsOf: self.headers)
         return request
     }
 
+    private static let wantedHeaders: [StaticString] = ["location"]
+
     package func shutdown() async {
-        for waiter in self.waiting { self.tell(waiter, hasRoom: false) }
-        self.waiting.removeAll()
+        self.room.close()
         await self.client.close()
     }
+}
 
-    // MARK: - Room
-
-    /// False when there was none until `deadline`, or the task was cancelled.
-    ///
-    /// In order of calls.
-    private func waitForRoom(until deadline: Instant) async -> Bool {
-        guard self.running >= self.concurrency else {
-            self.running += 1
-            return true
-        }
-        self.lastWaiter += 1
-        let id = self.lastWaiter
-        return await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let timer = self.reactor.schedule(at: deadline) { [weak self] in
-                    self?.assumeIsolated { $0.giveUp(id) }
-                }
-                self.waiting.append(Waiter(id: id, timer: timer, continuation: continuation))
-            }
-        } onCancel: {
-            self.reactor.submit { [weak self] in self?.assumeIsolated { $0.giveUp(id) } }
-        }
-    }
-
-    /// Hands the room to the next in line.
-    private func leave() {
-        guard let next = self.waiting.popFirst() else {
-            self.running -= 1
-            return
-        }
-        self.tell(next, hasRoom: true)
-    }
-
-    private func giveUp(_ id: UInt64) {
-        guard let index = self.waiting.firstIndex(where: { $0.id == id }) else { return }
-        self.tell(self.waiting.remove(at: index), hasRoom: false)
-    }
-
-    private func tell(_ waiter: Waiter, hasRoom: Bool) {
-        self.reactor.cancel(waiter.timer)
-        waiter.continuation.resume(returning: hasRoom)
+extension CurlRequest {
+    /// Adds a header, if it is one that can be sent.
+    fileprivate mutating func add(_ header: CurlHeader?) {
+        if let header { self.headers.append(header) }
     }
 }

@@ -34,7 +34,7 @@ package struct HTTPFunctionConfiguration: ConfigurationTable {
     static let headers = Field<[Named<Secret>]>(
         "headers",
         "Sent with each request; values are never shown, and secrets come from ${NAME}.",
-        .map(of: .secret, names: .any, count: 0...64),
+        .map(of: .hidden, names: .any, count: 0...64),
         absence: .value([], shown: nil)
     )
     static let timeout = Field.duration(

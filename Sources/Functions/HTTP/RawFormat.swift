@@ -20,10 +20,10 @@ struct RawFormat: EventFormat {
         }
     }
 
-    func overhead(of partitions: [Partition]) -> Int {
-        // Four lengths of up to 20 digits with a comma, position of up to 58 digits.
-        4 * 21 + 58 + partitions.reduce(0) { $0 + $1.name.utf8.count }
-    }
+    /// Four lengths of up to 20 digits with a comma, position of up to 58 digits.
+    var envelope: Int { 4 * 21 + 58 }
+
+    func overhead(of partition: Partition) -> Int { partition.name.utf8.count }
 
     func encode(_ batch: Batch, into writer: inout EventWriter) {
         writer.decimal(UInt64(batch.count))
@@ -31,7 +31,7 @@ struct RawFormat: EventFormat {
         // More than one record has no place in a request; the function refuses it by the count.
         guard batch.count == 1, let run = batch.runs.first else { return }
         let block = run.admitted.block
-        let index = run.range.lowerBound
+        let index = run.first
         Self.text(Array(run.partition.name.utf8), into: &writer)
         Self.text(Array(block.entries[index].position.description.utf8), into: &writer)
         if let key = unsafe block.key(at: index) {
@@ -144,12 +144,7 @@ extension Batch {
         }
         var before = 0
         for run in self.runs {
-            if run.partition.name == partition {
-                let entries = run.admitted.block.entries
-                for index in run.range where entries[index].position == position {
-                    return before + index - run.range.lowerBound
-                }
-            }
+            if run.partition.name == partition, let place = run.offset(of: position) { return before + place }
             before += run.count
         }
         return nil

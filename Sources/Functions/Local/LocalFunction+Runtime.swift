@@ -76,7 +76,7 @@ extension LocalFunction {
             self.respond(request, on: connection, of: process)
         case .failure(let id):
             guard self.accepts(id, on: connection, of: process) else { return }
-            let failure = RuntimeErrorBody(request.body).failure(
+            let failure = FunctionErrorBody(request.body).failure(
                 header: request.errorType,
                 unknown: "Function.Unknown"
             )
@@ -87,7 +87,7 @@ extension LocalFunction {
                 return
             }
             connection.send(RuntimeAnswer.accepted)
-            process.initFailure = RuntimeErrorBody(request.body)
+            process.initFailure = FunctionErrorBody(request.body)
                 .failure(header: request.errorType, unknown: "Runtime.Unknown")
         case .unknown: connection.send(RuntimeAnswer.unknown)
         }
@@ -181,7 +181,7 @@ extension LocalFunction {
         // A streamed response that broke says so behind its body.
         if let type = request.errorType {
             let body = request.errorBody.flatMap(Base64Text.decode) ?? []
-            let failure = RuntimeErrorBody(body).failure(header: type, unknown: "Function.Unknown")
+            let failure = FunctionErrorBody(body).failure(header: type, unknown: "Function.Unknown")
             self.answer(.failed(failure), RuntimeAnswer.accepted, on: connection, of: process)
             return
         }

@@ -130,7 +130,10 @@ package actor LocalFunction: Function {
     package func shutdown() async {
         self.perform(self.pool.stop(now: self.reactor.now))
         if self.pool.count > 0 {
-            await withCheckedContinuation { self.stopWaiters.append($0) }
+            await withCheckedContinuation { waiter in
+                // They may have gone since: the call may wait for the executor before it runs this.
+                if self.pool.count > 0 { self.stopWaiters.append(waiter) } else { waiter.resume() }
+            }
         }
         if let timer = self.timer.take() { self.reactor.cancel(timer.id) }
         if let directory = self.socketDirectory.take() { unsafe rmdir(directory) }

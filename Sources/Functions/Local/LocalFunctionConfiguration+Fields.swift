@@ -92,7 +92,28 @@ extension LocalFunctionConfiguration: ConfigurationTable {
             "must be a directory that exists",
             suggestion: "it is relative to where penstock is started"
         )
+        if let problem = self.programProblem {
+            reader.advise(
+                false,
+                at: Self.commandField,
+                code: .missingProgram,
+                "starts nothing here: \(problem)"
+            )
+        }
         self.checkEnvironment(&reader)
+    }
+
+    /// Why the program would not start on this machine; nil when it would, or when something else is wrong.
+    private var programProblem: String? {
+        guard let name = self.command.first, !name.isEmpty, self.directoryExists else { return nil }
+        do throws(ProcessStart.Refusal) {
+            let path = self.environment["PATH"] ?? ProcessEnvironment.defaultPath
+            let directory = try ProcessStart.directory(self.directory)
+            _ = try ProcessStart.program(name, directory: directory, path: path)
+            return nil
+        } catch {
+            return error.detail
+        }
     }
 
     private var directoryExists: Bool {

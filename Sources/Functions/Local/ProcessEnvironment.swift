@@ -67,17 +67,8 @@ struct ProcessEnvironment {
         self.entries = variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     }
 
-    /// `YYYY/MM/DD`, by the days-from-civil arithmetic of the proleptic Gregorian calendar.
+    /// `YYYY/MM/DD` in UTC.
     private static func date(_ time: Timestamp) -> String {
-        let days = time.milliseconds / 86_400_000 + 719_468
-        let era = days / 146_097
-        let dayOfEra = days % 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        let day = dayOfYear - (153 * shifted + 2) / 5 + 1
-        let month = shifted < 10 ? shifted + 3 : shifted - 9
-        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-        return "\(year)/\(month < 10 ? "0" : "")\(month)/\(day < 10 ? "0" : "")\(day)"
+        String(time.configurationText.prefix(10).map { $0 == "-" ? "/" : $0 })
     }
 }

@@ -44,7 +44,7 @@ private func encode(
     let admitted = AdmittedBlock(block: block, firstDelivery: 0, receivedAt: .start, sizes: sizes)
     let run = Run(admitted: admitted, range: 0..<block.count)
     let batch = Batch(id: BatchID(1), runs: [run], attempt: 1)
-    let room = format.overhead(of: block.partitions) + batch.bytes + block.count - 1
+    let room = format.size(of: batch) - 1
     let buffer = EventBuffer()
     buffer.write(upTo: room) { format.encode(batch, into: &$0) }
     return (buffer, batch, room)
@@ -120,6 +120,7 @@ private func encode(
             var call = invocation("", reactor, type: RawFormat.marker)
             call.body = buffer
             #expect(await function.invoke(call) == .responded([]))
+            call = invocation("", reactor, type: RawFormat.marker)
             call.body = encode(batch([(nil, [1]), (nil, [2])]), RawFormat()).buffer
             guard case .failed(let failure) = await function.invoke(call) else {
                 Issue.record("not failed")

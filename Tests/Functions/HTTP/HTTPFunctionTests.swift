@@ -34,7 +34,7 @@ func invocation(_ body: String = "{}", _ reactor: Reactor, type: String = "appli
         attempt: 3,
         body: buffer,
         contentType: type,
-        deadline: reactor.now + .seconds(60),
+        deadline: reactor.now + .seconds(600),
         wallDeadline: Timestamp(milliseconds: 1_700_000_000_123)
     )
 }

@@ -31,24 +31,29 @@ enum Processes {
 }
 
 /// A fifo that lets waiting readers go.
+///
+/// It is open for writing all along: a reader that comes late waits for its byte, and not for a writer that has left.
 struct Fifo {
     let path: String
+    private let descriptor: Int32
 
     private struct Refused: Error {}
 
     init() throws {
         self.path = NSTemporaryDirectory() + "penstock-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         guard unsafe mkfifo(self.path, 0o600) == 0 else { throw Refused() }
+        self.descriptor = unsafe Glibc.open(self.path, O_RDWR | O_CLOEXEC)
+        guard self.descriptor >= 0 else { throw Refused() }
     }
 
-    /// Opens it for writing and closes it again: who reads a line gets the end of the file.
-    func open() throws {
-        let descriptor = unsafe Glibc.open(self.path, O_WRONLY)
-        guard descriptor >= 0 else { throw Refused() }
-        close(descriptor)
+    /// Lets so many readers go: each takes one byte.
+    func open(for readers: Int = 1) throws {
+        let bytes = [UInt8](repeating: 0, count: readers)
+        guard unsafe write(self.descriptor, bytes, readers) == readers else { throw Refused() }
     }
 
     func remove() {
+        close(self.descriptor)
         unsafe unlink(self.path)
     }
 }

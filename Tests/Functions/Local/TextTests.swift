@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PenstockCore
+import PenstockRuntime
 import Testing
 
 @testable import LocalFunction
@@ -40,7 +41,7 @@ import Testing
         ]
     )
     func errorBody(text: String, type: String, message: String) {
-        let body = RuntimeErrorBody(Array(text.utf8))
+        let body = FunctionErrorBody(Array(text.utf8))
         #expect(body.type == type)
         #expect(body.message == message)
     }
@@ -49,11 +50,11 @@ import Testing
     func anyErrorBody() {
         let bytes = Array(#"{"errorType":"T\u00e9","x":[{"a":"]"}],"errorMessage":"\ud83d\ude00"}"#.utf8)
         for length in 0...bytes.count {
-            _ = RuntimeErrorBody(Array(bytes[..<length]))
+            _ = FunctionErrorBody(Array(bytes[..<length]))
             for replacement: UInt8 in [0x22, 0x5C, 0x7B, 0x5D, 0x00, 0xFF] where length < bytes.count {
                 var broken = bytes
                 broken[length] = replacement
-                let failure = RuntimeErrorBody(broken).failure(header: nil, unknown: "Function.Unknown")
+                let failure = FunctionErrorBody(broken).failure(header: nil, unknown: "Function.Unknown")
                 #expect(!failure.type.isEmpty)
             }
         }
@@ -61,10 +62,10 @@ import Testing
 
     @Test("The error type in the header counts only when the body has none and it is one word")
     func headerType() {
-        let none = RuntimeErrorBody(Array("{}".utf8))
+        let none = FunctionErrorBody(Array("{}".utf8))
         #expect(none.failure(header: "Runtime.Broken", unknown: "U").type == "Runtime.Broken")
         #expect(none.failure(header: "not a type", unknown: "U").type == "U")
-        let own = RuntimeErrorBody(Array(#"{"errorType":"Own"}"#.utf8))
+        let own = FunctionErrorBody(Array(#"{"errorType":"Own"}"#.utf8))
         #expect(own.failure(header: "Runtime.Broken", unknown: "U").type == "Own")
     }
 
