@@ -3,5 +3,7 @@
 #define PENSTOCK_CLIBRDKAFKA_H
 
 #include <librdkafka/rdkafka.h>
+/* For tests: a cluster that fails as it is told. */
+#include <librdkafka/rdkafka_mock.h>
 
 #endif

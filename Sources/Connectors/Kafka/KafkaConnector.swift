@@ -4,7 +4,7 @@ package import PenstockConfiguration
 import PenstockCore
 package import PenstockRuntime
 
-/// Kafka: topics as a source, a topic as a destination of dead letters.
+/// Kafka: topics as a source, a topic as a destination of dead letters and of results.
 package enum KafkaConnector: Connector {
     package static let kind = "kafka"
 
@@ -21,8 +21,17 @@ package enum KafkaConnector: Connector {
                     canSeek: true,
                     prunesOnAcknowledge: false
                 ),
+                exclusive: configuration.topics.map { topic in
+                    let brokers = configuration.brokers.sorted().joined(separator: ", ")
+                    return "topic \(topic) of \(brokers) as group \(configuration.group)"
+                },
                 format: format,
+                fields: KafkaEventFormat.fields,
                 partition: { id, name in format.partition(id, name: name) },
+                batchInfo: FailureBatchInfo(name: "KafkaBatchInfo") {
+                    format.batchInfo(of: $0, payloadSize: $1)
+                },
+                sample: RecordSample(partition: "\(configuration.topics.first ?? "topic")-0", tag: 1),
                 make: { _, context in KafkaSource(configuration, logger: context.logger) }
             )
         }
@@ -37,8 +46,26 @@ package enum KafkaConnector: Connector {
             DestinationPlan(
                 kind: Self.kind,
                 summary: "kafka topic \(configuration.topic)",
+                make: { context, source async throws(DestinationError) in
+                    try await KafkaDestination(
+                        configuration,
+                        document: configuration.format == .document ? FailureDocument(source) : nil,
+                        logger: context.logger
+                    )
+                }
+            )
+        }
+    }
+}
+
+extension KafkaConnector {
+    package static var results: Alternative<ResultPlan>? {
+        .key(Self.kind, KafkaResultConfiguration.table.summary, .table(KafkaResultConfiguration.self)) {
+            configuration in
+            ResultPlan(
+                summary: "kafka topic \(configuration.destination.topic)",
                 make: { context async throws(DestinationError) in
-                    try await KafkaDestination(configuration, logger: context.logger)
+                    try await KafkaResultDestination(configuration.destination, logger: context.logger)
                 }
             )
         }
@@ -50,9 +77,27 @@ extension KafkaEventFormat {
     ///
     /// Topic names may contain hyphens.
     func partition(_ id: PartitionID, name: String) -> Partition {
+        Partition(id: id, name: name, eventPrefix: self.prefix(for: Self.name(of: name)))
+    }
+
+    private static func name(of name: String) -> KafkaPartitionName {
         let hyphen = name.lastIndex(of: "-") ?? name.endIndex
         let number = Int32(name[hyphen...].dropFirst()) ?? 0
-        let prefix = self.prefix(for: KafkaPartitionName(topic: String(name[..<hyphen]), partition: number))
-        return Partition(id: id, name: name, eventPrefix: prefix)
+        return KafkaPartitionName(topic: String(name[..<hyphen]), partition: number)
     }
+
+    /// What filters can look at (esm-spec 5.3).
+    ///
+    /// The members of a record in the event, key and value decoded, headers as an object of texts. AWS knows `value`
+    /// alone.
+    static let fields = RecordFields([
+        RecordFields.Field("topic", .partitionText { Self.name(of: $0.name).topic }),
+        RecordFields.Field("partition", .partitionNumber { Int64(Self.name(of: $0.name).partition) }),
+        RecordFields.Field("offset", .position),
+        RecordFields.Field("timestamp", .timestamp),
+        RecordFields.Field("timestampType", .tag { Self.timestampTypeName($0) }),
+        RecordFields.Field("key", .key(.unmet)),
+        RecordFields.Field("value", .body(.ignored)),
+        RecordFields.Field("headers", .attributes),
+    ])
 }

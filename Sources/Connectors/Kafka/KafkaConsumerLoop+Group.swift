@@ -66,17 +66,39 @@ extension KafkaConsumerLoop {
     /// Unassigns partitions that are drained, or had their time.
     func giveUp(_ names: [KafkaPartitionName]) {
         self.rebalance = .settled
-        for message in self.owned.remove(names).messages { message.destroy() }
+        _ = self.forget(names)
         self.answer { () throws(RDKafkaError) in try self.consumer.unassign(names) }
     }
 
     /// Unassigns partitions that others own already.
     private func lose(_ names: [KafkaPartitionName]) {
+        self.rebalance = .settled
+        self.inbox.events.put(.lost(self.forget(names)))
+        self.answer { () throws(RDKafkaError) in try self.consumer.unassign(names) }
+    }
+
+    /// Ends the ownership of partitions; returns their ids.
+    ///
+    /// With it goes all that librdkafka handed over and we did not: should a partition come back before that was looked
+    /// at, it begins behind the commit, and newer messages in front would hide the older ones.
+    private func forget(_ names: [KafkaPartitionName]) -> [PartitionID] {
+        self.buffer.destroy { message in
+            guard let place = self.owned.place(of: message) else { return true }
+            return names.contains(self.owned[place].name)
+        }
+        self.endHolds(of: names)
         let (ids, messages) = self.owned.remove(names)
         for message in messages { message.destroy() }
-        self.rebalance = .settled
-        self.inbox.events.put(.lost(ids))
-        self.answer { () throws(RDKafkaError) in try self.consumer.unassign(names) }
+        return ids
+    }
+
+    /// Undoes our pauses: librdkafka keeps them over a revocation, and a partition that comes back would stand still.
+    private func endHolds(of names: [KafkaPartitionName]) {
+        let held = names.filter { name in
+            self.owned.place(of: name).map { self.owned[$0].isHeld } ?? false
+        }
+        guard !held.isEmpty else { return }
+        self.answer { () throws(RDKafkaError) in try self.consumer.resume(held) }
     }
 
     private func answer(_ body: () throws(RDKafkaError) -> Void) {
@@ -181,7 +203,14 @@ extension KafkaConsumerLoop {
             let range = try self.consumer.watermarks(of: entry.name, within: Self.questionMax)
             var next = try self.startOffset(of: entry.name)
             if next < 0 { next = range.lowerBound }
-            try self.consumer.restart(RDKafkaOffset(name: entry.name, offset: next))
+            try self.consumer.restart(
+                RDKafkaOffset(name: entry.name, offset: next),
+                others: self.owned.entries.filter { $0.name != entry.name }.map {
+                    // Nothing was read of a partition at 0 without a commit: it may begin anywhere.
+                    let isFresh = $0.next == 0 && $0.committed == nil
+                    return RDKafkaOffset(name: $0.name, offset: isFresh ? RDKafkaOffset.beginning : $0.next)
+                }
+            )
             let text = "offset \(entry.next) of \(entry.name) is gone (\(detail)); going on at \(next)"
             self.owned[place].next = next
             self.inbox.events.put(.gap(SourceGap(partition: entry.name.description, detail: text)))

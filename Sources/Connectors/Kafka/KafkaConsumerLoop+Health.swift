@@ -29,7 +29,11 @@ extension KafkaConsumerLoop {
     func receivedError(_ message: RDKafkaMessage) {
         let error = RDKafkaError(message.code, message.detail)
         switch message.code {
-        case .none, .partitionEnd: break
+        case .none:
+            // A record where only errors may come. To drop it would lose it; another start reads it again.
+            let name = "\(message.topic ?? "")-\(message.partition)"
+            self.failure = SourceError(.rejected, "kafka: a record of \(name) came among the group's events")
+        case .partitionEnd: break
         case .offsetOutOfRange, .autoOffsetReset:
             if let place = self.owned.place(of: message) { self.skipGap(at: place, detail: error.detail) }
         default:

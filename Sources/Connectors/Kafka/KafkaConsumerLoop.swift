@@ -26,10 +26,10 @@ final class KafkaConsumerLoop {
     var groupBuffer = RDKafkaMessageBuffer(capacity: 64)
     /// What is owned, and what was read of it.
     var owned = KafkaOwnership()
-    /// What of a block was chosen; kept for its memory.
-    var picked: [KafkaConsumerLoop.Pick] = []
     /// Number of the last block.
     var blockNumber: UInt64 = 0
+    /// Bytes of the last block.
+    var lastBlockBytes = 64 << 10
 
     /// What the group wants of us and we have not answered.
     var rebalance = Rebalance.settled
@@ -53,14 +53,6 @@ final class KafkaConsumerLoop {
 
     private let pollInterval: Duration
     private var isStopping = false
-
-    /// One message chosen for a block, and whose it is.
-    struct Pick {
-        /// The message.
-        var message: RDKafkaMessage
-        /// Its partition's place in ``KafkaOwnership``.
-        var owner: Int
-    }
 
     /// An unanswered rebalance.
     enum Rebalance {
@@ -111,21 +103,10 @@ final class KafkaConsumerLoop {
             let settings = try KafkaProperties.consumer(configuration)
             let interval = settings.value(of: "max.poll.interval.ms").flatMap { Int64($0) } ?? 300_000
             self.pollInterval = .milliseconds(interval / 3)
-            self.consumer = try Self.makeConsumer(settings, context: context, wakeup: inbox.wakeup)
+            self.consumer = try RDKafkaConsumer(settings, context: context, wakeup: inbox.wakeup)
         } catch {
-            throw SourceError(.rejected, "kafka group \"\(configuration.group)\": \(error)")
-        }
-    }
-
-    private static func makeConsumer(
-        _ settings: consuming RDKafkaConfiguration,
-        context: RDKafkaContext,
-        wakeup: Wakeup
-    ) throws(RDKafkaConfiguration.Refusal) -> RDKafkaConsumer {
-        do throws(RDKafkaError) {
-            return try RDKafkaConsumer(settings, context: context, wakeup: wakeup)
-        } catch {
-            throw RDKafkaConfiguration.Refusal(property: "", isUnknown: false, reason: error.detail)
+            let text = KafkaProperties.text(of: error)
+            throw SourceError(.rejected, "kafka group \"\(configuration.group)\": \(text)")
         }
     }
 
@@ -197,11 +178,16 @@ final class KafkaConsumerLoop {
     /// Leaves partitions alone that are blocked, and goes on with those that are no longer.
     private func hold(_ held: Set<PartitionID>) {
         let (pause, resume) = self.owned.hold(held)
+        // Each for itself: one that could not be paused must not keep another one standing.
         do throws(RDKafkaError) {
             if !pause.isEmpty { try self.consumer.pause(pause) }
-            if !resume.isEmpty { try self.consumer.resume(resume) }
         } catch {
             // Partitions that librdkafka no longer knows are about to be revoked; what they bring is held back anyway.
+        }
+        do throws(RDKafkaError) {
+            if !resume.isEmpty { try self.consumer.resume(resume) }
+        } catch {
+            // The same: there is nothing of them to go on with.
         }
     }
 

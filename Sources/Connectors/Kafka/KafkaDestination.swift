@@ -11,19 +11,22 @@ import Synchronization
 /// Key, value and headers are the record's own; headers `penstock-…` tell its history. One thread owns the producer.
 package final class KafkaDestination: Destination {
     private let configuration: KafkaDestinationConfiguration
+    private let document: FailureDocument?
     private let inbox: KafkaDestinationInbox
     private let thread = KafkaThread()
 
     /// Makes the producer; it connects when there is something to send.
     ///
-    /// librdkafka's own messages go to `logger`.
+    /// With a `document`, values are failure documents. librdkafka's own messages go to `logger`.
     ///
     /// - Throws: ``DestinationError`` when librdkafka refuses the configuration.
     package init(
         _ configuration: KafkaDestinationConfiguration,
+        document: FailureDocument? = nil,
         logger: Logger
     ) async throws(DestinationError) {
         self.configuration = configuration
+        self.document = document
         let inbox: KafkaDestinationInbox
         do throws(RDKafkaError) {
             inbox = KafkaDestinationInbox(wakeup: try Wakeup())
@@ -53,7 +56,13 @@ package final class KafkaDestination: Destination {
 
     package func deliver(_ letters: [DeadLetter]) async throws(DestinationError) {
         guard !letters.isEmpty else { return }
-        let messages = letters.map { $0.kafkaMessage(to: self.configuration.topic) }
+        try await self.send(
+            letters.map { $0.kafkaMessage(to: self.configuration.topic, document: self.document) }
+        )
+    }
+
+    /// Returns when the messages are accepted.
+    func send(_ messages: [RDKafkaOutgoing]) async throws(DestinationError) {
         let result: Result<Void, DestinationError> = await withCheckedContinuation { reply in
             if !self.inbox.send(.init(messages: messages, reply: reply)) {
                 reply.resume(returning: .failure(DestinationError("\(self.name) is closed")))
@@ -66,6 +75,41 @@ package final class KafkaDestination: Destination {
         self.inbox.stop()
         await self.thread.end()
     }
+}
+
+/// Produces results to a topic, as a ``KafkaDestination`` does dead letters.
+///
+/// A message's key is the request id.
+package final class KafkaResultDestination: ResultDestination {
+    private let topic: String
+    private let producer: KafkaDestination
+
+    /// Makes the producer; it connects when there is something to send.
+    package init(
+        _ configuration: KafkaDestinationConfiguration,
+        logger: Logger
+    ) async throws(DestinationError) {
+        self.topic = configuration.topic
+        self.producer = try await KafkaDestination(configuration, logger: logger)
+    }
+
+    package var name: String { self.producer.name }
+
+    package func deliver(_ record: InvocationRecord) async throws(DestinationError) {
+        let headers = [
+            (name: "penstock-trigger", value: Array(record.trigger.utf8)),
+            (name: "penstock-function", value: Array(record.function.utf8)),
+        ]
+        let message = RDKafkaOutgoing(
+            topic: self.topic,
+            key: Array(record.id.utf8),
+            value: record.json,
+            headers: headers
+        )
+        try await self.producer.send([message])
+    }
+
+    package func close() async { await self.producer.close() }
 }
 
 /// What a Kafka destination and its thread share.
@@ -121,102 +165,5 @@ final class KafkaDestinationInbox: Sendable {
     func close() -> [Order] {
         self.state.withLock { $0.isStopping = true }
         return self.take().orders
-    }
-}
-
-/// The one thread of a Kafka destination.
-final class KafkaProducerLoop {
-    private struct Open {
-        var order: KafkaDestinationInbox.Order
-        var sent = 0
-        var unanswered = 0
-        var failure: RDKafkaError?
-    }
-
-    private let topic: String
-    private let brokers: String
-    private let inbox: KafkaDestinationInbox
-    private let producer: RDKafkaProducer
-    private var open: [UInt: Open] = [:]
-    private var nextOrder: UInt = 1
-    private var lastCause: String?
-    private var failure: RDKafkaError?
-
-    init(
-        _ configuration: KafkaDestinationConfiguration,
-        inbox: KafkaDestinationInbox,
-        logger: Logger
-    ) throws(RDKafkaError) {
-        self.topic = configuration.topic
-        self.brokers = configuration.brokers.joined(separator: ", ")
-        self.inbox = inbox
-        let context = RDKafkaContext(logger: logger)
-        self.producer = try RDKafkaProducer(for: configuration, context: context, wakeup: inbox.wakeup)
-    }
-
-    /// Works until it is told to stop and all orders are answered; librdkafka bounds each by the message timeout.
-    func run() {
-        while true {
-            let (orders, isStopping) = self.inbox.take()
-            for order in orders {
-                self.open[self.nextOrder] = Open(order: order)
-                self.nextOrder += 1
-            }
-            let isFull = self.sendMore()
-            self.producer.serve()
-            self.readReports()
-            if isStopping, self.open.isEmpty { break }
-            // A full queue empties with the answers, which signal; the bound is for the case that they came already.
-            self.inbox.wakeup.wait(atMost: isFull ? .milliseconds(10) : .seconds(1))
-        }
-        self.producer.close()
-    }
-
-    /// Produces what librdkafka has room for; returns whether it had too little.
-    private func sendMore() -> Bool {
-        for id in self.open.keys.sorted() {
-            guard var order = self.open[id] else { continue }
-            defer { self.open[id] = order }
-            do throws(RDKafkaError) {
-                if let failure = self.failure { throw failure }
-                while order.sent < order.order.messages.count, order.failure == nil {
-                    guard try self.producer.accepts(order.order.messages[order.sent], id: id) else {
-                        return true
-                    }
-                    order.sent += 1
-                    order.unanswered += 1
-                }
-            } catch {
-                order.failure = error
-            }
-        }
-        return false
-    }
-
-    private func readReports() {
-        for error in self.producer.context.errors.takeAll() {
-            if error.isFatal { self.failure = error }
-            if error.code != .allBrokersDown { self.lastCause = error.detail }
-        }
-        for report in self.producer.context.reports.takeAll() {
-            self.open[report.id]?.unanswered -= 1
-            if report.code != .none { self.open[report.id]?.failure = RDKafkaError(report.code) }
-        }
-        for (id, order) in self.open where order.unanswered == 0 {
-            guard order.failure != nil || order.sent == order.order.messages.count else { continue }
-            self.open[id] = nil
-            order.order.reply.resume(
-                returning: order.failure.map { .failure(self.error($0)) } ?? .success(())
-            )
-        }
-        if self.open.isEmpty { self.lastCause = nil }
-    }
-
-    private func error(_ error: RDKafkaError) -> DestinationError {
-        let cause = self.lastCause.map { "; \($0)" } ?? ""
-        return DestinationError(
-            "kafka topic \"\(self.topic)\" on \(self.brokers) did not accept dead letters: \(error)\(cause); "
-                + "check that the brokers are up, that the topic exists, and that the login may write to it"
-        )
     }
 }

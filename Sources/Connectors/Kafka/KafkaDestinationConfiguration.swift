@@ -14,6 +14,9 @@ package struct KafkaDestinationConfiguration: Sendable {
     /// How long a letter may take to be accepted, retries included.
     package var timeout = Duration.seconds(30)
 
+    /// What the messages hold.
+    package var format = KafkaLetterFormat.record
+
     /// More librdkafka properties, by their own names.
     package var properties: [String: String] = [:]
 
@@ -22,4 +25,12 @@ package struct KafkaDestinationConfiguration: Sendable {
         self.brokers = brokers
         self.topic = topic
     }
+}
+
+/// What a message of a Kafka destination holds.
+package enum KafkaLetterFormat: String, Sendable, CaseIterable {
+    /// The record's own value.
+    case record
+    /// AWS's failure document, with the record in it.
+    case document
 }

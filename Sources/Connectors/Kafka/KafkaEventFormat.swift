@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import PenstockCore
+import PenstockRuntime
 
 /// The Lambda event of Kafka records (esm-spec 3.3; AWS: "Process Apache Kafka messages with Lambda").
 ///
@@ -10,15 +11,21 @@ package import PenstockCore
 package struct KafkaEventFormat: EventFormat {
     private let head: [UInt8]
 
+    /// `eventSourceArn` and `bootstrapServers`, as events and failure documents have them.
+    private let cluster: [UInt8]
+
     /// The format of a source's events: its name, ARN and brokers are written once here.
     package init(_ configuration: KafkaSourceConfiguration) {
-        var head = Array("{\"eventSource\":".utf8) + Self.quoted(configuration.eventSource)
+        var cluster: [UInt8] = []
         if let arn = configuration.eventSourceARN {
-            head += Array(",\"eventSourceArn\":".utf8) + Self.quoted(arn)
+            cluster += Array(",\"eventSourceArn\":".utf8) + Self.quoted(arn)
         }
         let servers = configuration.brokers.sorted().joined(separator: ",")
-        head += Array(",\"bootstrapServers\":".utf8) + Self.quoted(servers) + Array(",\"records\":{".utf8)
-        self.head = head
+        cluster += Array(",\"bootstrapServers\":".utf8) + Self.quoted(servers)
+        self.cluster = cluster
+        self.head =
+            Array("{\"eventSource\":".utf8) + Self.quoted(configuration.eventSource) + cluster
+            + Array(",\"records\":{".utf8)
     }
 
     package var contentType: String { "application/json" }
@@ -34,13 +41,12 @@ package struct KafkaEventFormat: EventFormat {
 
     // MARK: - Sizes
 
-    package func overhead(of partitions: [Partition]) -> Int {
-        // Around a partition: its quoted name, a colon and two brackets. The commas between partitions stand for
-        // separators between records, of which there is one for each two neighbours.
-        partitions.reduce(self.head.count + Self.tail) { sum, partition in
-            sum + Self.quoted(partition.name).count + 3
-        }
-    }
+    package var envelope: Int { self.head.count + Self.tail }
+
+    /// Its quoted name, a colon and two brackets.
+    ///
+    /// The commas between partitions stand for separators between records, of which there is one for each two neighbours.
+    package func overhead(of partition: Partition) -> Int { partition.quotedName.count + 3 }
 
     package func sizes(of block: RecordBlock) -> RecordSizes {
         RecordSizes(count: block.count) { index in
@@ -73,20 +79,29 @@ package struct KafkaEventFormat: EventFormat {
 
     package func encode(_ batch: Batch, into writer: inout EventWriter) {
         writer.raw(self.head)
-        for (position, group) in Self.groups(of: batch).enumerated() {
-            if position > 0 { writer.byte(UInt8(ascii: ",")) }
-            writer.raw(Self.quoted(group.partition.name))
-            writer.literal(":[")
-            for run in group.runs {
-                for index in run.range {
-                    self.encode(run.admitted.block, index, into: &writer)
-                    writer.byte(UInt8(ascii: ","))
-                }
+        let first = batch.runs[0].partition
+        if batch.runs.allSatisfy({ $0.partition.id == first.id }) {
+            self.encode(batch.runs, of: first, into: &writer)
+        } else {
+            for (position, group) in Self.groups(of: batch).enumerated() {
+                if position > 0 { writer.byte(UInt8(ascii: ",")) }
+                self.encode(group.runs, of: group.partition, into: &writer)
             }
-            writer.removeLast()
-            writer.byte(UInt8(ascii: "]"))
         }
         writer.literal("}}")
+    }
+
+    private func encode(_ runs: [Run], of partition: Partition, into writer: inout EventWriter) {
+        writer.raw(partition.quotedName)
+        writer.literal(":[")
+        for run in runs {
+            for index in run.indices {
+                self.encode(run.admitted.block, index, into: &writer)
+                writer.byte(UInt8(ascii: ","))
+            }
+        }
+        writer.removeLast()
+        writer.byte(UInt8(ascii: "]"))
     }
 
     @inline(__always)
@@ -164,22 +179,23 @@ package struct KafkaEventFormat: EventFormat {
         let position = Position(offset)
         var before = 0
         for run in batch.runs {
-            if run.count > 0, run.partition.name == name {
-                let entries = run.admitted.block.entries
-                var low = run.range.lowerBound
-                var high = run.range.upperBound
-                // Offsets of a run grow, with holes where the topic was compacted.
-                while low < high {
-                    let middle = low + (high - low) / 2
-                    if entries[middle].position < position { low = middle + 1 } else { high = middle }
-                }
-                if low < run.range.upperBound, entries[low].position == position {
-                    return before + low - run.range.lowerBound
-                }
+            if run.count > 0, run.partition.name == name, let place = run.offset(of: position) {
+                return before + place
             }
             before += run.count
         }
         return nil
+    }
+
+    // MARK: - Failure documents
+
+    /// `KafkaBatchInfo` of a document about one record.
+    func batchInfo(of letter: DeadLetter, payloadSize: Int) -> [UInt8] {
+        var info = Array("{\"batchSize\":1".utf8) + self.cluster
+        info += Array(",\"payloadSize\":\(payloadSize)".utf8)
+        info += Array(",\"recordInfo\":{\"offset\":\"\(letter.position)\",\"timestamp\":".utf8)
+        info += Self.quoted(letter.timestamp.document) + Array("}}".utf8)
+        return info
     }
 
     // MARK: - Texts
@@ -191,6 +207,11 @@ package struct KafkaEventFormat: EventFormat {
         case 2: "\"LOG_APPEND_TIME\""
         default: "\"NO_TIMESTAMP_TYPE\""
         }
+    }
+
+    /// The same without quotes, for filters.
+    static func timestampTypeName(_ tag: UInt8) -> String {
+        String(describing: Self.timestampType(tag)).replacing("\"", with: "")
     }
 
     private static func quoted(_ text: String) -> [UInt8] {

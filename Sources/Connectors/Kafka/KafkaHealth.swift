@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PenstockConfiguration
 import PenstockRuntime
 
 /// What keeps a source from its records now, in words for an operator.
@@ -14,14 +15,25 @@ struct KafkaHealth {
 
     private let brokers: String
     private let group: String
+    private let assignment: String
+    private let sessionTimeout: String
     private var problems: [Problem: String] = [:]
     private var lastCause: String?
+    private var isEncryptionAtFault = false
+    /// A broker that misses our certificate just hangs up.
+    private let certificateHint: String
     private var told: SourceStatus?
     private var isKnown = false
 
     init(_ configuration: KafkaSourceConfiguration) {
         self.brokers = configuration.brokers.joined(separator: ", ")
         self.group = configuration.group
+        self.assignment = configuration.assignment.rawValue
+        let tls = configuration.security.tls
+        self.certificateHint =
+            tls != nil && tls?.certificate == nil
+            ? ", and whether they want tls.certificate and tls.key" : ""
+        self.sessionTimeout = configuration.sessionTimeout.configurationText
     }
 
     /// Whether only asking a broker can tell that it is over.
@@ -45,14 +57,30 @@ struct KafkaHealth {
         case .allBrokersDown:
             let cause = self.lastCause ?? error.detail
             self.problems[.cluster] =
-                "no broker of \(self.brokers) can be reached: \(cause); check that they are up and brokers is right"
+                "no broker of \(self.brokers) can be reached: \(cause); "
+                + (self.isEncryptionAtFault
+                    ? "check tls: ca, certificate and key, and that the broker's certificate names its host"
+                    : "check that they are up and brokers is right" + self.certificateHint)
         case .transport, .resolve, .ssl, .timedOut:
             self.lastCause = error.detail
+            self.isEncryptionAtFault = error.code == .ssl
         case .authentication, .saslAuthenticationFailed:
             self.problems[.login] = "\(self.brokers) refused the login: \(error.detail); check sasl and tls"
         case .groupAuthorizationFailed:
             self.problems[.group] =
                 "the login may not use group \"\(self.group)\" on \(self.brokers); allow READ on the group, or fix group"
+        case .invalidSessionTimeout:
+            self.problems[.group] =
+                "\(self.brokers) does not allow session_timeout \(self.sessionTimeout); set it to what its "
+                + "group.min.session.timeout.ms and group.max.session.timeout.ms allow, which is 6s to 30m unless they "
+                + "were changed"
+        case .inconsistentGroupProtocol:
+            self.problems[.group] =
+                "group \"\(self.group)\" has members with another assignment than \(self.assignment); give all of its "
+                + "members the same assignment"
+        case .groupMaxSizeReached:
+            self.problems[.group] =
+                "group \"\(self.group)\" is full; stop a member, or raise group.max.size on \(self.brokers)"
         default: return false
         }
         return true

@@ -34,6 +34,20 @@ enum KafkaProperties {
         "log.queue": "Penstock reads the log itself",
     ]
 
+    /// What to look at when librdkafka cannot use what one of our keys names.
+    private static let advice: [String: String] = [
+        "ssl.ca.location": "check that tls.ca is a readable PEM file of certificates",
+        "ssl.certificate.location": "check that tls.certificate is a readable PEM file of our certificate",
+        "ssl.key.location":
+            "check that tls.key is the readable PEM key of tls.certificate, and tls.key_password",
+    ]
+
+    /// A refusal, with what to do about it.
+    static func text(of refusal: RDKafkaConfiguration.Refusal) -> String {
+        guard let advice = refusal.property.flatMap({ Self.advice[$0] }) else { return refusal.description }
+        return "\(refusal); \(advice)"
+    }
+
     /// What every client gets, unless `properties` says otherwise.
     private static let common = [
         ("client.id", "penstock"),
@@ -46,10 +60,13 @@ enum KafkaProperties {
 
     /// What consumers get, unless `properties` says otherwise.
     ///
-    /// The two limits hold for all partitions together.
+    /// The limits hold for all partitions together, the last one for each answer of a broker. Small ones are faster:
+    /// memory is used again while it is in a cache (measured: 0.51 µs of CPU a record and 84 MB resident with these, 0.64 and
+    /// 485 with librdkafka's own).
     private static let consumer = [
-        ("queued.min.messages", "100000"),
+        ("queued.min.messages", "30000"),
         ("queued.max.messages.kbytes", "32768"),
+        ("fetch.max.bytes", "4194304"),
         ("fetch.wait.max.ms", "250"),
         ("allow.auto.create.topics", "false"),
     ]
@@ -88,13 +105,17 @@ enum KafkaProperties {
         let configuration = RDKafkaConfiguration()
         for (name, value) in Self.common { try configuration.set(name, to: value) }
         try configuration.set("linger.ms", to: "5")
+        // The topic says what is too large: its own limit is above librdkafka's, and a record that was read has to fit.
+        try configuration.set("message.max.bytes", to: "1000000000")
+        // A topic that does not exist is told as such, before the letters time out without a cause.
+        let timeout = Int64(max(1, destination.timeout / .milliseconds(1)))
+        try configuration.set("topic.metadata.propagation.max.ms", to: String(min(5000, timeout / 2)))
         for (name, value) in destination.properties.sorted(by: { $0.key < $1.key }) {
             try Self.refuseOwned(name)
             try configuration.set(name, to: value)
         }
         try Self.connect(configuration, brokers: destination.brokers, security: destination.security)
         try configuration.set("enable.idempotence", to: "true")
-        let timeout = Int64(max(1, destination.timeout / .milliseconds(1)))
         try configuration.set("message.timeout.ms", to: String(timeout))
         return configuration
     }

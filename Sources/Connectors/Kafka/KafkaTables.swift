@@ -89,7 +89,8 @@ extension KafkaSourceConfiguration: ConfigurationTable {
         KafkaChecks.topics(self.topics, at: Self.topicsField, &reader)
         reader.require(!self.group.isEmpty, at: Self.groupField, code: .badValue, "must not be empty")
         KafkaChecks.properties(self.properties, at: Self.propertiesField, &reader)
-        if self.security.tls == nil, self.security.sasl?.mechanism == .plain {
+        // A mechanism that could not be read has another finding already.
+        if self.security.tls == nil, self.security.sasl?.mechanism == .plain, !reader.findings.hasErrors {
             reader.advise(
                 false,
                 at: Self.saslField,
@@ -102,7 +103,16 @@ extension KafkaSourceConfiguration: ConfigurationTable {
 
 extension KafkaDestinationConfiguration: ConfigurationTable {
     static let brokersField = Field.strings("brokers", "Bootstrap servers, each host:port.", count: 1...100)
-    static let topicField = Field.string("topic", "The topic; it is not created.")
+    static let topicField = Field.string(
+        "topic",
+        "The topic. Penstock does not create it; brokers that create topics by themselves may."
+    )
+    static let formatField = Field.choice(
+        "format",
+        "What messages hold: `record` the record's own value, `document` AWS's failure document with the record in it.",
+        of: KafkaLetterFormat.self,
+        default: .record
+    )
     static let timeoutField = Field.duration(
         "timeout",
         "How long a letter may take to be accepted, retries included.",
@@ -116,10 +126,16 @@ extension KafkaDestinationConfiguration: ConfigurationTable {
     package static let table = FieldTable(
         "kafka",
         "Produces dead letters to a topic, acknowledged by all in-sync replicas.",
-        [brokersField, topicField, timeoutField, saslField, tlsField, propertiesField]
+        [brokersField, topicField, formatField, timeoutField, saslField, tlsField, propertiesField]
     )
 
     package init(_ reader: inout ConfigurationReader) {
+        self.init(connection: &reader)
+        self.format = reader[Self.formatField]
+    }
+
+    /// All but the format.
+    fileprivate init(connection reader: inout ConfigurationReader) {
         self.init(brokers: reader[Self.brokersField], topic: reader[Self.topicField])
         self.timeout = reader[Self.timeoutField]
         self.security.sasl = reader[Self.saslField]
@@ -134,6 +150,23 @@ extension KafkaDestinationConfiguration: ConfigurationTable {
             "must be one topic, not a pattern"
         )
         KafkaChecks.properties(self.properties, at: Self.propertiesField, &reader)
+    }
+}
+
+/// `on_success.kafka:` of a trigger: messages are always documents.
+struct KafkaResultConfiguration: ConfigurationTable {
+    static let table = FieldTable(
+        "kafka",
+        "Produces a message for each invocation to a topic, acknowledged by all in-sync replicas.",
+        KafkaDestinationConfiguration.table.fields.filter {
+            $0.name != KafkaDestinationConfiguration.formatField.name
+        }
+    )
+
+    let destination: KafkaDestinationConfiguration
+
+    init(_ reader: inout ConfigurationReader) {
+        self.destination = KafkaDestinationConfiguration(connection: &reader)
     }
 }
 

@@ -73,7 +73,8 @@ struct KafkaEventFormatTests {
     static func encode(_ format: KafkaEventFormat, _ block: RecordBlock) -> [UInt8] {
         let batch = Self.batch(format, block)
         let used = Set(block.entries.map(\.partitionIndex)).map { block.partitions[Int($0)] }
-        let size = format.overhead(of: used) + batch.bytes + batch.count - 1
+        let around = used.reduce(format.envelope) { $0 + format.overhead(of: $1) }
+        let size = around + batch.bytes + batch.count - 1
         let buffer = EventBuffer()
         buffer.write(upTo: size) { format.encode(batch, into: &$0) }
         let bytes = unsafe [UInt8](buffer.bytes)

@@ -6,6 +6,7 @@ import PenstockCore
 import PenstockRuntime
 import PenstockTesting
 import Synchronization
+import Testing
 
 @testable import KafkaConnector
 
@@ -15,6 +16,8 @@ final class KafkaSourceProbe {
     private(set) var records: [SeenRecord] = []
     private(set) var owned: [PartitionID: Partition] = [:]
     private(set) var revocations: [Revocation] = []
+    /// Names of partitions that were asked back.
+    private(set) var revoked: Set<String> = []
     private(set) var lost: [PartitionID] = []
     private(set) var gaps: [SourceGap] = []
     private(set) var statuses: [SourceStatus] = []
@@ -22,6 +25,8 @@ final class KafkaSourceProbe {
     var budget = ReceiveBudget(records: 10_000, bytes: 64 << 20)
     /// Answers revocations as soon as they come, with everything that was received.
     var answersRevocations = true
+    /// How many of the records received of a partition count as settled when it is revoked; all when nil.
+    var settlesOnRevocation: Int?
 
     struct SeenRecord: Equatable {
         var partition: String
@@ -99,6 +104,7 @@ final class KafkaSourceProbe {
             for index in 0..<block.count { self.records.append(Self.record(block, index)) }
         case .revoking(let revocation):
             self.revocations.append(revocation)
+            self.revoked.formUnion(revocation.partitions.compactMap { self.owned[$0]?.name })
             guard self.answersRevocations else { return }
             let positions = self.settledPositions.filter { revocation.partitions.contains($0.partition) }
             self.source.finishRevocation(revocation.id, positions: positions)
@@ -114,7 +120,8 @@ final class KafkaSourceProbe {
     /// The highest position received of each partition owned.
     var settledPositions: [PartitionPosition] {
         self.owned.values.compactMap { partition in
-            let offsets = self.records.filter { $0.partition == partition.name }.map(\.offset)
+            var offsets = self.records.filter { $0.partition == partition.name }.map(\.offset)[...]
+            if let count = self.settlesOnRevocation { offsets = offsets.prefix(count) }
             guard let last = offsets.max() else { return nil }
             return PartitionPosition(partition: partition.id, name: partition.name, position: Position(last))
         }
@@ -136,6 +143,30 @@ final class KafkaSourceProbe {
             timestamp: entry.timestamp.milliseconds,
             tag: entry.tag
         )
+    }
+
+    /// Receives for so long, and nothing that `condition` looks for may come.
+    func expectNever(
+        _ what: String,
+        for time: Duration,
+        _ condition: (KafkaSourceProbe) -> Bool
+    ) async throws {
+        do {
+            try await self.receive(until: what, within: time, condition)
+        } catch is TimedOut {
+            return
+        }
+        Issue.record("\(what) came: \(self.summary)")
+    }
+
+    /// Offsets received of a partition, in order.
+    func offsets(of partition: String) -> [UInt64] {
+        self.records.filter { $0.partition == partition }.map(\.offset)
+    }
+
+    /// The id of an owned partition.
+    func id(of partition: String) throws -> PartitionID {
+        try #require(self.owned.values.first { $0.name == partition }?.id)
     }
 
     func stop() async { await self.source.stop() }

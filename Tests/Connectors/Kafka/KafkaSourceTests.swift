@@ -8,7 +8,7 @@ import Testing
 
 @testable import KafkaConnector
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.ownThreads, .timeLimit(.minutes(2)))
 struct KafkaSourceTests {
     @Test("Records arrive byte for byte: headers, null headers, tombstones, null and empty keys")
     func recordsAreExact() async throws {
@@ -80,6 +80,23 @@ struct KafkaSourceTests {
             let offsets = probe.records.filter { $0.partition == partition }.map(\.offset)
             #expect(offsets == Array(0..<1500))
         }
+    }
+
+    @Test("Headers count in the budget of bytes")
+    func headersCount() async throws {
+        let broker = try TestKafkaBroker()
+        try broker.createTopic("headers")
+        let messages = (0..<50).map { number in
+            var message = RDKafkaOutgoing.fixture("headers", 0, "\(number)")
+            message.headers = [("h", [UInt8](repeating: 1, count: 1000))]
+            return message
+        }
+        try TestProducer.produce(messages, to: broker.address)
+        let probe = try await KafkaSourceProbe.start(.fixture(broker.address, ["headers"]))
+        probe.budget = ReceiveBudget(records: 1000, bytes: 5000)
+        try await probe.receive(until: "all records") { $0.records.count >= 50 }
+        await probe.stop()
+        #expect(probe.blocks >= 10, "five records use up a budget")
     }
 
     @Test("A member begins behind what the group has committed")
@@ -181,88 +198,5 @@ struct KafkaSourceTests {
             #expect(error?.code == .rejected)
             #expect(error?.detail.contains(name) == true)
         }
-    }
-
-    @Test("Dead letters arrive with their key, value and headers as they were, and with their history")
-    func deadLetters() async throws {
-        let broker = try TestKafkaBroker()
-        try broker.createTopic("dlq")
-        let format = KafkaEventFormat(.fixture(broker.address, ["orders"]))
-        let partitions = KafkaEventFormatTests.partitions(format, [.init(topic: "orders", partition: 3)])
-        let sample = KafkaEventFormatTests.Sample(
-            partition: 0,
-            offset: 1204,
-            key: [0, 255],
-            value: nil,
-            headers: [("trace", [1]), ("trace", nil)]
-        )
-        let attempt = Attempt(
-            at: Timestamp(milliseconds: 0),
-            duration: .seconds(1),
-            failure: Failure(type: "ValueError", message: "no")
-        )
-        let verdict = DeadLetterVerdict(
-            trigger: "orders",
-            function: "charge",
-            reason: .retriesExhausted,
-            at: Timestamp(milliseconds: 1_700_000_000_123),
-            attempts: [attempt],
-            attemptCount: 3,
-            invocation: "i"
-        )
-        let block = KafkaEventFormatTests.block([sample], partitions)
-        let destination = try await KafkaDestination(
-            .init(brokers: [broker.address], topic: "dlq"),
-            logger: .init(label: "kafka-tests")
-        )
-        try await destination.deliver([DeadLetter(block: block, index: 0, verdict: verdict)])
-        await destination.close()
-        let probe = try await KafkaSourceProbe.start(.fixture(broker.address, ["dlq"]))
-        try await probe.receive(until: "the letter") { $0.records.count == 1 }
-        await probe.stop()
-        let record = try #require(probe.records.first)
-        #expect(record.key == [0, 255])
-        #expect(record.value == nil)
-        #expect(
-            record.headers.prefix(2) == [.init(name: "trace", value: [1]), .init(name: "trace", value: nil)]
-        )
-        let history = record.headers.dropFirst(2).map {
-            "\($0.name)=\(String(decoding: $0.value!, as: UTF8.self))"
-        }
-        #expect(
-            history == [
-                "penstock-trigger=orders", "penstock-function=charge",
-                "penstock-reason=RetryAttemptsExhausted",
-                "penstock-error-type=ValueError", "penstock-error-message=no", "penstock-attempts=3",
-                "penstock-source=orders-3@1204", "penstock-at=2023-11-14T22:13:20.123Z",
-            ]
-        )
-    }
-
-    @Test("Dead letters that no broker takes are an error, not a success")
-    func deadLettersRefused() async throws {
-        var configuration = KafkaDestinationConfiguration(
-            brokers: ["127.0.0.1:\(FreePort.pick())"],
-            topic: "dlq"
-        )
-        configuration.timeout = .milliseconds(1200)
-        let destination = try await KafkaDestination(configuration, logger: .init(label: "kafka-tests"))
-        let format = KafkaEventFormat(.fixture("h:1", ["t"]))
-        let block = KafkaEventFormatTests.block(
-            [.init(partition: 0, offset: 1)],
-            KafkaEventFormatTests.partitions(format, [.init(topic: "t", partition: 0)])
-        )
-        let verdict = DeadLetterVerdict(
-            trigger: "t",
-            function: "f",
-            reason: .ageExceeded,
-            at: Timestamp(milliseconds: 0),
-            attempts: [],
-            attemptCount: 0,
-            invocation: ""
-        )
-        let letter = DeadLetter(block: block, index: 0, verdict: verdict)
-        await #expect(throws: DestinationError.self) { try await destination.deliver([letter]) }
-        await destination.close()
     }
 }

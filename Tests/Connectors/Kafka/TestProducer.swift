@@ -16,9 +16,12 @@ enum TestProducer {
     }
 
     static func produce(_ messages: [RDKafkaOutgoing], to broker: String) throws {
+        try Self.produce(messages, to: KafkaDestinationConfiguration(brokers: [broker], topic: ""))
+    }
+
+    static func produce(_ messages: [RDKafkaOutgoing], to settings: KafkaDestinationConfiguration) throws {
         let wakeup = try Wakeup()
         let context = RDKafkaContext(logger: Logger(label: "kafka-tests"))
-        let settings = KafkaDestinationConfiguration(brokers: [broker], topic: "")
         let producer = try RDKafkaProducer(for: settings, context: context, wakeup: wakeup)
         defer { producer.close() }
         var next = 0

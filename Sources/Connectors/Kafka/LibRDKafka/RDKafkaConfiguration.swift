@@ -9,23 +9,26 @@ import CLibrdkafka
 struct RDKafkaConfiguration: ~Copyable {
     private let handle: OpaquePointer
 
-    /// A property that librdkafka refused.
+    /// A property that librdkafka refused, or a combination of them.
     ///
     /// Its text names the property, and never the value of a secret.
     struct Refusal: Error, Sendable, Equatable, CustomStringConvertible {
-        /// The property's name.
-        var property: String
+        /// The property's name; nil when it is about several.
+        var property: String?
 
         /// Whether librdkafka does not know the name, as opposed to refusing the value.
-        var isUnknown: Bool
+        var isUnknown = false
 
         /// What librdkafka said; without it for secrets, whose values it repeats.
         var reason: String
 
         var description: String {
-            self.isUnknown
-                ? "librdkafka \(RDKafkaConfiguration.libraryVersion) has no property \"\(self.property)\""
-                : "librdkafka refused property \"\(self.property)\": \(self.reason)"
+            guard let property = self.property else {
+                return "librdkafka refused the settings: \(self.reason)"
+            }
+            return self.isUnknown
+                ? "librdkafka \(RDKafkaConfiguration.libraryVersion) has no property \"\(property)\""
+                : "librdkafka refused property \"\(property)\": \(self.reason)"
         }
     }
 
@@ -92,8 +95,8 @@ struct RDKafkaConfiguration: ~Copyable {
 
     /// Makes a client of these settings.
     ///
-    /// - Throws: ``RDKafkaError`` when librdkafka refuses the combination or cannot read a file.
-    consuming func makeClient(_ type: rd_kafka_type_t) throws(RDKafkaError) -> OpaquePointer {
+    /// - Throws: ``Refusal`` when librdkafka refuses the combination or cannot use a file.
+    consuming func makeClient(_ type: rd_kafka_type_t) throws(Refusal) -> OpaquePointer {
         var text = [CChar](repeating: 0, count: 512)
         // Only a client that was made owns the handle; else `deinit` frees it.
         if let client = unsafe rd_kafka_new(type, self.handle, &text, text.count) {
@@ -101,8 +104,21 @@ struct RDKafkaConfiguration: ~Copyable {
             return unsafe client
         }
         let message = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let error = RDKafkaError(.init(rd_kafka_last_error()), message)
         _ = consume self
-        throw error
+        throw Refusal(ofClient: message)
+    }
+}
+
+extension RDKafkaConfiguration.Refusal {
+    /// What librdkafka says when it makes no client: `ssl.key.location failed: …` when that is about one property.
+    init(ofClient message: String) {
+        if let middle = message.firstRange(of: " failed: "), !message[..<middle.lowerBound].contains(" ") {
+            self.init(
+                property: String(message[..<middle.lowerBound]),
+                reason: String(message[middle.upperBound...])
+            )
+        } else {
+            self.init(property: nil, reason: message)
+        }
     }
 }

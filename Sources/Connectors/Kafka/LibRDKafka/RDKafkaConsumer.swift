@@ -22,12 +22,12 @@ final class RDKafkaConsumer {
 
     /// Makes a client, not yet a member of its group.
     ///
-    /// - Throws: ``RDKafkaError`` when librdkafka refuses the settings.
+    /// - Throws: ``RDKafkaConfiguration/Refusal`` when librdkafka refuses the settings.
     init(
         _ configuration: consuming RDKafkaConfiguration,
         context: RDKafkaContext,
         wakeup: Wakeup
-    ) throws(RDKafkaError) {
+    ) throws(RDKafkaConfiguration.Refusal) {
         context.register(on: configuration)
         context.registerRebalance(on: configuration)
         self.context = context
@@ -100,10 +100,22 @@ final class RDKafkaConsumer {
     }
 
     /// Starts an assigned partition again from another offset, after librdkafka stopped fetching it.
-    func restart(_ offset: RDKafkaOffset) throws(RDKafkaError) {
-        let list = RDKafkaOffsetList([offset])
-        try unsafe Self.check(rd_kafka_incremental_unassign(self.handle, list.pointer))
-        try unsafe Self.check(rd_kafka_incremental_assign(self.handle, list.pointer))
+    ///
+    /// With a cooperative group it alone; else librdkafka wants the whole assignment anew, which is `others` besides.
+    func restart(_ offset: RDKafkaOffset, others: [RDKafkaOffset]) throws(RDKafkaError) {
+        let isCooperative = self.isCooperative
+        let list = RDKafkaOffsetList(isCooperative ? [offset] : [offset] + others)
+        if isCooperative {
+            try unsafe Self.check(rd_kafka_incremental_unassign(self.handle, list.pointer))
+        } else {
+            try unsafe Self.check(rd_kafka_assign(self.handle, nil))
+        }
+        // librdkafka's own thread stops partitions after that call, and then undoes their forwarding. It takes requests
+        // one after the other, so once it has answered this one, they can be forwarded anew.
+        var assignment: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
+        try unsafe Self.check(rd_kafka_assignment(self.handle, &assignment))
+        if let assignment = unsafe assignment { unsafe rd_kafka_topic_partition_list_destroy(assignment) }
+        try self.assign(list.offsets)
     }
 
     /// Stops fetching partitions, and throws away what was fetched but not received; ``resume(_:)`` fetches it again.

@@ -31,6 +31,14 @@ struct RDKafkaMessage {
     @inline(__always)
     var partition: Int32 { unsafe self.pointer.pointee.partition }
 
+    /// Whether both are messages, not errors, of one partition.
+    @inline(__always)
+    fileprivate func isNeighbour(of other: RDKafkaMessage) -> Bool {
+        unsafe self.pointer.pointee.partition == other.pointer.pointee.partition
+            && self.pointer.pointee.rkt == other.pointer.pointee.rkt
+            && self.pointer.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+
     /// The topic's name; copied, so not for each message.
     var topic: String? {
         guard let handle = unsafe self.pointer.pointee.rkt else { return nil }
@@ -40,10 +48,6 @@ struct RDKafkaMessage {
     /// The offset.
     @inline(__always)
     var offset: Int64 { unsafe self.pointer.pointee.offset }
-
-    /// Bytes of key and value.
-    @inline(__always)
-    var byteCount: Int { unsafe self.pointer.pointee.len &+ self.pointer.pointee.key_len }
 
     /// Gives the memory back.
     @inline(__always)
@@ -137,6 +141,32 @@ struct RDKafkaMessageBuffer: ~Copyable {
         guard self.next < self.end else { return nil }
         defer { self.next += 1 }
         return unsafe self.slots[self.next].map { unsafe RDKafkaMessage($0) }
+    }
+
+    /// Destroys the messages that are picked; the others stay, in order.
+    mutating func destroy(where isPicked: (RDKafkaMessage) -> Bool) {
+        var kept = self.next
+        for index in self.next..<self.end {
+            guard let message = unsafe self.slots[index] else { continue }
+            if unsafe isPicked(RDKafkaMessage(message)) {
+                unsafe rd_kafka_message_destroy(message)
+            } else {
+                unsafe self.slots[kept] = unsafe message
+                kept += 1
+            }
+        }
+        self.end = kept
+    }
+
+    /// Takes the oldest message if it is one of the same partition as `other`; an error is none.
+    @inline(__always)
+    mutating func pop(likeOf other: RDKafkaMessage) -> RDKafkaMessage? {
+        guard self.next < self.end,
+            let message = unsafe self.slots[self.next].map({ unsafe RDKafkaMessage($0) }),
+            message.isNeighbour(of: other)
+        else { return nil }
+        self.next += 1
+        return message
     }
 
     /// Takes what is on a queue, without waiting, and runs the callbacks due.

@@ -18,6 +18,13 @@ struct RDKafkaOutgoing: Sendable {
     var headers: [(name: String, value: [UInt8]?)] = []
     /// Milliseconds since the epoch; nil for now.
     var timestamp: Int64?
+
+    /// Bytes of key, value and headers.
+    var size: Int {
+        self.headers.reduce((self.key?.count ?? 0) + (self.value?.count ?? 0)) { size, header in
+            size + header.name.utf8.count + (header.value?.count ?? 0)
+        }
+    }
 }
 
 /// A producer.
@@ -33,12 +40,12 @@ final class RDKafkaProducer {
 
     /// Makes a client.
     ///
-    /// - Throws: ``RDKafkaError`` when librdkafka refuses the settings.
+    /// - Throws: ``RDKafkaConfiguration/Refusal`` when librdkafka refuses the settings.
     init(
         _ configuration: consuming RDKafkaConfiguration,
         context: RDKafkaContext,
         wakeup: Wakeup
-    ) throws(RDKafkaError) {
+    ) throws(RDKafkaConfiguration.Refusal) {
         context.register(on: configuration)
         context.registerDelivery(on: configuration)
         self.context = context
@@ -57,13 +64,12 @@ final class RDKafkaProducer {
         context: RDKafkaContext,
         wakeup: Wakeup
     ) throws(RDKafkaError) {
-        let settings: RDKafkaConfiguration
         do throws(RDKafkaConfiguration.Refusal) {
-            settings = try KafkaProperties.producer(destination)
+            let settings = try KafkaProperties.producer(destination)
+            try self.init(settings, context: context, wakeup: wakeup)
         } catch {
-            throw RDKafkaError(.invalidArgument, error.description)
+            throw RDKafkaError(.invalidArgument, KafkaProperties.text(of: error))
         }
-        try self.init(settings, context: context, wakeup: wakeup)
     }
 
     deinit {
