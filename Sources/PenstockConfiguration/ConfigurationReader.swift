@@ -56,7 +56,8 @@ package struct ConfigurationReader {
             if allowsExtensions, entry.key.hasPrefix("x-") { continue }
             let message = "unknown key \"\(entry.key.prefix(80))\" in \(table.title)"
             let path = subject.path.key(entry.key)
-            let advice = didYouMean(entry.key, among: names) ?? Self.keys(names)
+            let advice =
+                Self.below(table, entry.key) ?? didYouMean(entry.key, among: names) ?? Self.keys(names)
             self.findings.append(
                 Finding(.unknownKey, at: entry.place, path: path, message, suggestion: advice)
             )
@@ -167,6 +168,15 @@ package struct ConfigurationReader {
         return Finding(code, at: place, path: path, "\"\(field.name)\" \(message)", suggestion: suggestion)
     }
 
+    /// For a key that belongs one level deeper.
+    private static func below(_ table: FieldTable, _ key: String) -> String? {
+        let owner = table.fields.first { field in
+            guard case .table(let inner) = field.shape else { return false }
+            return inner[key] != nil
+        }
+        return owner.map { "it belongs under \"\($0.name)\"" }
+    }
+
     private static func keys(_ names: [String]) -> String? {
         guard !names.isEmpty, names.count <= 12 else { return nil }
         return "its keys are \(names.joined(separator: ", "))"
@@ -180,6 +190,12 @@ package struct ConfigurationResult<Value: Sendable>: Sendable {
 
     /// All of them, in the order of the file.
     package let findings: [Finding]
+
+    /// What came of reading; a value goes with findings that are no errors.
+    package init(value: Value?, findings: [Finding]) {
+        self.value = value
+        self.findings = findings
+    }
 }
 
 extension ConfigurationDocument {

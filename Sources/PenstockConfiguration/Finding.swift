@@ -112,6 +112,8 @@ extension Finding.Code {
     package static let conflict: Self = "conflict"
     /// A name that nothing is defined under.
     package static let unknownReference: Self = "unknown-reference"
+    /// A program that is not on this machine.
+    package static let missingProgram: Self = "missing-program"
     /// A secret written into the file itself.
     package static let literalSecret: Self = "literal-secret"
 }

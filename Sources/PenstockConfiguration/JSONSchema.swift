@@ -61,7 +61,10 @@ package enum JSONSchema {
                 .init("writeOnly", .boolean(true)),
             ])
         case .text(_, let pattern):
-            return Self.text(pattern)
+            // A number is read as it is written; a pattern is only about texts.
+            let types = JSONValue.Member("type", .array(["string", "number"].map { .string($0) }))
+            guard let pattern else { return .object([types]) }
+            return Self.anyOf([.object([types, .init("pattern", .string(pattern))]), Self.placeholder])
         case .integer(let range):
             return Self.orPlaceholder("integer", Self.limits(range, whole: .min ... .max) { .integer($0) })
         case .number(let range):
@@ -109,8 +112,7 @@ package enum JSONSchema {
         Self.anyOf([.object([.init("type", .string(type))] + limits), Self.placeholder])
     }
 
-    private static func text(_ pattern: String?) -> JSONValue {
-        guard let pattern else { return .object([.init("type", .string("string"))]) }
+    private static func text(_ pattern: String) -> JSONValue {
         let text = JSONValue.object([.init("type", .string("string")), .init("pattern", .string(pattern))])
         return Self.anyOf([text, Self.placeholder])
     }

@@ -148,6 +148,24 @@ extension Kind where Value == [String: String] {
     }
 }
 
+extension Kind {
+    /// Values of a language of their own that stand in the file as mappings and lists, such as event patterns.
+    ///
+    /// `read` gives nil after it has recorded why.
+    package static func language(
+        placeholder: @escaping @Sendable () -> Value,
+        _ read: @escaping @Sendable (ConfigurationNode, ConfigurationPath, inout [Finding]) -> Value?
+    ) -> Self {
+        Self(
+            shape: .node,
+            read: { subject, findings in
+                subject.node.isInvalid ? nil : read(subject.node, subject.path, &findings)
+            },
+            placeholder: placeholder
+        )
+    }
+}
+
 extension Kind where Value == ConfigurationNode {
     /// Anything, as it stands: an event pattern, a payload.
     ///
@@ -234,7 +252,9 @@ extension Subject {
                 findings.append(self.finding(.missingKey, "\"\(self.label)\" needs \(shape.noun)"))
             }
             guard known.count == 1, let entry = known.first,
-                let alternative = alternatives.first(where: { $0.shape.name == entry.key })
+                let alternative = alternatives.first(where: {
+                    $0.shape.shape != nil && $0.shape.name == entry.key
+                })
             else { return nil }
             return (alternative, Subject(node: entry.value, path: self.path.key(entry.key), label: entry.key))
         }

@@ -91,6 +91,20 @@ extension Kind where Value == Secret {
             return Secret(scalar.text)
         }
     }
+
+    /// Text that is never shown; one that stands in the file itself is a warning only under a name that sounds like a
+    /// secret's.
+    package static var hidden: Self {
+        .scalar(.secret, placeholder: Secret(""), represent: { _ in nil }) { scalar, subject, findings in
+            let isLiteral = !scalar.isFromOutside && !scalar.source.isEmpty
+            if isLiteral, NameRule.soundsSecret(subject.label) {
+                findings.append(
+                    subject.literalSecret("\"\(subject.label)\" looks like a secret and stands in the file")
+                )
+            }
+            return Secret(scalar.text)
+        }
+    }
 }
 
 extension Subject {

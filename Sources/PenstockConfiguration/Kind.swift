@@ -113,6 +113,31 @@ package struct Named<Value: Sendable>: Sendable {
 
 extension Named: Equatable where Value: Equatable {}
 
+/// A value with its place, for what is said about it later.
+package struct Located<Value: Sendable>: Sendable {
+    package let value: Value
+    package let place: Place
+
+    /// A value that stands there.
+    package init(value: Value, place: Place) {
+        self.value = value
+        self.place = place
+    }
+}
+
+extension Kind {
+    /// The same kind, each value with its place.
+    package var located: Kind<Located<Value>> {
+        Kind<Located<Value>>(
+            shape: self.shape,
+            read: { subject, findings in
+                self.read(subject, &findings).map { Located(value: $0, place: subject.node.place) }
+            },
+            placeholder: { Located(value: self.placeholder(), place: Place(file: "")) }
+        )
+    }
+}
+
 /// The name of something that is defined elsewhere in the file; check it with
 /// ``ConfigurationReader/resolve(_:among:)``.
 package struct Reference: Hashable, Sendable {

@@ -15,7 +15,7 @@ func nearest(to word: String, among candidates: [String]) -> String? {
 }
 
 /// `did you mean "queue_url"?`, or nil when no candidate is near.
-func didYouMean(_ word: String, among candidates: [String]) -> String? {
+package func didYouMean(_ word: String, among candidates: [String]) -> String? {
     nearest(to: word, among: candidates).map { "did you mean \"\($0)\"?" }
 }
 

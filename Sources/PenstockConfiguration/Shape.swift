@@ -93,7 +93,8 @@ package enum NameRule: Sendable {
         let words = name.lowercased().split { !$0.isLetter && !$0.isNumber }
         guard let last = words.last else { return false }
         let nouns: [Substring] = [
-            "password", "passwd", "secret", "token", "credential", "credentials", "apikey",
+            "password", "passwd", "secret", "token", "credential", "credentials", "apikey", "authorization",
+            "cookie",
         ]
         if nouns.contains(where: { last.hasSuffix($0) }) { return true }
         let isKey = last == "key" || last == "pem"

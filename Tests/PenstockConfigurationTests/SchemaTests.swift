@@ -75,6 +75,21 @@ import Testing
         }
     }
 
+    @Test("A value with a form of its own may be a number, where its form allows numbers")
+    func parsedNumbers() throws {
+        let fields: [any AnyField] = [
+            Field.parsed("retries", "Retries.", "a number, or unlimited", placeholder: "") { $0 }
+        ]
+        let schema = JSONSchema.schema(of: FieldTable("t", "A table.", fields))
+        let values: [(JSONValue, Bool)] = [
+            (.integer(2), true), (.string("unlimited"), true), (.boolean(true), false), (.null, false),
+        ]
+        for (value, isRead) in values {
+            let document = JSONValue.object([.init("retries", value)])
+            #expect(try SchemaValidator(root: schema).failures(of: document).isEmpty == isRead, "\(value)")
+        }
+    }
+
     @Test("The schema says what it is, and each key has its words") func describes() throws {
         #expect(Self.schema["$schema"] == .string("https://json-schema.org/draft/2020-12/schema"))
         #expect(Self.schema["additionalProperties"] == .boolean(false))
