@@ -25,24 +25,13 @@ struct AccessRule {
         }
         if isHealth { return }
         let given = request.headers[.authorization] ?? ""
-        guard Self.matches(given, "Bearer \(token.reveal())") else {
+        guard TokenComparison.matches(given, "Bearer \(token.reveal())") else {
             throw AdminError(
                 .unauthorized,
                 "token",
                 given.isEmpty ? "a bearer token is required" : "the bearer token is not the right one"
             )
         }
-    }
-
-    /// Compares in a time that depends on the lengths alone.
-    static func matches(_ given: String, _ wanted: String) -> Bool {
-        let given = Array(given.utf8)
-        let wanted = Array(wanted.utf8)
-        var difference = given.count == wanted.count ? UInt8(0) : 1
-        for index in wanted.indices {
-            difference |= wanted[index] ^ (index < given.count ? given[index] : 0)
-        }
-        return difference == 0
     }
 
     /// Whether a `Host` header names this machine itself, with or without a port.
@@ -56,5 +45,19 @@ struct AccessRule {
         if host.lowercased() == "localhost" { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
+    }
+}
+
+/// Compares what was given with a secret.
+package enum TokenComparison {
+    /// Compares in a time that depends on the lengths alone.
+    package static func matches(_ given: String, _ wanted: String) -> Bool {
+        let given = Array(given.utf8)
+        let wanted = Array(wanted.utf8)
+        var difference = given.count == wanted.count ? UInt8(0) : 1
+        for index in wanted.indices {
+            difference |= wanted[index] ^ (index < given.count ? given[index] : 0)
+        }
+        return difference == 0
     }
 }

@@ -22,6 +22,17 @@ struct AdminError: Error {
         self.init(.serviceUnavailable, "store", error.detail)
     }
 
+    /// 404 for a name that nothing has, with the one that was probably meant.
+    static func unknown(_ kind: String, _ name: String, among names: [String]) -> AdminError {
+        let known = names.isEmpty ? "there is none" : "there are \(names.prefix(20).joined(separator: ", "))"
+        let advice = didYouMean(name, among: names) ?? known
+        return AdminError(
+            .notFound,
+            "no-such-\(kind)",
+            "there is no \(kind) \"\(name.prefix(100))\"; \(advice)"
+        )
+    }
+
     /// `{"error":{"code":…,"message":…}}`.
     var document: JSONValue {
         let members = [JSONValue.Member("code", .string(self.code)), .init("message", .string(self.message))]

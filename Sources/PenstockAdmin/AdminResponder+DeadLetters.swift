@@ -20,7 +20,9 @@ extension AdminResponder {
         all.limit = nil
         all.after = nil
         let count = try await self.store.countDeadLetters(matching: all)
-        return Self.json(JSONValue.page(of: letters, total: count.count, limit: query.limit))
+        let retention = await self.operations.retention().retention
+        let warning = try await retention.warning(in: self.store, now: self.now())
+        return Self.json(JSONValue.page(of: letters, count, limit: query.limit, warning: warning))
     }
 
     func deadLetter(_ text: String) async throws -> Response {

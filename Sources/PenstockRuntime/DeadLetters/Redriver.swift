@@ -52,14 +52,14 @@ package struct Redriver: Sendable {
         package var source: SourcePlan
         /// The function.
         package var function: any Function
-        /// Whether `batchItemFailures` in answers is looked at.
-        package var reportsItemFailures: Bool
+        /// Whether answers say what came of single records.
+        package var itemReports: ItemReports
 
         /// A route.
-        package init(source: SourcePlan, function: any Function, reportsItemFailures: Bool) {
+        package init(source: SourcePlan, function: any Function, itemReports: ItemReports) {
             self.source = source
             self.function = function
-            self.reportsItemFailures = reportsItemFailures
+            self.itemReports = itemReports
         }
     }
 
@@ -122,16 +122,16 @@ package struct Redriver: Sendable {
         let wall = self.loop.wallNow
         let started = self.loop.now
         let verdict = await self.invoke(letter, route)
-        let failure: Failure? =
-            switch verdict {
-            case .succeeded: nil
-            case .failed(let failure), .partial(_, let failure), .poison(let failure),
-                .throttled(_, let failure):
-                failure
-            }
-        guard let failure else {
+        let failure: Failure
+        switch verdict {
+        case .succeeded:
             try await self.store.removeDeadLetters([id])
             return nil
+        case .throttled(_, let reason):
+            // No room is not an attempt.
+            return reason
+        case .failed(let reason), .partial(_, let reason), .poison(let reason):
+            failure = reason
         }
         let attempt = Attempt(at: wall, duration: self.loop.now - started, failure: failure)
         try await self.store.recordRedrive([id], attempt: attempt)
@@ -157,19 +157,8 @@ package struct Redriver: Sendable {
 
         init(_ letter: DeadLetter, _ route: Route, receivedAt: Instant) {
             let partition = route.source.partition(PartitionID(0), letter.partition)
-            let block = letter.block(of: partition)
             let format = route.function.format(for: route.source.format, trigger: letter.trigger)
-            let admitted = AdmittedBlock(
-                block: block,
-                firstDelivery: 0,
-                receivedAt: receivedAt,
-                sizes: format.sizes(of: block).sums
-            )
-            let batch = Batch(
-                id: BatchID(0),
-                runs: [Run(admitted: admitted, range: 0..<1)],
-                attempt: letter.attemptCount + 1
-            )
+            let batch = letter.batch(in: partition, format: format, receivedAt: receivedAt)
             self.format = format
             self.batch = batch
             self.body.write(batch, as: format)
@@ -192,12 +181,25 @@ package struct Redriver: Sendable {
             of: result,
             batch: batch,
             format: format,
-            reportsItemFailures: route.reportsItemFailures
+            itemReports: route.itemReports
         )
     }
 }
 
 extension DeadLetter {
+    /// The letter's record as a batch of one.
+    func batch(in partition: Partition, format: any EventFormat, receivedAt: Instant) -> Batch {
+        let block = self.block(of: partition)
+        let admitted = AdmittedBlock(
+            block: block,
+            firstDelivery: 0,
+            receivedAt: receivedAt,
+            sizes: format.sizes(of: block).sums
+        )
+        let run = Run(admitted: admitted, range: 0..<1)
+        return Batch(id: BatchID(0), runs: [run], attempt: self.attemptCount + 1)
+    }
+
     /// The letter's record as a block of one.
     func block(of partition: Partition) -> RecordBlock {
         var builder = RecordBlockBuilder(

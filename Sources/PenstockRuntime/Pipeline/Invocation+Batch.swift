@@ -5,8 +5,7 @@ package import PenstockCore
 extension EventBuffer {
     /// Replaces the contents by the event of `batch`.
     func write(_ batch: Batch, as format: any EventFormat) {
-        let limit = format.overhead(of: batch.partitions) + batch.bytes + batch.count
-        self.write(upTo: limit) { format.encode(batch, into: &$0) }
+        self.write(upTo: format.size(of: batch)) { format.encode(batch, into: &$0) }
     }
 }
 

@@ -4,21 +4,15 @@ package import PenstockCore
 
 /// Request ids that are the same whenever the same records are invoked again (contract rule 12).
 package enum InvocationID {
-    /// The id of a batch: a name-based UUID (RFC 9562 version 8) of the trigger, the first record's partition and
-    /// position, and the number of records.
+    /// The id of a batch: a name-based UUID (RFC 9562 version 8) of the trigger and of each record's partition
+    /// and position.
     package static func make(trigger: String, batch: Batch) -> String {
-        let (partition, position) = batch.first
-        var high = StableHash(seed: 0x5045_4E53_544F_434B)
-        var low = StableHash(seed: 0xD1B5_4A32_D192_ED03)
-        for text in [trigger, partition.name, position.description] {
-            high.add(text)
-            low.add(text)
-        }
-        high.add(UInt64(batch.count))
-        low.add(UInt64(batch.count))
-        let first = (high.value & ~0xF000) | 0x8000
-        let second = (low.value & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
-        return Self.text(first, second)
+        Self.text(RecordsHash(trigger: trigger, batch: batch))
+    }
+
+    /// The id of what has this name: the same whenever it is asked for.
+    package static func make(name: String) -> String {
+        Self.text(RecordsHash(name: name))
     }
 
     /// A fresh id for an invocation by hand.
@@ -29,16 +23,63 @@ package enum InvocationID {
         return Self.text(first, second)
     }
 
+    private static func text(_ hash: RecordsHash) -> String {
+        let first = (hash.high.value & ~0xF000) | 0x8000
+        let second = (hash.low.value & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
+        return Self.text(first, second)
+    }
+
     private static func text(_ first: UInt64, _ second: UInt64) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(36)
-        for index in 0..<32 {
-            if index == 8 || index == 12 || index == 16 || index == 20 { bytes.append(UInt8(ascii: "-")) }
-            let word = index < 16 ? first : second
-            bytes.append(digits[Int(word >> (60 - 4 * UInt64(index % 16)) & 15)])
+        unsafe String(unsafeUninitializedCapacity: 36) { bytes in
+            var place = 0
+            for index in 0..<32 {
+                if index == 8 || index == 12 || index == 16 || index == 20 {
+                    unsafe bytes[place] = UInt8(ascii: "-")
+                    place += 1
+                }
+                let word = index < 16 ? first : second
+                let digit = UInt8(truncatingIfNeeded: word >> (60 - 4 * UInt64(index % 16)) & 15)
+                unsafe bytes[place] = digit + (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
+                place += 1
+            }
+            return place
         }
-        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+/// What tells the records of one batch from those of another.
+private struct RecordsHash {
+    var high = StableHash(seed: 0x5045_4E53_544F_434B)
+    var low = StableHash(seed: 0xD1B5_4A32_D192_ED03)
+
+    init(name: String) {
+        self.add(name)
+    }
+
+    init(trigger: String, batch: Batch) {
+        self.add(trigger)
+        var name: String?
+        for run in batch.runs {
+            if run.partition.name != name {
+                name = run.partition.name
+                self.add(run.partition.name)
+            }
+            let entries = run.admitted.block.entries
+            for index in run.indices {
+                let position = entries[index].position
+                if let offset = position.offset {
+                    self.high.add(offset)
+                    self.low.add(offset)
+                } else {
+                    self.add(position.description)
+                }
+            }
+        }
+    }
+
+    private mutating func add(_ text: String) {
+        self.high.add(text)
+        self.low.add(text)
     }
 }
 
@@ -56,9 +97,9 @@ private struct StableHash {
     }
 
     mutating func add(_ number: UInt64) {
-        for shift in stride(from: 0, to: 64, by: 8) {
-            self.add(UInt8(truncatingIfNeeded: number >> UInt64(shift)))
-        }
+        // At once: it is done for each record.
+        self.state = (self.state ^ number) &* 0x9E37_79B9_7F4A_7C15
+        self.state ^= self.state >> 32
     }
 
     private mutating func add(_ byte: UInt8) {

@@ -2,6 +2,7 @@
 
 package import Logging
 package import PenstockCore
+package import PenstockFilters
 package import PenstockStore
 package import Reactor
 
@@ -15,12 +16,16 @@ package struct PipelineParts: Sendable {
     package var function: any Function
     /// Where records go that are given up.
     package var destination: any Destination
+    /// Where results go; nil for nowhere.
+    package var results: (any ResultDestination)?
     /// Where checkpoints are kept.
-    package var store: any StateStore
+    package var store: any CheckpointStore
     /// What the configuration says.
     package var policy: TriggerPolicy
-    /// Whether `batchItemFailures` in answers is looked at.
-    package var reportsItemFailures: Bool
+    /// Which records the function gets; nil for all.
+    package var filter: EventFilterPlan?
+    /// Whether answers say what came of single records.
+    package var itemReports: ItemReports
     /// Makes the engine's waits differ between triggers, and a simulation repeatable.
     package var seed: UInt64
 
@@ -30,18 +35,22 @@ package struct PipelineParts: Sendable {
         source: any Source,
         function: any Function,
         destination: any Destination,
-        store: any StateStore,
+        results: (any ResultDestination)? = nil,
+        store: any CheckpointStore,
         policy: TriggerPolicy,
-        reportsItemFailures: Bool = false,
+        filter: EventFilterPlan? = nil,
+        itemReports: ItemReports = .ignored,
         seed: UInt64 = 0
     ) {
         self.name = name
         self.source = source
         self.function = function
         self.destination = destination
+        self.results = results
         self.store = store
         self.policy = policy
-        self.reportsItemFailures = reportsItemFailures
+        self.filter = filter
+        self.itemReports = itemReports
         self.seed = seed
     }
 }
@@ -52,7 +61,7 @@ package struct PipelineParts: Sendable {
 /// record's way from the source's mailbox to the function's body crosses no thread. A pipeline runs once.
 package actor Pipeline {
     /// Where it runs.
-    private nonisolated let loop: any EventLoop
+    nonisolated let loop: any EventLoop
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
         unsafe self.loop.asUnownedSerialExecutor()
     }
@@ -60,15 +69,18 @@ package actor Pipeline {
     let parts: PipelineParts
     let format: any EventFormat
     let logger: Logger
+    let leaseSource: (any LeaseSource)?
     var engine: TriggerEngine
 
-    private let work = Mailbox<TriggerEngine.Action>()
+    private let work = Mailbox<PipelineJob>()
+    private var waiting = WaitingTasks()
     private var buffers: [EventBuffer] = []
     private var timer: (id: TimerID, at: Instant)?
     private var granted: ReceiveAllowance?
     private var drainWaiter: CheckedContinuation<Void, Never>?
-    private var commitWaiter: CheckedContinuation<Void, Never>?
-    private var commitsUnderWay = 0
+    var commitWaiter: CheckedContinuation<Void, Never>?
+    var commitsUnderWay = 0
+    var saveTurns = SaveTurns()
     private var hasStarted = false
     private var isStopped = false
 
@@ -77,20 +89,38 @@ package actor Pipeline {
     var sourceStatus = SourceStatus.connected
     var storeFailure: String?
     var destinationFailure: String?
+    var resultFailure: String?
     var functionFailure: String?
     var lastFailure: Attempt?
     var lastGap: SourceGap?
-    var durations = Histogram()
+    var figures = TriggerFigures()
     var lastProgress: Timestamp?
+    let taps: TapBoard
+    /// For taps alone; made when the first one listens.
+    var tapFilter: EventFilter?
     private var settledBefore: UInt64 = 0
 
     /// A pipeline that does nothing before ``run()``.
     package init(_ parts: PipelineParts, loop: any EventLoop, logger: Logger) {
+        self.init(parts, loop: loop, logger: logger, taps: TapBoard())
+    }
+
+    /// The same, shown to those who listen to `taps`.
+    init(_ parts: PipelineParts, loop: any EventLoop, logger: Logger, taps: TapBoard) {
+        let leaseSource = parts.source as? any LeaseSource
+        precondition((leaseSource == nil) == (parts.policy.lease == nil), "the source is of another family")
         self.parts = parts
+        self.leaseSource = leaseSource
         self.loop = loop
         self.logger = logger
+        self.taps = taps
         self.format = parts.function.format(for: parts.source.format, trigger: parts.name)
-        self.engine = TriggerEngine(policy: parts.policy, format: self.format, seed: parts.seed)
+        self.engine = TriggerEngine(
+            policy: parts.policy,
+            format: self.format,
+            filter: parts.filter?.make(),
+            seed: parts.seed
+        )
     }
 
     // MARK: - Running
@@ -107,6 +137,8 @@ package actor Pipeline {
             await self.parts.source.stop()
             throw error
         }
+        // A stop that came while the source connected has found nothing to close.
+        if self.isStopped { return await self.parts.source.stop() }
         let loop = self.loop
         let failure = await withTaskGroup(of: (any Error)?.self) { group in
             group.addTask(executorPreference: loop) { await self.receive() }
@@ -139,18 +171,26 @@ package actor Pipeline {
     private func handle(_ event: SourceEvent) {
         switch event {
         case .records(let block):
+            if self.taps.isListening { self.show(block) }
             self.engine.received(block, now: self.now)
+            // The source has used up some of its grant, even when the engine has as much room as before: it may have
+            // given the records back at once.
+            self.granted = nil
         case .assigned(let partitions):
             self.hasPartitions = true
-            self.engine.assigned(partitions)
+            self.figures.rebalances += 1
+            self.engine.assigned(partitions, now: self.now)
             self.logger.info("partitions assigned", metadata: ["count": "\(partitions.count)"])
         case .revoking(let revocation):
+            self.figures.rebalances += 1
             self.engine.revoking(RevocationKey(revocation.id.rawValue), revocation.partitions, now: self.now)
         case .lost(let partitions):
+            self.figures.rebalances += 1
             self.engine.lost(partitions, now: self.now)
             self.logger.warning("partitions lost", metadata: ["count": "\(partitions.count)"])
         case .gap(let gap):
             self.lastGap = gap
+            self.figures.gaps += 1
             self.logger.error(
                 "records are missing upstream",
                 metadata: ["partition": "\(gap.partition)", "detail": "\(gap.detail)"]
@@ -169,15 +209,17 @@ package actor Pipeline {
         }
     }
 
-    /// Carries out the engine's actions, each in a task of its own.
+    /// Carries out the engine's actions side by side.
+    ///
+    /// A task that has done one waits for the next; a new one is made only when none waits.
     private func performAll() async -> (any Error)? {
         let loop = self.loop
         await withDiscardingTaskGroup { group in
             while true {
-                let actions = await self.work.takeAll()
-                if actions.isEmpty { break }
-                for action in actions {
-                    group.addTask(executorPreference: loop) { await self.perform(action) }
+                let jobs = await self.work.takeAll()
+                if jobs.isEmpty { break }
+                for job in jobs {
+                    group.addTask(executorPreference: loop) { await self.perform(from: job) }
                 }
             }
             group.cancelAll()
@@ -185,23 +227,55 @@ package actor Pipeline {
         return nil
     }
 
-    private func perform(_ action: TriggerEngine.Action) async {
+    private func perform(from first: PipelineJob) async {
+        var next: PipelineJob? = first
+        while let job = next {
+            await self.perform(job.action, job.turn)
+            guard !self.isStopped else { return }
+            // Each condition is looked at again where the continuation is: the call may wait for the executor before.
+            next = await unsafe withUnsafeContinuation { task in
+                unsafe self.isStopped ? task.resume(returning: nil) : self.waiting.add(task)
+            }
+        }
+    }
+
+    /// Hands an action to a task that waits for one, or to a new one.
+    private func dispatch(_ action: TriggerEngine.Action) {
+        let job: PipelineJob
+        switch action {
+        case .invoke, .deadLetter, .report, .settle, .extend: job = PipelineJob(action: action)
+        case .commit, .revoked: job = PipelineJob(action: action, turn: self.saveTurns.take())
+        }
+        if !self.waiting.resumeOne(job) { self.work.put(job) }
+    }
+
+    /// Ends the tasks once they are done.
+    private func endTasks() {
+        self.work.close()
+        self.waiting.endAll()
+    }
+
+    private func perform(_ action: TriggerEngine.Action, _ turn: SaveTurns.Turn?) async {
         switch action {
         case .invoke(let batch): await self.invoke(batch)
         case .deadLetter(let ticket): await self.deadLetter(ticket)
+        case .report(let ticket): await self.report(ticket)
         case .commit(let positions):
-            let accepted = await self.commit(positions)
+            let accepted = await self.commit(positions, turn ?? self.saveTurns.take())
             self.engine.commitEnded(positions, accepted: accepted, now: self.now)
             self.flush()
+        case .settle(let id, let settlements): await self.settle(settlements, as: id)
+        case .extend(let ticket): await self.extend(ticket)
         case .revoked(let key, let positions):
             // Durable first: positions that the store did not take are not committed either.
-            let isKept = await self.save(positions)
+            let isKept = await self.save(positions, turn ?? self.saveTurns.take())
             self.parts.source.finishRevocation(RevocationID(key.rawValue), positions: isKept ? positions : [])
         }
     }
 
     private func invoke(_ batch: Batch) async {
         let started = self.now
+        self.note(batch, at: started.wall)
         let buffer = self.buffers.popLast() ?? EventBuffer()
         let format = self.format
         buffer.write(batch, as: format)
@@ -219,18 +293,26 @@ package actor Pipeline {
             of: result,
             batch: batch,
             format: format,
-            reportsItemFailures: self.parts.reportsItemFailures
+            itemReports: self.parts.itemReports
         )
         let ended = self.now
         let duration = ended.instant - started.instant
         self.note(verdict, at: started.wall, duration: duration)
-        let report = InvocationReport(id: invocation.id, at: started.wall, duration: duration)
+        var report = InvocationReport(id: invocation.id, at: started.wall, duration: duration)
+        if self.parts.results != nil { report.record = self.record(of: batch, report, verdict, result) }
         self.engine.invocationEnded(batch.id, verdict: verdict, report: report, now: ended)
         self.flush()
     }
 
+    private func note(_ batch: Batch, at: Timestamp) {
+        self.figures.batchSizes.observe(Double(batch.count))
+        self.figures.retries += batch.attempt > 1 ? 1 : 0
+        let first = batch.runs[0].admitted.block.entries[batch.runs[0].first].timestamp
+        if first.milliseconds > 0 { self.figures.ages.observe(max(.zero, at - first)) }
+    }
+
     private func note(_ verdict: BatchVerdict, at: Timestamp, duration: Duration) {
-        self.durations.observe(duration)
+        self.figures.durations.observe(duration)
         self.functionFailure = nil
         if case .throttled(nil, let failure) = verdict {
             self.functionFailure = "\(failure.type): \(failure.message)"
@@ -239,79 +321,6 @@ package actor Pipeline {
         case .succeeded: break
         case .failed(let failure), .partial(_, let failure), .poison(let failure), .throttled(_, let failure):
             self.lastFailure = Attempt(at: at, duration: duration, failure: failure)
-        }
-    }
-
-    private func deadLetter(_ ticket: DeadLetterTicket) async {
-        let letters = self.letters(of: ticket)
-        do {
-            try await self.parts.destination.deliver(letters)
-            self.destinationFailure = nil
-            self.engine.deadLettersWritten(ticket.id, now: self.now)
-            self.logger.notice(
-                "records given up",
-                metadata: ["count": "\(letters.count)", "reason": "\(ticket.reason.rawValue)"]
-            )
-        } catch {
-            self.destinationFailure = "\(self.parts.destination.name): \(error)"
-            self.engine.deadLettersRefused(ticket.id, now: self.now)
-            self.logger.error("dead letters refused; their partition waits", metadata: ["error": "\(error)"])
-        }
-        self.flush()
-    }
-
-    private func letters(of ticket: DeadLetterTicket) -> [DeadLetter] {
-        let verdict = DeadLetterVerdict(
-            trigger: self.parts.name,
-            function: self.parts.function.name,
-            reason: ticket.reason,
-            at: self.loop.wallNow,
-            attempts: ticket.attempts,
-            attemptCount: ticket.attemptCount,
-            invocation: ticket.invocation
-        )
-        return ticket.runs.flatMap { run in
-            run.range.map { DeadLetter(block: run.admitted.block, index: $0, verdict: verdict) }
-        }
-    }
-
-    /// Keeps the positions durably, then commits them upstream.
-    private func commit(_ positions: [PartitionPosition]) async -> Bool {
-        self.commitsUnderWay += 1
-        defer {
-            self.commitsUnderWay -= 1
-            if self.commitsUnderWay == 0 { self.commitWaiter.take()?.resume() }
-        }
-        guard await self.save(positions) else { return false }
-        do {
-            try await self.parts.source.commit(positions)
-            return true
-        } catch {
-            self.logger.warning("commit refused; it is tried again", metadata: ["error": "\(error)"])
-            return false
-        }
-    }
-
-    private func save(_ positions: [PartitionPosition]) async -> Bool {
-        let checkpoints = positions.map {
-            Checkpoint(trigger: self.parts.name, partition: $0.name, position: $0.position)
-        }
-        guard !checkpoints.isEmpty else { return true }
-        do {
-            try await self.parts.store.save(checkpoints)
-            if self.storeFailure != nil { self.logger.info("the store takes writes again") }
-            self.storeFailure = nil
-            self.engine.isStoreRefusing = false
-            return true
-        } catch {
-            // Nothing new is invoked while nothing can be kept; the commit timer finds out when that has changed.
-            self.storeFailure = error.detail
-            self.engine.isStoreRefusing = true
-            self.logger.error(
-                "the store refused a checkpoint; the trigger waits",
-                metadata: ["error": "\(error)"]
-            )
-            return false
         }
     }
 
@@ -325,7 +334,7 @@ package actor Pipeline {
     ///
     /// After each call of the engine.
     func flush() {
-        for action in self.engine.takeActions() { self.work.put(action) }
+        while let action = self.engine.nextAction() { self.dispatch(action) }
         self.grant()
         self.arm()
         let counters = self.engine.counters
@@ -334,8 +343,11 @@ package actor Pipeline {
             self.settledBefore = settled
             self.lastProgress = self.loop.wallNow
         }
-        if self.engine.isDrained { self.drainWaiter.take()?.resume() }
+        if self.isQuiet { self.drainWaiter.take()?.resume() }
     }
+
+    /// Whether nothing is in flight any more, and all that was decided of leased records is carried out.
+    private var isQuiet: Bool { self.engine.isDrained && self.engine.isSettled }
 
     private func grant() {
         let allowance = self.engine.budget
@@ -383,24 +395,37 @@ package actor Pipeline {
                 metadata: ["count": "\(self.engine.invocationsInFlight)"]
             )
             self.engine.abandon()
+            self.flush()
         }
-        if self.commitsUnderWay > 0 { await withCheckedContinuation { self.commitWaiter = $0 } }
+        await self.drain(within: .seconds(5))
+        if self.commitsUnderWay > 0 {
+            await withCheckedContinuation { waiter in
+                if self.commitsUnderWay > 0 { self.commitWaiter = waiter } else { waiter.resume() }
+            }
+        }
         let positions = self.engine.uncommitted()
-        if !positions.isEmpty, await self.commit(positions) {
+        if !positions.isEmpty, await self.commit(positions, self.saveTurns.take()) {
             self.engine.commitEnded(positions, accepted: true, now: self.now)
         }
         self.isStopped = true
         if let timer = self.timer.take() { self.loop.cancel(timer.id) }
         await self.parts.source.stop()
-        self.work.close()
+        self.endTasks()
     }
 
     private func drain(within limit: Duration) async {
-        guard !self.engine.isDrained else { return }
-        let id = self.loop.schedule(at: self.loop.now + limit) { [weak self] in
+        guard !self.isQuiet else { return }
+        let deadline = self.loop.now + limit
+        let id = self.loop.schedule(at: deadline) { [weak self] in
             self?.assumeIsolated { $0.drainWaiter.take()?.resume() }
         }
-        await withCheckedContinuation { self.drainWaiter = $0 }
+        await withCheckedContinuation { waiter in
+            if self.isQuiet || self.loop.now >= deadline {
+                waiter.resume()
+            } else {
+                self.drainWaiter = waiter
+            }
+        }
         self.loop.cancel(id)
     }
 

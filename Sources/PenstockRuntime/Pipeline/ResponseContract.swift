@@ -3,22 +3,30 @@
 import Foundation
 package import PenstockCore
 
-/// What a function's answer means for each record of its batch: AWS's partial batch response (esm-spec section 4).
+/// Whether a function's answer says what came of single records.
+package enum ItemReports: Sendable, Equatable {
+    /// Every answer is success.
+    case ignored
+    /// An answer may name records; one that names none is success.
+    case accepted
+    /// An answer must say which records failed, if only by an empty list.
+    case required
+}
+
+/// What a function's answer means for each record of its batch: AWS's partial batch response (esm-spec section 4), and
+/// `recordResults`, a list with a word for each record.
 package enum ResponseContract {
     /// The verdict of an invocation.
-    ///
-    /// `batchItemFailures` is looked at only when `reportsItemFailures` is set; otherwise every answer is
-    /// success.
     package static func verdict(
         of result: InvocationResult,
         batch: Batch,
         format: any EventFormat,
-        reportsItemFailures: Bool
+        itemReports: ItemReports
     ) -> BatchVerdict {
         switch result {
         case .responded(let body):
-            guard reportsItemFailures else { return .succeeded }
-            return Self.verdict(ofResponse: body, batch: batch, format: format)
+            guard itemReports != .ignored else { return .succeeded }
+            return Self.verdict(ofResponse: body, batch: batch, format: format, itemReports)
         case .failed(let failure):
             return .failed(failure)
         case .throttled(let retryAfter, let failure):
@@ -36,23 +44,46 @@ package enum ResponseContract {
         message: "the function listed the record in batchItemFailures"
     )
 
+    /// The failure of records for which the function gave the word `retry` or `drop`.
+    package static let refused = Failure(
+        type: "Penstock.ReportedItemFailure",
+        message: "the function answered retry or drop for the record"
+    )
+
     private static func verdict(
         ofResponse body: [UInt8],
         batch: Batch,
-        format: any EventFormat
+        format: any EventFormat,
+        _ itemReports: ItemReports
     ) -> BatchVerdict {
-        // The common answers, without a parser.
-        if body.isEmpty || body.elementsEqual("null".utf8) || body.elementsEqual("{}".utf8) {
-            return .succeeded
-        }
-        let named: [ItemIdentifier]
+        let answer: PartialResponse
         do {
-            named = try JSONDecoder().decode(PartialResponse.self, from: Data(body)).failures
+            answer =
+                body.isEmpty
+                ? .nothing : try JSONDecoder().decode(PartialResponse.self, from: Data(body))
         } catch let error as PartialResponse.Malformed {
             return Self.malformed(error.reason)
         } catch {
             return Self.malformed("the answer is not JSON, or not an object with a list of batchItemFailures")
         }
+        switch answer {
+        case .nothing:
+            guard itemReports == .required else { return .succeeded }
+            return Self.malformed(
+                "the answer has no list of batchItemFailures, and require_item_failures is set"
+            )
+        case .failures(let named):
+            return Self.verdict(failed: named, batch: batch, format: format)
+        case .results(let words):
+            return Self.verdict(results: words, batch: batch)
+        }
+    }
+
+    private static func verdict(
+        failed named: [ItemIdentifier],
+        batch: Batch,
+        format: any EventFormat
+    ) -> BatchVerdict {
         guard !named.isEmpty else { return .succeeded }
         var verdicts = [Verdict](repeating: .succeeded, count: batch.count)
         for item in named {
@@ -60,8 +91,24 @@ package enum ResponseContract {
                 return Self.malformed("batchItemFailures names a record that is not in the batch")
             }
             verdicts[index] = .failed
+            for other in batch.places(likeThat: index) { verdicts[other] = .failed }
         }
         return .partial(verdicts, Self.reported)
+    }
+
+    private static func verdict(results words: [PartialResponse.Word], batch: Batch) -> BatchVerdict {
+        guard words.count == batch.count else {
+            return Self.malformed("recordResults has \(words.count) entries for \(batch.count) records")
+        }
+        guard words.contains(where: { $0 != .success }) else { return .succeeded }
+        let verdicts = words.map { word -> Verdict in
+            switch word {
+            case .success: .succeeded
+            case .retry: .failed
+            case .drop: .poison
+            }
+        }
+        return .partial(verdicts, Self.refused)
     }
 
     /// A malformed answer fails the whole batch.
@@ -70,29 +117,61 @@ package enum ResponseContract {
     }
 }
 
-/// `{"batchItemFailures": [{"itemIdentifier": …}]}`, or one of the answers that name nothing.
-private struct PartialResponse: Decodable {
+extension Batch {
+    /// The places of all deliveries of the record at a place: a queue may deliver one twice, and both in one batch.
+    fileprivate func places(likeThat place: Int) -> [Int] {
+        guard self.runs.contains(where: { $0.admitted.block.lease != nil }) else { return [] }
+        let records = self.runs.flatMap { run in
+            run.indices.map { (run.partition.name, run.admitted.block.entries[$0].position) }
+        }
+        return records.indices.filter { records[$0] == records[place] }
+    }
+}
+
+/// `{"batchItemFailures": [{"itemIdentifier": …}]}`, `{"recordResults": ["success", …]}`, or one of the answers that say
+/// nothing about records.
+private enum PartialResponse: Decodable {
+    case nothing
+    case failures([ItemIdentifier])
+    case results([Word])
+
     struct Malformed: Error {
         let reason: String
     }
 
-    private enum CodingKeys: String, CodingKey {
-        case batchItemFailures
+    enum Word: String, Decodable {
+        case success, retry, drop
     }
 
-    let failures: [ItemIdentifier]
+    private enum CodingKeys: String, CodingKey {
+        case batchItemFailures, recordResults
+    }
 
     init(from decoder: any Decoder) throws {
         if let value = try? decoder.singleValueContainer() {
             let isEmptyText = (try? value.decode(String.self))?.isEmpty == true
             if value.decodeNil() || isEmptyText {
-                self.failures = []
+                self = .nothing
                 return
             }
         }
-        let items = try decoder.container(keyedBy: CodingKeys.self)
-            .decodeIfPresent([Item].self, forKey: .batchItemFailures)
-        self.failures = (items ?? []).map(\.identifier)
+        let answer = try decoder.container(keyedBy: CodingKeys.self)
+        let items = try answer.decodeIfPresent([Item].self, forKey: .batchItemFailures)
+        let words = try Self.words(answer)
+        switch (items, words) {
+        case (let items?, nil): self = .failures(items.map(\.identifier))
+        case (nil, let words?): self = .results(words)
+        case (nil, nil): self = .nothing
+        case (_?, _?): throw Malformed(reason: "the answer has both batchItemFailures and recordResults")
+        }
+    }
+
+    private static func words(_ answer: KeyedDecodingContainer<CodingKeys>) throws -> [Word]? {
+        do {
+            return try answer.decodeIfPresent([Word].self, forKey: .recordResults)
+        } catch {
+            throw Malformed(reason: "recordResults must be a list of success, retry and drop")
+        }
     }
 
     private struct Item: Decodable {

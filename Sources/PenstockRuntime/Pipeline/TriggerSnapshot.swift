@@ -22,14 +22,18 @@ package struct TriggerSnapshot: Sendable {
         case stopped
     }
 
-    /// A partition that does not advance.
+    /// A partition that does not advance, with all its records or with some keys.
     package struct BlockedPartition: Sendable, Equatable {
         /// The upstream's name of the partition.
         package var name: String
-        /// Attempts made at its first record.
+        /// When the record that it waits for failed first.
+        package var since: Timestamp
+        /// Attempts made at that record.
         package var attempts: Int
         /// Whether the dead-letter destination refused.
         package var isRefused: Bool
+        /// Whether it has waited for longer than `failure.blocked_after`.
+        package var isOverdue: Bool
     }
 
     /// The trigger's name.
@@ -54,49 +58,57 @@ package struct TriggerSnapshot: Sendable {
     package var lag: [PartitionLag]
     /// The last failure of an invocation.
     package var lastFailure: Attempt?
-    /// Durations of invocations.
-    package var durations: Histogram
+    /// How old the first record of each partition is that was received and is not settled; zero where all are settled.
+    package var ages: [String: Duration]
+    /// Partitions, or with `ordering: key` groups of keys, that do not advance.
+    package var blockedLanes: Int
+    /// What was counted beside records, since Penstock started.
+    package var figures: TriggerFigures
     /// When a record was settled last; nil when none was.
     package var lastProgress: Timestamp?
     /// How often it was started again after a failure.
     package var restarts: Int
 
+    /// A snapshot of these.
+    package init(
+        name: String,
+        function: String,
+        sourceKind: String,
+        state: State,
+        detail: String?,
+        counters: Counters,
+        invocationsInFlight: Int,
+        partitions: [String],
+        blocked: [BlockedPartition],
+        lag: [PartitionLag],
+        lastFailure: Attempt?,
+        ages: [String: Duration],
+        blockedLanes: Int,
+        figures: TriggerFigures,
+        lastProgress: Timestamp?,
+        restarts: Int
+    ) {
+        self.name = name
+        self.function = function
+        self.sourceKind = sourceKind
+        self.state = state
+        self.detail = detail
+        self.counters = counters
+        self.invocationsInFlight = invocationsInFlight
+        self.partitions = partitions
+        self.blocked = blocked
+        self.lag = lag
+        self.lastFailure = lastFailure
+        self.ages = ages
+        self.blockedLanes = blockedLanes
+        self.figures = figures
+        self.lastProgress = lastProgress
+        self.restarts = restarts
+    }
+
     /// Records behind, over all partitions where that is known.
     package var lagRecords: Int64? {
         let known = self.lag.compactMap(\.records)
         return known.isEmpty ? nil : known.reduce(0, +)
-    }
-}
-
-/// Durations in buckets, as Prometheus counts them.
-package struct Histogram: Sendable, Equatable {
-    /// Upper bounds of the buckets in seconds.
-    package static let bounds: [Double] = [
-        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900,
-    ]
-
-    /// Observations in each bucket; the last one has no upper bound.
-    package private(set) var counts = [UInt64](repeating: 0, count: Self.bounds.count + 1)
-
-    /// Sum of all observations in seconds.
-    package private(set) var sum = 0.0
-
-    /// A histogram without observations.
-    package init() {}
-
-    /// Number of observations.
-    package var count: UInt64 { self.counts.reduce(0, +) }
-
-    /// Adds an observation.
-    package mutating func observe(_ duration: Duration) {
-        let seconds = duration.inSeconds
-        self.counts[Self.bounds.firstIndex { seconds <= $0 } ?? Self.bounds.count] += 1
-        self.sum += seconds
-    }
-
-    /// Adds the observations of another histogram.
-    package mutating func add(_ other: Histogram) {
-        for index in self.counts.indices { self.counts[index] += other.counts[index] }
-        self.sum += other.sum
     }
 }

@@ -8,12 +8,16 @@ package struct Plan: Sendable {
     package var state: StateLocation
     /// The admin API.
     package var admin: AdminConfiguration
+    /// When dead letters of the store are dropped.
+    package var deadLetters: LetterRetention
     /// How long invocations may go on after a stop was asked for.
     package var drainTimeout: Duration
     /// The functions, in the order of the file.
     package var functions: [Named<FunctionPlan>]
     /// The triggers, in the order of the file.
     package var triggers: [Named<TriggerPlan>]
+    /// What the file says of each part, to tell what another plan changes.
+    package var text: PlanText
 
     /// The function of that name.
     package func function(_ name: String) -> FunctionPlan? {
@@ -61,7 +65,7 @@ package struct AdminConfiguration: ConfigurationTable {
         self.listen = reader[Self.listen]
         self.token = reader[Self.token]
         reader.require(
-            self.listen.isLoopback || self.token != nil,
+            self.listen.isLoopback || reader.has(Self.token),
             at: Self.listen,
             "is reachable from outside, so \"token\" must be set",
             suggestion: "add `token: ${PENSTOCK_TOKEN}`, or listen on 127.0.0.1"
@@ -93,8 +97,11 @@ package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
 
     init(_ text: String) throws {
         guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
-            (0...65_535).contains(port), colon > text.startIndex
+            colon > text.startIndex
         else { throw MalformedText(description: "write it like 127.0.0.1:8077") }
+        guard (0...65_535).contains(port) else {
+            throw MalformedText(description: "\(port) is no port; they end at 65535")
+        }
         var host = String(text[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
         self.host = host
@@ -116,6 +123,10 @@ package struct PlanReader: Sendable {
     private let registry: Registry
     private let state: Field<StateLocation>
     private let admin = Field<AdminConfiguration>.table("admin", "API, metrics and health checks.")
+    private let deadLetters = Field<LetterRetention>.table(
+        "dead_letters",
+        "When dead letters of the embedded store are dropped: never, unless a limit is set."
+    )
     private let drainTimeout = Field.duration(
         "drain_timeout",
         "How long invocations may go on after a stop was asked for; keep it below the patience of what stops Penstock.",
@@ -149,7 +160,9 @@ package struct PlanReader: Sendable {
         FieldTable(
             "the configuration",
             "What Penstock runs.",
-            [self.state, self.admin, self.drainTimeout, self.functions, self.triggers]
+            [
+                self.state, self.admin, self.deadLetters, self.drainTimeout, self.functions, self.triggers,
+            ]
         )
     }
 
@@ -159,9 +172,11 @@ package struct PlanReader: Sendable {
             let plan = Plan(
                 state: reader[self.state],
                 admin: reader[self.admin],
+                deadLetters: reader[self.deadLetters],
                 drainTimeout: reader[self.drainTimeout],
                 functions: reader[self.functions],
-                triggers: reader[self.triggers]
+                triggers: reader[self.triggers],
+                text: PlanText(document.root)
             )
             Self.check(plan, &reader)
             return plan
@@ -183,6 +198,27 @@ package struct PlanReader: Sendable {
                         suggestion: "set batch.size to 1"
                     )
                 )
+            }
+        }
+        Self.checkSharing(plan, &reader)
+    }
+
+    private static func checkSharing(_ plan: Plan, _ reader: inout ConfigurationReader) {
+        var readers: [String: String] = [:]
+        for trigger in plan.triggers {
+            for part in trigger.value.source.exclusive {
+                guard let other = readers[part] else {
+                    readers[part] = trigger.name
+                    continue
+                }
+                let finding = Finding(
+                    .conflict,
+                    at: trigger.place,
+                    path: trigger.path.key("source"),
+                    "\"\(other)\" and \"\(trigger.name)\" both read \(part), so each gets only a part of the records",
+                    suggestion: "give each its own"
+                )
+                reader.record(finding.asWarning)
             }
         }
     }

@@ -3,6 +3,7 @@
 package import Logging
 package import PenstockConfiguration
 package import PenstockCore
+package import PenstockStore
 package import Reactor
 
 /// What the product can speak: each connector and each kind of function, once.
@@ -32,7 +33,7 @@ package struct Registry: Sendable {
 
 /// The code for one external system: its source, and its destination if it has one.
 package protocol Connector: SendableMetatype {
-    /// The key in `source:` and `on_failure:`, such as `kafka`.
+    /// The key in `source:`, `on_failure:` and `on_success:`, such as `kafka`.
     static var kind: String { get }
 
     /// Reads the source under that key; nil for a connector that has none.
@@ -40,6 +41,14 @@ package protocol Connector: SendableMetatype {
 
     /// Reads the destination under that key; nil for a connector that has none.
     static var destination: Alternative<DestinationPlan>? { get }
+
+    /// Reads the destination of results under that key; nil for a connector that has none, which is the default.
+    static var results: Alternative<ResultPlan>? { get }
+}
+
+extension Connector {
+    /// None.
+    package static var results: Alternative<ResultPlan>? { nil }
 }
 
 /// A kind of function: `local`, `lambda`, `http`.
@@ -59,10 +68,14 @@ package struct RuntimeContext: Sendable {
     /// Says which trigger or function it is in its metadata.
     package var logger: Logger
 
+    /// Where sources that cannot redeliver keep what they received; nil where no trigger runs.
+    package var journal: (any JournalStore)?
+
     /// A context.
-    package init(reactor: Reactor, logger: Logger) {
+    package init(reactor: Reactor, logger: Logger, journal: (any JournalStore)? = nil) {
         self.reactor = reactor
         self.logger = logger
+        self.journal = journal
     }
 }
 
@@ -74,8 +87,14 @@ package struct SourcePlan: Sendable {
     /// What can be asked of it.
     package var capabilities: SourceCapabilities
 
+    /// What only one trigger can have whole, for people: `topic orders as group g`; validation warns when two have it.
+    package var exclusive: [String]
+
     /// How its records look in a Lambda event.
     package var format: any EventFormat
+
+    /// What filters can look at in its records.
+    package var fields: RecordFields
 
     /// Makes the partition of that name as the format needs it: for a redrive, which has no source.
     package var partition: @Sendable (_ id: PartitionID, _ name: String) -> Partition
@@ -83,6 +102,12 @@ package struct SourcePlan: Sendable {
     /// Makes the source; connects nothing yet.
     package var make:
         @Sendable (_ trigger: String, _ context: RuntimeContext) throws(SourceError) -> any Source
+
+    /// What it adds to failure documents; nil for nothing.
+    package var batchInfo: FailureBatchInfo?
+
+    /// What a record of it is like where a test of the configuration does not say.
+    package var sample: RecordSample
 
     /// What it reads, for people: `kafka topics orders (group penstock-orders)`.
     package var summary: String
@@ -92,8 +117,12 @@ package struct SourcePlan: Sendable {
         kind: String,
         summary: String,
         capabilities: SourceCapabilities,
+        exclusive: [String] = [],
         format: any EventFormat,
+        fields: RecordFields,
         partition: @escaping @Sendable (_ id: PartitionID, _ name: String) -> Partition,
+        batchInfo: FailureBatchInfo? = nil,
+        sample: RecordSample = RecordSample(),
         make:
             @escaping @Sendable (_ trigger: String, _ context: RuntimeContext) throws(SourceError) ->
             any Source
@@ -101,26 +130,61 @@ package struct SourcePlan: Sendable {
         self.kind = kind
         self.summary = summary
         self.capabilities = capabilities
+        self.exclusive = exclusive
         self.format = format
+        self.fields = fields
         self.partition = partition
+        self.batchInfo = batchInfo
+        self.sample = sample
         self.make = make
+    }
+}
+
+/// What a made-up record of a source is like.
+package struct RecordSample: Sendable {
+    /// The name of its partition, such as `orders-0`.
+    package var partition: String
+
+    /// The source's tag on it (see ``RecordEntry/tag``).
+    package var tag: UInt8
+
+    /// A record of that partition.
+    package init(partition: String = "partition-0", tag: UInt8 = 0) {
+        self.partition = partition
+        self.tag = tag
     }
 }
 
 /// What a source can keep; validation refuses configurations that need more.
 package struct SourceCapabilities: Sendable, Equatable {
     /// How records are settled.
-    package enum Settlement: String, Sendable {
-        /// One by one, under a lease.
-        case lease
+    package enum Settlement: Sendable, Equatable {
+        /// One by one, under a lease; the source is a ``LeaseSource``.
+        case lease(LeasePolicy)
         /// By a watermark.
         case cursor
         /// In the journal; upstream cannot redeliver.
         case journaled
     }
 
+    /// Which records upstream has an order for.
+    package enum Order: Sendable, Equatable {
+        /// Those of a partition.
+        case partition
+        /// Those of a partition with the same key: message groups.
+        case group
+        /// None.
+        case none
+    }
+
     /// How records are settled.
     package var settlement: Settlement
+
+    /// Which records upstream has an order for.
+    package var order: Order
+
+    /// When the wait for a full batch begins.
+    package var windowStart: WindowStart
 
     /// Whether a position can be chosen.
     package var canSeek: Bool
@@ -128,11 +192,27 @@ package struct SourceCapabilities: Sendable, Equatable {
     /// Whether upstream forgets what was acknowledged.
     package var prunesOnAcknowledge: Bool
 
+    /// Whether each record is an invocation of its own.
+    package var takesSingleRecords = false
+
     /// The capabilities of a source.
-    package init(settlement: Settlement, canSeek: Bool, prunesOnAcknowledge: Bool) {
+    package init(
+        settlement: Settlement,
+        order: Order = .partition,
+        windowStart: WindowStart = .firstRecord,
+        canSeek: Bool,
+        prunesOnAcknowledge: Bool
+    ) {
         self.settlement = settlement
+        self.order = order
+        self.windowStart = windowStart
         self.canSeek = canSeek
         self.prunesOnAcknowledge = prunesOnAcknowledge
+    }
+
+    /// How records are leased; nil when they are not.
+    package var lease: LeasePolicy? {
+        if case .lease(let policy) = self.settlement { policy } else { nil }
     }
 }
 
@@ -144,17 +224,42 @@ package struct DestinationPlan: Sendable {
     /// What it is, for people: `kafka topic orders-failed`.
     package var summary: String
 
-    /// Makes the destination; connects nothing yet.
-    package var make: @Sendable (_ context: RuntimeContext) async throws(DestinationError) -> any Destination
+    /// Makes the destination for records of a source; connects nothing yet.
+    package var make:
+        @Sendable (_ context: RuntimeContext, _ source: SourcePlan) async throws(DestinationError) ->
+            any Destination
 
     /// A destination as configured.
     package init(
         kind: String,
         summary: String,
         make:
-            @escaping @Sendable (_ context: RuntimeContext) async throws(DestinationError) -> any Destination
+            @escaping @Sendable (_ context: RuntimeContext, _ source: SourcePlan)
+            async throws(DestinationError)
+            -> any Destination
     ) {
         self.kind = kind
+        self.summary = summary
+        self.make = make
+    }
+}
+
+/// A destination of results as configured, before it is connected.
+package struct ResultPlan: Sendable {
+    /// What it is, for people: `kafka topic orders-done`.
+    package var summary: String
+
+    /// Makes the destination; connects nothing yet.
+    package var make:
+        @Sendable (_ context: RuntimeContext) async throws(DestinationError) -> any ResultDestination
+
+    /// A destination as configured.
+    package init(
+        summary: String,
+        make:
+            @escaping @Sendable (_ context: RuntimeContext) async throws(DestinationError) ->
+            any ResultDestination
+    ) {
         self.summary = summary
         self.make = make
     }
@@ -174,6 +279,9 @@ package struct FunctionPlan: Sendable {
     /// Whether it takes one record at a time, so that `batch.size` must be 1.
     package var takesSingleRecords: Bool
 
+    /// Bytes of an invocation's body at most.
+    package var requestBytes: Int
+
     /// Makes the function; starts nothing yet.
     package var make: @Sendable (_ name: String, _ context: RuntimeContext) throws -> any Function
 
@@ -183,12 +291,14 @@ package struct FunctionPlan: Sendable {
         summary: String,
         concurrency: Int,
         takesSingleRecords: Bool = false,
+        requestBytes: Int = InvocationLimit.requestBytes,
         make: @escaping @Sendable (_ name: String, _ context: RuntimeContext) throws -> any Function
     ) {
         self.kind = kind
         self.summary = summary
         self.concurrency = concurrency
         self.takesSingleRecords = takesSingleRecords
+        self.requestBytes = requestBytes
         self.make = make
     }
 }

@@ -8,23 +8,40 @@ package protocol Destination: Sendable {
     var name: String { get }
 
     /// Delivers the letters of one partition, in order. When it returns they are durable; when it throws, some may
-    /// be, and the caller tries all of them again.
+    /// be, and the caller tries all of them again but those that the error names as delivered.
     func deliver(_ letters: [DeadLetter]) async throws(DestinationError)
 
     /// Finishes what is under way and closes. Idempotent.
     func close() async
 }
 
-/// Why a destination did not take the letters.
+/// Where results of invocations go: `on_success`.
+package protocol ResultDestination: Sendable {
+    /// Shown to operators: `kafka topic orders-done`.
+    var name: String { get }
+
+    /// Delivers the record of an invocation. When it returns, that is durable; when it throws, it may be, and the caller
+    /// tries again.
+    func deliver(_ record: InvocationRecord) async throws(DestinationError)
+
+    /// Finishes what is under way and closes. Idempotent.
+    func close() async
+}
+
+/// Why a destination did not take letters or a result.
 ///
 /// The pipeline keeps the deliveries unsettled and tries again.
 package struct DestinationError: Error, Sendable, CustomStringConvertible {
     /// What happened, with what, and what to do; no payload, no credentials.
     package var detail: String
 
+    /// Which letters are durable nevertheless, by their places in the call; these need not come again.
+    package var delivered: [Int]
+
     /// A destination error.
-    package init(_ detail: String) {
+    package init(_ detail: String, delivered: [Int] = []) {
         self.detail = detail
+        self.delivered = delivered
     }
 
     package var description: String { self.detail }

@@ -124,10 +124,12 @@ package enum InvocationResult: Sendable, Equatable {
     case rejected(Failure)
 }
 
-/// The limits of an invocation (esm-spec sections 2 and 8.1).
+/// The limits of an invocation; those in bytes are AWS's (esm-spec sections 2 and 8.1).
 package enum InvocationLimit {
     /// Bytes of a request: 6 MiB.
     package static let requestBytes = 6_291_456
     /// Bytes of a response: 6 MiB and 100.
     package static let responseBytes = 6_291_556
+    /// The longest wait that a throttling function may ask for.
+    package static let retryAfter = Duration.seconds(900)
 }

@@ -6,8 +6,8 @@ package import PenstockCore
 ///
 /// Everything hard (order, batches, retries, dead letters, watermarks) is the pipeline's.
 ///
-/// This is the protocol of the *cursor* family: partitions are ordered, and settling moves a watermark. What a source
-/// owes:
+/// This is the protocol of the *cursor* family: partitions are ordered, and settling moves a watermark;
+/// ``LeaseSource`` is that of the other. What a source owes:
 /// - It hands out nothing beyond the budget, and never drops what it handed out or still holds.
 /// - Records of one ``Partition`` come in order of position, each once. A partition that is lost and assigned again is
 ///   a new ``Partition`` with a new id, beginning behind the last commit.

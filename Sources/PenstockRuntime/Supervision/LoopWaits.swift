@@ -9,16 +9,7 @@ extension EventLoop {
     ///
     /// Any isolation.
     package func pause(until deadline: Instant) async {
-        guard deadline > self.now else { return }
-        let wait = LoopWait()
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                guard wait.begin(continuation) else { return continuation.resume() }
-                self.submit { _ = self.schedule(at: deadline) { wait.end() } }
-            }
-        } onCancel: {
-            wait.end()
-        }
+        await LoopPause().wait(until: deadline, on: self)
     }
 
     /// Waits on the loop's clock; returns early when the task is cancelled.
@@ -29,8 +20,8 @@ extension EventLoop {
     }
 }
 
-/// One continuation that is resumed once, by the timer or by cancellation, whichever comes first.
-private final class LoopWait: Sendable {
+/// A wait on a loop's clock that ends once: by the timer, by cancellation or by ``end()``, whichever comes first.
+final class LoopPause: Sendable {
     private enum State {
         case initial
         case waiting(CheckedContinuation<Void, Never>)
@@ -39,8 +30,21 @@ private final class LoopWait: Sendable {
 
     private let state = Mutex(State.initial)
 
+    /// Any isolation; once.
+    func wait(until deadline: Instant, on loop: any EventLoop) async {
+        guard deadline > loop.now else { return }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                guard self.begin(continuation) else { return continuation.resume() }
+                loop.submit { _ = loop.schedule(at: deadline) { self.end() } }
+            }
+        } onCancel: {
+            self.end()
+        }
+    }
+
     /// Stores the continuation; false when the wait has ended already.
-    func begin(_ continuation: CheckedContinuation<Void, Never>) -> Bool {
+    private func begin(_ continuation: CheckedContinuation<Void, Never>) -> Bool {
         self.state.withLock { state in
             if case .ended = state { return false }
             state = .waiting(continuation)
@@ -48,6 +52,9 @@ private final class LoopWait: Sendable {
         }
     }
 
+    /// Lets the waiter go, now or when it comes.
+    ///
+    /// Any thread; idempotent.
     func end() {
         let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
             defer { state = .ended }

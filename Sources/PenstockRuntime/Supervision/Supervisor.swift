@@ -3,11 +3,12 @@
 import Logging
 import PenstockConfiguration
 import PenstockCore
+import PenstockFilters
 package import PenstockStore
 import Reactor
 import ServiceLifecycle
 
-/// Runs all triggers of a plan side by side, until a graceful stop.
+/// Runs all triggers of a plan side by side, until a graceful stop, and changes to another plan meanwhile.
 ///
 /// Owns the functions and destinations it made; the store and the reactor are its caller's, and outlive it.
 package actor Supervisor: Service {
@@ -16,14 +17,27 @@ package actor Supervisor: Service {
         unsafe self.loop.asUnownedSerialExecutor()
     }
 
-    /// What is run.
-    package nonisolated let plan: Plan
-
     private let store: any StateStore
-    private let logger: Logger
-    private let functions: [String: any Function]
-    private let destinations: [any Destination]
-    private let runners: [TriggerRunner]
+    private let context: RuntimeContext
+    private let starts = Mailbox<TriggerRunner>()
+    private var plan: Plan
+    private var functions: [String: any Function]
+    private var triggers: [RunningTrigger] = []
+    private var paused: Set<String>
+    private var isStopping = false
+
+    /// Keeps the store's dead letters within the limits of the first plan.
+    package nonisolated let letters: LetterKeeper
+
+    /// How often another plan was applied, from 1 for the first one.
+    package private(set) var generation = 1
+
+    private struct RunningTrigger {
+        let runner: TriggerRunner
+        let destinations: TriggerDestinations
+
+        var name: String { self.runner.name }
+    }
 
     /// Makes functions, destinations and runners; connects and starts nothing yet.
     ///
@@ -32,80 +46,180 @@ package actor Supervisor: Service {
         self.plan = plan
         self.store = store
         self.loop = context.reactor
-        self.logger = context.logger
-        let paused = try await store.pausedTriggers()
-        var functions: [String: any Function] = [:]
-        for function in plan.functions {
-            functions[function.name] = try function.value.make(
-                function.name,
-                context.with("function", function.name)
-            )
+        self.context = context
+        self.letters = LetterKeeper(
+            store,
+            plan.deadLetters,
+            loop: context.reactor,
+            logger: context.logger
+        )
+        self.paused = try await store.pausedTriggers()
+        self.functions = try await plan.makeFunctions(plan.functions.map(\.name), context)
+        let names = plan.triggers.map(\.name)
+        do {
+            let made = try await self.make(names, of: plan, self.functions)
+            self.triggers = names.compactMap { made[$0] }
+        } catch {
+            for function in self.functions.values { await function.shutdown() }
+            throw error
         }
-        var destinations: [any Destination] = []
-        var runners: [TriggerRunner] = []
-        for trigger in plan.triggers {
-            let name = trigger.value.function.name
-            guard let function = functions[name], let functionPlan = plan.function(name) else { continue }
-            let context = context.with("trigger", trigger.name)
-            let destination: any Destination =
-                switch trigger.value.onFailure {
-                case .deadLetters: StoreDestination(store: store)
-                case .destination(let plan): try await plan.make(context)
-                }
-            destinations.append(destination)
-            let policy = trigger.value.policy(function: functionPlan)
-            let seed = UInt64.random(in: .min ... .max)
-            runners.append(
-                TriggerRunner(
-                    name: trigger.name,
-                    sourceKind: trigger.value.source.kind,
-                    function: name,
-                    isPaused: paused.contains(trigger.name),
-                    loop: context.reactor,
-                    logger: context.logger
-                ) {
-                    PipelineParts(
-                        name: trigger.name,
-                        source: try trigger.value.source.make(trigger.name, context),
-                        function: function,
-                        destination: destination,
-                        store: store,
-                        policy: policy,
-                        reportsItemFailures: trigger.value.failure.reportItemFailures,
-                        seed: seed
-                    )
-                }
-            )
-        }
-        self.functions = functions
-        self.destinations = destinations
-        self.runners = runners
+        for trigger in self.triggers { self.starts.put(trigger.runner) }
     }
 
     /// Runs all triggers; returns after a graceful stop, when everything is drained and closed.
     package func run() async throws {
         let loop = self.loop
-        let drainTimeout = self.plan.drainTimeout
         await withDiscardingTaskGroup { group in
-            for runner in self.runners {
-                group.addTask(executorPreference: loop) { await runner.run() }
-            }
             group.addTask {
                 try? await gracefulShutdown()
-                await self.stop(within: drainTimeout)
+                await self.stop()
+            }
+            group.addTask(executorPreference: loop) { await self.letters.run() }
+            while true {
+                let runners = await self.starts.takeAll()
+                for runner in runners {
+                    group.addTask(executorPreference: loop) { await runner.run() }
+                }
+                if runners.isEmpty, self.isStopping { break }
+                if runners.isEmpty { self.beginStop() }
             }
         }
-        for destination in self.destinations { await destination.close() }
+        for trigger in self.triggers { await trigger.destinations.close() }
         for function in self.functions.values { await function.shutdown() }
     }
 
+    /// Nothing is started from here on, but for what waits to be.
+    private func beginStop() {
+        self.isStopping = true
+        self.starts.close()
+    }
+
     /// Drains all triggers side by side.
-    private func stop(within limit: Duration) async {
+    private func stop() async {
+        self.beginStop()
+        await self.letters.stop()
+        await Self.stop(self.triggers, within: self.plan.drainTimeout)
+    }
+
+    private static func stop(_ triggers: [RunningTrigger], within limit: Duration) async {
         await withDiscardingTaskGroup { group in
-            for runner in self.runners {
-                group.addTask { await runner.stop(within: limit) }
+            for trigger in triggers {
+                group.addTask { await trigger.runner.stop(within: limit) }
             }
         }
+    }
+
+    // MARK: - Another plan
+
+    /// Ends the triggers that are gone or changed, drained, begins those that are new or changed, and leaves the others
+    /// alone.
+    ///
+    /// State, admin API, the limits of dead letters and drain timeout stay as they are until a restart.
+    /// All that is new is made before anything ends. One call at a time.
+    ///
+    /// - Returns: What changed; nil when Penstock is stopping.
+    /// - Throws: What the store, a function or a destination says; nothing has changed then.
+    package func apply(_ new: Plan) async throws -> PlanChanges? {
+        let changes = PlanChanges(from: self.plan, to: new)
+        let made = try await new.makeFunctions(changes.functions.starting, self.context)
+        let functions = self.functions.filter { !changes.functions.removed.contains($0.key) }
+            .merging(made) { $1 }
+        var started: [String: RunningTrigger] = [:]
+        do {
+            started = try await self.make(changes.triggers.starting, of: new, functions)
+            let ending = self.triggers.filter { changes.triggers.ending.contains($0.name) }
+            await Self.stop(ending, within: self.plan.drainTimeout)
+            for trigger in ending { await started[trigger.name]?.runner.inherit(from: trigger.runner) }
+            guard !self.isStopping else { throw CancellationError() }
+        } catch {
+            for trigger in started.values { await trigger.destinations.close() }
+            for function in made.values { await function.shutdown() }
+            if error is CancellationError { return nil }
+            throw error
+        }
+        await self.change(to: new, functions, started, changes)
+        return changes
+    }
+
+    private func change(
+        to new: Plan,
+        _ functions: [String: any Function],
+        _ started: [String: RunningTrigger],
+        _ changes: PlanChanges
+    ) async {
+        let (oldPlan, oldFunctions, oldTriggers) = (self.plan, self.functions, self.triggers)
+        self.plan = new
+        self.plan.drainTimeout = oldPlan.drainTimeout
+        self.plan.text.settings = oldPlan.text.settings
+        self.functions = functions
+        self.triggers = new.triggers.compactMap { trigger in
+            started[trigger.name] ?? oldTriggers.first { $0.name == trigger.name }
+        }
+        self.generation += 1
+        for trigger in started.values {
+            // It may have been switched since the runner was made.
+            await trigger.runner.setPaused(self.paused.contains(trigger.name))
+            self.starts.put(trigger.runner)
+        }
+        for trigger in oldTriggers where changes.triggers.ending.contains(trigger.name) {
+            await trigger.destinations.close()
+        }
+        for name in changes.functions.ending { await oldFunctions[name]?.shutdown() }
+    }
+
+    /// Triggers of a plan, ready to run.
+    private func make(
+        _ names: [String],
+        of plan: Plan,
+        _ functions: [String: any Function]
+    ) async throws -> [String: RunningTrigger] {
+        var made: [String: RunningTrigger] = [:]
+        do {
+            for trigger in plan.triggers where names.contains(trigger.name) {
+                let name = trigger.value.function.name
+                guard let function = functions[name], let functionPlan = plan.function(name) else { continue }
+                let isPaused = self.paused.contains(trigger.name)
+                let policy = trigger.value.policy(function: functionPlan)
+                made[trigger.name] = try await self.make(trigger, function, policy, isPaused: isPaused)
+            }
+        } catch {
+            for trigger in made.values { await trigger.destinations.close() }
+            throw error
+        }
+        return made
+    }
+
+    private func make(
+        _ trigger: Named<TriggerPlan>,
+        _ function: any Function,
+        _ policy: TriggerPolicy,
+        isPaused: Bool
+    ) async throws -> RunningTrigger {
+        let store = self.store
+        let context = self.context.with("trigger", trigger.name, journal: store)
+        let destinations = try await TriggerDestinations(trigger.value, store, context)
+        let seed = UInt64.random(in: .min ... .max)
+        let runner = TriggerRunner(
+            name: trigger.name,
+            sourceKind: trigger.value.source.kind,
+            function: function.name,
+            isPaused: isPaused,
+            loop: context.reactor,
+            logger: context.logger
+        ) {
+            PipelineParts(
+                name: trigger.name,
+                plan: trigger.value,
+                policy: policy,
+                source: try trigger.value.source.make(trigger.name, context),
+                function: function,
+                destination: destinations.letters,
+                results: destinations.results,
+                store: store,
+                seed: seed
+            )
+        }
+        return RunningTrigger(runner: runner, destinations: destinations)
     }
 
     // MARK: - For operators
@@ -113,26 +227,54 @@ package actor Supervisor: Service {
     /// What each trigger is doing, in the order of the configuration.
     package func snapshots() async -> [TriggerSnapshot] {
         var snapshots: [TriggerSnapshot] = []
-        for runner in self.runners { snapshots.append(await runner.snapshot()) }
+        for trigger in self.triggers { snapshots.append(await trigger.runner.snapshot()) }
         return snapshots
     }
 
     /// What one trigger is doing; nil when there is none of that name.
     package func snapshot(of name: String) async -> TriggerSnapshot? {
-        await self.runners.first { $0.name == name }?.snapshot()
+        await self.triggers.first { $0.name == name }?.runner.snapshot()
     }
 
     /// Stops or goes on invoking a trigger's function, also after a restart of Penstock; false when there is no such
     /// trigger.
     package func setPaused(_ isPaused: Bool, trigger: String) async throws -> Bool {
-        guard let runner = self.runners.first(where: { $0.name == trigger }) else { return false }
+        guard self.triggers.contains(where: { $0.name == trigger }) else { return false }
         try await self.store.setPaused(isPaused, trigger: trigger)
-        await runner.setPaused(isPaused)
+        if isPaused { self.paused.insert(trigger) } else { self.paused.remove(trigger) }
+        // Only now: another plan may have been applied meanwhile, with another runner.
+        await self.triggers.first { $0.name == trigger }?.runner.setPaused(isPaused)
         return true
+    }
+
+    /// Listens to the records of a trigger, for as long as `body` takes; nil when there is no such trigger.
+    package func withTap<Value: Sendable>(
+        on trigger: String,
+        _ kind: Tap.Kind,
+        _ body: @Sendable (Tap) async throws -> Value
+    ) async rethrows -> Value? {
+        guard let runner = self.triggers.first(where: { $0.name == trigger })?.runner,
+            let plan = self.plan.triggers.first(where: { $0.name == trigger })?.value
+        else { return nil }
+        let tap = Tap(kind, loop: self.loop) { record in
+            let block = record.block(of: plan.source.partition(PartitionID(0), record.partition))
+            return plan.filter?.misses(of: block, at: 0) ?? []
+        }
+        runner.taps.add(tap)
+        defer { runner.taps.remove(tap) }
+        return try await body(tap)
+    }
+
+    /// Whether a trigger has filters; nil when there is no such trigger.
+    package func hasFilters(_ trigger: String) -> Bool? {
+        self.plan.triggers.first { $0.name == trigger }.map { $0.value.filter != nil }
     }
 
     /// The function of that name.
     package func function(_ name: String) -> (any Function)? { self.functions[name] }
+
+    /// The functions' names, in the order of the configuration.
+    package var functionNames: [String] { self.plan.functions.map(\.name) }
 
     /// Sends dead letters again through the running functions; to another function than the trigger's own when one is
     /// named.
@@ -142,6 +284,26 @@ package actor Supervisor: Service {
 }
 
 extension Plan {
+    /// The functions of these names; when one cannot be made, those made before it are shut down again.
+    package func makeFunctions(
+        _ names: [String],
+        _ context: RuntimeContext
+    ) async throws -> [String: any Function] {
+        var made: [String: any Function] = [:]
+        do {
+            for function in self.functions where names.contains(function.name) {
+                made[function.name] = try function.value.make(
+                    function.name,
+                    context.with("function", function.name)
+                )
+            }
+        } catch {
+            for function in made.values { await function.shutdown() }
+            throw error
+        }
+        return made
+    }
+
     /// The ways of dead letters to `functions`: each trigger's own, or the one named.
     package func routes(
         _ functions: [String: any Function],
@@ -153,17 +315,22 @@ extension Plan {
             return Redriver.Route(
                 source: plan.source,
                 function: function,
-                reportsItemFailures: plan.failure.reportItemFailures
+                itemReports: plan.failure.itemReports
             )
         }
     }
 }
 
 extension RuntimeContext {
-    /// The same with one more fact in its logger.
-    fileprivate func with(_ key: String, _ value: String) -> RuntimeContext {
+    /// The same with one more fact in its logger, and with a journal where one is needed.
+    fileprivate func with(
+        _ key: String,
+        _ value: String,
+        journal: (any JournalStore)? = nil
+    ) -> RuntimeContext {
         var context = self
         context.logger[metadataKey: key] = "\(value)"
+        context.journal = journal
         return context
     }
 }

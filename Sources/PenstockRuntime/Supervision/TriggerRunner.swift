@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Logging
+import PenstockConfiguration
 import PenstockCore
 package import Reactor
 
@@ -15,6 +16,9 @@ package actor TriggerRunner {
     /// The trigger's name.
     package nonisolated let name: String
 
+    /// Those who look at its records.
+    nonisolated let taps = TapBoard()
+
     private let sourceKind: String
     private let function: String
     private let logger: Logger
@@ -27,13 +31,11 @@ package actor TriggerRunner {
     private var restarts = 0
     private var lastError: String?
     private var random: SplitMix64
+    private var past = TriggerHistory()
+    private var backoff: LoopPause?
+    private var endWaiters: [CheckedContinuation<Void, Never>] = []
 
-    // Of earlier pipelines.
-    private var pastCounters = Counters()
-    private var pastDurations = Histogram()
-    private var pastProgress: Timestamp?
-
-    private static let backoff = Backoff(initial: .seconds(1), factor: 2, max: .seconds(60), jitter: .full)
+    private static let waits = Backoff(initial: .seconds(1), factor: 2, max: .seconds(60), jitter: .full)
 
     /// A runner; `makeParts` is called for each start, because a source runs once.
     package init(
@@ -60,7 +62,12 @@ package actor TriggerRunner {
         while !self.isStopping, !Task.isCancelled {
             let started = self.loop.now
             do {
-                let pipeline = Pipeline(try self.makeParts(), loop: self.loop, logger: self.logger)
+                let pipeline = Pipeline(
+                    try self.makeParts(),
+                    loop: self.loop,
+                    logger: self.logger,
+                    taps: self.taps
+                )
                 self.pipeline = pipeline
                 await pipeline.setPaused(self.isPaused)
                 try await pipeline.run()
@@ -74,23 +81,43 @@ package actor TriggerRunner {
             // A run of a minute or more was a good one: begin with short waits again.
             if self.loop.now - started > .seconds(60) { self.restarts = 0 }
             self.restarts += 1
-            await self.loop.pause(for: Self.backoff.delay(attempt: self.restarts, using: &self.random))
+            await self.waitForRestart()
         }
         self.hasEnded = true
+        self.taps.close()
+        for waiter in self.endWaiters { waiter.resume() }
+        self.endWaiters = []
+    }
+
+    /// Ends early at ``stop(within:)``.
+    private func waitForRestart() async {
+        let delay = Self.waits.delay(attempt: self.restarts, using: &self.random)
+        let pause = LoopPause()
+        self.backoff = pause
+        await pause.wait(until: self.loop.now + delay, on: self.loop)
+        self.backoff = nil
     }
 
     private func retirePipeline() async {
         guard let pipeline = self.pipeline.take() else { return }
-        let last = await pipeline.status
-        self.pastCounters.add(last.counters)
-        self.pastDurations.add(last.durations)
-        self.pastProgress = last.lastProgress ?? self.pastProgress
+        self.past.add(await pipeline.status)
     }
 
-    /// Drains and ends; see ``Pipeline/stop(within:)``.
+    /// Drains and ends, see ``Pipeline/stop(within:)``; returns when ``run()`` has.
     package func stop(within limit: Duration) async {
         self.isStopping = true
+        self.backoff?.end()
         await self.pipeline?.stop(within: limit)
+        guard !self.hasEnded else { return }
+        await withCheckedContinuation { waiter in
+            // It may have ended since: the call may wait for the executor before it runs this.
+            if self.hasEnded { waiter.resume() } else { self.endWaiters.append(waiter) }
+        }
+    }
+
+    /// Goes on counting where an earlier runner of the same trigger has ended.
+    func inherit(from runner: TriggerRunner) async {
+        self.past = await runner.past
     }
 
     /// Stops or goes on invoking.
@@ -102,12 +129,8 @@ package actor TriggerRunner {
     /// What the trigger is doing now.
     package func snapshot() async -> TriggerSnapshot {
         let status = await self.pipeline?.status
-        var counters = self.pastCounters
-        var durations = self.pastDurations
-        if let status {
-            counters.add(status.counters)
-            durations.add(status.durations)
-        }
+        var history = self.past
+        if let status { history.add(status) }
         let (state, detail) = self.state(status)
         return TriggerSnapshot(
             name: self.name,
@@ -115,14 +138,16 @@ package actor TriggerRunner {
             sourceKind: self.sourceKind,
             state: state,
             detail: detail,
-            counters: counters,
+            counters: history.counters,
             invocationsInFlight: status?.invocationsInFlight ?? 0,
             partitions: status?.partitions ?? [],
             blocked: status?.blocked ?? [],
             lag: status?.lag ?? [],
             lastFailure: status?.lastFailure,
-            durations: durations,
-            lastProgress: status?.lastProgress ?? self.pastProgress,
+            ages: status?.ages ?? [:],
+            blockedLanes: status?.blockedLanes ?? 0,
+            figures: history.figures,
+            lastProgress: history.lastProgress,
             restarts: self.restarts
         )
     }
@@ -137,15 +162,41 @@ package actor TriggerRunner {
     }
 }
 
+extension TriggerSnapshot.BlockedPartition {
+    /// What an operator reads about it.
+    package var remark: String {
+        let reason =
+            self.isRefused
+            ? "its dead letters or results are refused"
+            : "\(self.attempts) attempts at its first record failed"
+        return "\(self.name) has not advanced since \(self.since.configurationText): \(reason)"
+    }
+}
+
+/// What earlier pipelines of a trigger have done.
+private struct TriggerHistory: Sendable {
+    var counters = Counters()
+    var figures = TriggerFigures()
+    var lastProgress: Timestamp?
+
+    mutating func add(_ status: PipelineStatus) {
+        self.counters.add(status.counters)
+        self.figures.add(status.figures)
+        self.lastProgress = status.lastProgress ?? self.lastProgress
+    }
+}
+
 /// What a pipeline tells about itself.
 struct PipelineStatus: Sendable {
     var counters: Counters
-    var durations: Histogram
+    var figures: TriggerFigures
     var invocationsInFlight: Int
     var hasPartitions: Bool
     var partitions: [String]
     var blocked: [TriggerSnapshot.BlockedPartition]
     var lag: [PartitionLag]
+    var ages: [String: Duration]
+    var blockedLanes: Int
     var lastFailure: Attempt?
     var lastProgress: Timestamp?
 
@@ -160,28 +211,53 @@ extension Pipeline {
     var status: PipelineStatus {
         PipelineStatus(
             counters: self.engine.counters,
-            durations: self.durations,
+            figures: self.figures,
             invocationsInFlight: self.engine.invocationsInFlight,
             hasPartitions: self.hasPartitions,
             partitions: self.engine.partitions,
-            blocked: self.engine.blockedPartitions.map {
-                TriggerSnapshot.BlockedPartition(
-                    name: $0.partition,
-                    attempts: $0.attempts,
-                    isRefused: $0.isRefused
-                )
-            },
+            blocked: self.blocked,
             lag: self.parts.source.lag(),
+            ages: self.ages,
+            blockedLanes: self.engine.blockedLanes,
             lastFailure: self.lastFailure,
             lastProgress: self.lastProgress,
             problem: self.problem,
-            remark: self.lastGap.map { "records are missing upstream: \($0.partition): \($0.detail)" }
+            remark: self.remark
         )
+    }
+
+    private var blocked: [TriggerSnapshot.BlockedPartition] {
+        let now = self.now.wall
+        return self.engine.blockedPartitions.map {
+            TriggerSnapshot.BlockedPartition(
+                name: $0.partition,
+                since: $0.since,
+                attempts: $0.attempts,
+                isRefused: $0.isRefused,
+                isOverdue: now - $0.since > self.parts.policy.blockedAfter
+            )
+        }
+    }
+
+    /// Without partitions whose first record tells no time.
+    private var ages: [String: Duration] {
+        let now = self.now.wall
+        return self.engine.oldestUnsettled.compactMapValues { oldest in
+            guard let oldest else { return .zero }
+            return oldest.milliseconds > 0 ? max(.zero, now - oldest) : nil
+        }
+    }
+
+    private var remark: String? {
+        if let overdue = self.blocked.filter(\.isOverdue).min(by: { $0.since < $1.since }) {
+            return overdue.remark
+        }
+        return self.lastGap.map { "records are missing upstream: \($0.partition): \($0.detail)" }
     }
 
     private var problem: String? {
         if let failure = self.storeFailure { return failure }
-        if let failure = self.destinationFailure { return failure }
+        if let failure = self.destinationFailure ?? self.resultFailure { return failure }
         if case .disconnected(let detail) = self.sourceStatus { return detail }
         return self.functionFailure
     }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+package import PenstockCore
+
+/// What AWS writes to an `OnSuccess` destination (esm-spec section 6), for one invocation.
+///
+/// The records are not in it: `batch` names them, by partition and position, in the order of the event.
+/// `requestContext.functionArn` is the function's name here.
+package struct SuccessDocument: Sendable {
+    /// The request id.
+    package var requestID: String
+    /// The trigger.
+    package var trigger: String
+    /// The function.
+    package var function: String
+    /// When it is written.
+    package var at: Timestamp
+
+    /// A document's head.
+    package init(requestID: String, trigger: String, function: String, at: Timestamp) {
+        self.requestID = requestID
+        self.trigger = trigger
+        self.function = function
+        self.at = at
+    }
+
+    /// The document as one line of JSON.
+    ///
+    /// An answer that is not JSON is a text in it, or, when it is no text, in base64 with
+    /// `"responsePayloadEncoding":"base64"`.
+    package func json(of batch: Batch, response: [UInt8]) -> [UInt8] {
+        var document = Array("{\"version\":\"1.0\",".utf8)
+        document += JSONText.member("timestamp", self.at.document)
+        document += Array(",\"requestContext\":{".utf8) + JSONText.member("requestId", self.requestID)
+        document += Array(",".utf8) + JSONText.member("functionArn", self.function)
+        document += Array(",\"condition\":\"Success\",\"approximateInvokeCount\":\(batch.attempt)}".utf8)
+        document += Array(",\"responseContext\":{\"statusCode\":200,\"executedVersion\":\"$LATEST\"}".utf8)
+        document += Self.payload(response)
+        document += Array(",".utf8) + JSONText.member("trigger", self.trigger)
+        document += Array(",\"batch\":[".utf8) + Self.records(of: batch) + Array("]}".utf8)
+        return document
+    }
+
+    private static func payload(_ response: [UInt8]) -> [UInt8] {
+        let name = Array(",\"responsePayload\":".utf8)
+        if response.isEmpty { return name + Array("null".utf8) }
+        if (try? JSONSerialization.jsonObject(with: Data(response), options: .fragmentsAllowed)) != nil {
+            // A line break is only possible between values, where a blank means the same.
+            return name + response.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 }
+        }
+        if let text = String(validating: response, as: UTF8.self) { return name + JSONText.escaped(text) }
+        let base64 = Data(response).base64EncodedString()
+        return Array(",\"responsePayloadEncoding\":\"base64\"".utf8) + name + JSONText.escaped(base64)
+    }
+
+    /// A member for each partition, with the positions of its records.
+    private static func records(of batch: Batch) -> [UInt8] {
+        var partitions: [(name: String, positions: [UInt8])] = []
+        for run in batch.runs {
+            if partitions.last?.name != run.partition.name { partitions.append((run.partition.name, [])) }
+            let entries = run.admitted.block.entries
+            var positions = partitions[partitions.count - 1].positions
+            for index in run.indices {
+                if !positions.isEmpty { positions.append(UInt8(ascii: ",")) }
+                positions += JSONText.escaped(entries[index].position.description)
+            }
+            partitions[partitions.count - 1].positions = positions
+        }
+        return Array(
+            partitions.map { partition in
+                Array("{".utf8) + JSONText.member("partition", partition.name)
+                    + Array(",\"positions\":[".utf8)
+                    + partition.positions + Array("]}".utf8)
+            }.joined(separator: Array(",".utf8))
+        )
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockCore
+package import PenstockStore
+
+/// What fills a journal as time passes: the decisions of a source that cannot redeliver.
+///
+/// It decides and keeps no time; ``JournalSource`` asks it, and has what it answers on disk before anything else happens.
+package protocol JournalFeed: Sendable {
+    /// Goes on behind the mark that an earlier run left; nil when there was none.
+    func begin(mark: String?, now: Timestamp)
+
+    /// What has come due, with `waiting` entries not settled yet; nil for nothing.
+    ///
+    /// Asked again until there is nothing: one answer may be a part of what is due.
+    func due(now: Timestamp, waiting: Int) -> JournalIntake?
+
+    /// When something comes due next; nil for never.
+    func next() -> Timestamp?
+}
+
+/// What goes into a journal at once.
+package struct JournalIntake: Sendable, Equatable {
+    /// The entries, in order.
+    package var entries: [JournalEntry]
+
+    /// Where the feed goes on after a restart.
+    package var mark: String
+
+    /// What did not become an entry, in one sentence, for operators.
+    package var gap: String?
+
+    /// Entries with the mark that stands behind them.
+    package init(entries: [JournalEntry], mark: String, gap: String? = nil) {
+        self.entries = entries
+        self.mark = mark
+        self.gap = gap
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import PenstockCore
+package import PenstockStore
+package import Reactor
+import Synchronization
+
+/// A journal as a source (contract rule 9): an event is in the store before it counts as received, and stays there until
+/// it is settled.
+///
+/// A cursor over one partition: its positions are those of the journal, a commit removes what is settled. While the store
+/// refuses, it is disconnected and tries again; nothing that came due meanwhile is lost.
+package final class JournalSource: Source {
+    private struct State {
+        var budget = ReceiveBudget.none
+        /// What was received and is not in the store yet.
+        var intake: JournalIntake?
+        /// The last position handed out.
+        var position: UInt64 = 0
+        /// Whether the journal may hold more behind it.
+        var hasMore = true
+        /// Entries that are not settled.
+        var waiting = 0
+        var isAssigned = false
+        var isConnected = false
+        var committed: Position?
+        var isClosed = false
+        /// Something happened since the last look.
+        var isSignalled = false
+        var pause: LoopPause?
+    }
+
+    private let journal: String
+    private let partition: Partition
+    private let store: any JournalStore
+    private let feed: any JournalFeed
+    private let loop: any EventLoop
+    private let state = Mutex(State())
+
+    package let format: any EventFormat
+
+    /// Entries that are read at once.
+    private static let pageMax = 256
+    /// A wall clock that was set is noticed within this time.
+    private static let pauseMax = Duration.seconds(1)
+
+    /// A source over the journal of a trigger, which `feed` fills.
+    package init(
+        journal: String,
+        partition: Partition,
+        format: any EventFormat,
+        store: any JournalStore,
+        feed: any JournalFeed,
+        loop: any EventLoop
+    ) {
+        self.journal = journal
+        self.partition = partition
+        self.format = format
+        self.store = store
+        self.feed = feed
+        self.loop = loop
+    }
+
+    package func start(checkpoints: [String: Position]) async throws(SourceError) {
+        let committed = checkpoints[self.partition.name]
+        let position = committed?.offset ?? 0
+        do {
+            // Settled before a crash that came between the checkpoint and the removal.
+            try await self.store.removeEntries(of: self.journal, through: position)
+            let waiting = try await self.store.countEntries(of: self.journal)
+            self.feed.begin(mark: try await self.store.mark(of: self.journal), now: self.loop.wallNow)
+            self.state.withLock { state in
+                state.position = position
+                state.committed = committed
+                state.waiting = waiting
+            }
+        } catch {
+            throw SourceError(.unreachable, error.detail)
+        }
+    }
+
+    package func grant(_ budget: ReceiveBudget) {
+        self.signal { $0.budget = budget }
+    }
+
+    package func receive() async throws(SourceError) -> [SourceEvent] {
+        while !Task.isCancelled, !self.state.withLock({ $0.isClosed }) {
+            var events: [SourceEvent] = []
+            if self.state.withLock({ !$0.isAssigned }) {
+                self.state.withLock { $0.isAssigned = true }
+                events.append(.assigned([self.partition]))
+            }
+            let (new, isRefused) = await self.look()
+            events += new
+            if !events.isEmpty { return events }
+            await self.wait(isRefused: isRefused)
+        }
+        return []
+    }
+
+    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) {
+        guard let position = positions.last(where: { $0.partition == self.partition.id })?.position else {
+            return
+        }
+        do {
+            let count = try await self.store.removeEntries(of: self.journal, through: position.offset ?? 0)
+            self.state.withLock { state in
+                state.waiting -= count
+                state.committed = position
+            }
+        } catch {
+            throw SourceError(.unreachable, error.detail)
+        }
+    }
+
+    package func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {}
+
+    package func lag() -> [PartitionLag] {
+        let (committed, waiting) = self.state.withLock { ($0.committed, $0.waiting) }
+        return [PartitionLag(partition: self.partition.name, committed: committed, records: Int64(waiting))]
+    }
+
+    package func stop() async {
+        self.signal { $0.isClosed = true }
+    }
+
+    // MARK: - Looking
+
+    /// Takes in what is due and hands out what may be handed out.
+    private func look() async -> (events: [SourceEvent], isRefused: Bool) {
+        var events: [SourceEvent] = []
+        do {
+            while let gap = try await self.takeIn() {
+                if let gap { events.append(.gap(SourceGap(partition: self.partition.name, detail: gap))) }
+            }
+            if let block = try await self.read() { events.append(.records(block)) }
+            if self.state.withLock({ !$0.isConnected }) { events.append(.status(.connected)) }
+            self.state.withLock { $0.isConnected = true }
+            return (events, false)
+        } catch {
+            let wasConnected = self.state.withLock { state in
+                defer { state.isConnected = false }
+                return state.isConnected
+            }
+            if wasConnected { events.append(.status(.disconnected(error.detail))) }
+            return (events, true)
+        }
+    }
+
+    /// Puts one intake into the store; its gap, or nil when nothing was due.
+    private func takeIn() async throws(StoreError) -> String?? {
+        let (kept, waiting) = self.state.withLock { ($0.intake, $0.waiting) }
+        guard let intake = kept ?? self.feed.due(now: self.loop.wallNow, waiting: waiting) else { return nil }
+        self.state.withLock { $0.intake = intake }
+        let count = try await self.store.append(intake.entries, to: self.journal, mark: intake.mark)
+        self.state.withLock { state in
+            state.intake = nil
+            state.waiting += count
+            state.hasMore = state.hasMore || count > 0
+        }
+        return .some(intake.gap)
+    }
+
+    private func read() async throws(StoreError) -> RecordBlock? {
+        let (position, limit) = self.state.withLock { state in
+            (state.position, state.hasMore ? self.allowance(state.budget) : 0)
+        }
+        guard limit > 0 else { return nil }
+        let entries = try await self.store.entries(of: self.journal, after: position, limit: limit)
+        return self.state.withLock { state in
+            var builder = RecordBlockBuilder(byteCapacity: 4096, recordCapacity: entries.count)
+            let index = builder.add(self.partition)
+            // What was granted may have become less since.
+            for stored in entries where self.allowance(state.budget) > 0 {
+                Self.append(stored, to: &builder, index)
+                state.position = stored.position
+                state.budget.records -= 1
+                state.budget.bytes -= stored.entry.body.count
+            }
+            state.hasMore = entries.count == limit || builder.count < entries.count
+            return builder.count > 0 ? builder.finish() : nil
+        }
+    }
+
+    private func allowance(_ budget: ReceiveBudget) -> Int {
+        guard budget.bytes > 0, !budget.held.contains(self.partition.id) else { return 0 }
+        return min(budget.records, Self.pageMax)
+    }
+
+    private static func append(
+        _ stored: StoredJournalEntry,
+        to builder: inout RecordBlockBuilder,
+        _ partitionIndex: UInt32
+    ) {
+        let key = Array(stored.entry.key.utf8)
+        unsafe key.withUnsafeBytes { key in
+            unsafe stored.entry.body.withUnsafeBytes { body in
+                unsafe builder.append(
+                    position: Position(stored.position),
+                    timestamp: stored.entry.timestamp,
+                    tag: 0,
+                    partitionIndex: partitionIndex,
+                    payload: RecordPayload(key: key, body: body)
+                )
+            }
+        }
+    }
+
+    // MARK: - Waiting
+
+    private func signal(_ change: (inout State) -> Void) {
+        let pause = self.state.withLock { state in
+            change(&state)
+            state.isSignalled = true
+            return state.pause.take()
+        }
+        pause?.end()
+    }
+
+    /// Until something comes due, is granted, or stops.
+    private func wait(isRefused: Bool) async {
+        let pause = LoopPause()
+        let waits = self.state.withLock { state in
+            defer { state.isSignalled = false }
+            if !state.isSignalled { state.pause = pause }
+            return !state.isSignalled
+        }
+        guard waits else { return }
+        var length = Self.pauseMax
+        if !isRefused, let next = self.feed.next() {
+            length = max(.milliseconds(1), min(length, next - self.loop.wallNow))
+        }
+        await pause.wait(until: self.loop.now + length, on: self.loop)
+        self.state.withLock { state in
+            state.pause = nil
+            state.isSignalled = false
+        }
+    }
+}

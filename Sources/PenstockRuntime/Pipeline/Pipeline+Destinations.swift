@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logging
+import PenstockCore
+import Reactor
+
+// MARK: - What leaves by a destination
+
+extension Pipeline {
+    func deadLetter(_ ticket: DeadLetterTicket) async {
+        let letters = self.letters(of: ticket)
+        let due = letters.indices.filter { !ticket.delivered.contains($0) }
+        do {
+            try await self.parts.destination.deliver(due.map { letters[$0] })
+            self.destinationFailure = nil
+            self.engine.deadLettersWritten(ticket.id, now: self.now)
+            self.logger.notice(
+                "records given up",
+                metadata: ["count": "\(letters.count)", "reason": "\(ticket.reason.rawValue)"]
+            )
+        } catch {
+            self.destinationFailure = "\(self.parts.destination.name): \(error)"
+            self.engine.deadLettersRefused(
+                ticket.id,
+                delivered: error.delivered.map { due[$0] },
+                now: self.now
+            )
+            self.logger.error("dead letters refused; their partition waits", metadata: ["error": "\(error)"])
+        }
+        self.flush()
+    }
+
+    private func letters(of ticket: DeadLetterTicket) -> [DeadLetter] {
+        let verdict = DeadLetterVerdict(
+            trigger: self.parts.name,
+            function: self.parts.function.name,
+            reason: ticket.reason,
+            at: self.loop.wallNow,
+            attempts: ticket.attempts,
+            attemptCount: ticket.attemptCount,
+            invocation: ticket.invocation
+        )
+        return ticket.runs.flatMap { run in
+            run.indices.map { DeadLetter(block: run.admitted.block, index: $0, verdict: verdict) }
+        }
+    }
+
+    /// What `on_success` gets of an invocation; nil when no record of it succeeded.
+    func record(
+        of batch: Batch,
+        _ report: InvocationReport,
+        _ verdict: BatchVerdict,
+        _ result: InvocationResult
+    ) -> InvocationRecord? {
+        guard case .responded(let response) = result else { return nil }
+        switch verdict {
+        case .succeeded: break
+        case .partial(let verdicts, _): guard verdicts.contains(.succeeded) else { return nil }
+        case .failed, .throttled, .poison: return nil
+        }
+        let (trigger, function) = (self.parts.name, self.parts.function.name)
+        let document = SuccessDocument(
+            requestID: report.id,
+            trigger: trigger,
+            function: function,
+            at: self.loop.wallNow
+        )
+        return InvocationRecord(
+            id: report.id,
+            trigger: trigger,
+            function: function,
+            json: document.json(of: batch, response: response)
+        )
+    }
+
+    func report(_ ticket: ResultTicket) async {
+        guard let results = self.parts.results else { preconditionFailure("a result without a destination") }
+        do {
+            try await results.deliver(ticket.record)
+            self.resultFailure = nil
+            self.figures.results += 1
+            self.engine.resultWritten(ticket.id, now: self.now)
+        } catch {
+            self.resultFailure = "\(results.name): \(error)"
+            self.engine.resultRefused(ticket.id, now: self.now)
+            self.logger.error("a result was refused; its partition waits", metadata: ["error": "\(error)"])
+        }
+        self.flush()
+    }
+}

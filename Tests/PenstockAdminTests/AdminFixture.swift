@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Logging
+import PenstockAdmin
+import PenstockConfiguration
+import PenstockCore
+import PenstockRuntime
+import PenstockStore
+import PenstockTesting
+import Reactor
+import Synchronization
+import Testing
+
+/// An admin API that listens on a free port, before triggers that a test scripts and a real store.
+struct AdminFixture {
+    let port: Int
+    let store: SQLiteStore
+    let operations: ScriptedOperations
+    let world: ScriptedWorld
+    let clock: TestClock
+
+    static let token = "a-token-of-enough-letters"
+
+    /// Serves for as long as `body` takes, with scripted operations unless others are given.
+    static func serve(
+        token: String? = nil,
+        host: String = "127.0.0.1",
+        operations others: (any Operations)? = nil,
+        _ body: (AdminFixture) async throws -> Void
+    ) async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "penstock-\(UUID().uuidString)"
+        )
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let reactor = try Reactor()
+        defer { reactor.stop() }
+        let store = try SQLiteStore.open(path: folder.appendingPathComponent("penstock.db").path)
+        let world = ScriptedWorld()
+        let clock = TestClock(VirtualLoop.epoch)
+        let operations = ScriptedOperations(world: world, store: store, reactor: reactor)
+        let (ports, port) = AsyncStream.makeStream(of: Int.self)
+        let server = AdminServer(
+            AdminServer.Settings(
+                listen: ListenAddress(host: host, port: 0),
+                token: token.map { Secret($0) },
+                version: "1.2.3",
+                configuration: "connectors.yaml",
+                started: VirtualLoop.epoch
+            ),
+            operations: others ?? operations,
+            store: store,
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
+            now: { clock.now },
+            listening: { port.yield($0) }
+        )
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await server.run() }
+            var iterator = ports.makeAsyncIterator()
+            let number = try #require(await iterator.next())
+            let fixture = AdminFixture(
+                port: number,
+                store: store,
+                operations: operations,
+                world: world,
+                clock: clock
+            )
+            defer { tasks.cancelAll() }
+            try await body(fixture)
+        }
+        await store.close()
+    }
+
+    /// One request; a test fails when there is no response.
+    func send(
+        _ method: String,
+        _ path: String,
+        headers: [String] = [],
+        body: String? = nil
+    ) async throws -> TestResponse {
+        try #require(
+            await TestConnection.exchange(method, path, port: self.port, headers: headers, body: body),
+            "\(method) \(path): no response"
+        )
+    }
+
+    func get(_ path: String, headers: [String] = []) async throws -> TestResponse {
+        try await self.send("GET", path, headers: headers)
+    }
+
+    /// Appends letters of the trigger `orders`, positions 0 and up.
+    func keep(_ letters: [DeadLetter]) async throws {
+        try await self.store.append(letters)
+    }
+
+    static func letter(
+        _ partition: String,
+        _ offset: UInt64,
+        key: String? = nil,
+        error: String = "boom"
+    ) -> DeadLetter {
+        let verdict = DeadLetterVerdict(
+            trigger: "orders",
+            function: "f",
+            reason: .retriesExhausted,
+            at: VirtualLoop.epoch,
+            attempts: [
+                Attempt(
+                    at: VirtualLoop.epoch,
+                    duration: .milliseconds(12),
+                    failure: Failure(type: "ValueError", message: error)
+                )
+            ],
+            attemptCount: 1,
+            invocation: "an-id"
+        )
+        var letter = DeadLetter(
+            partition: partition,
+            position: Position(offset),
+            timestamp: VirtualLoop.epoch,
+            verdict: verdict
+        )
+        letter.key = key.map { Array($0.utf8) }
+        letter.body = Array(#"{"id":\#(offset)}"#.utf8)
+        return letter
+    }
+}
+
+/// A wall clock that tests set.
+final class TestClock: Sendable {
+    private let time: Mutex<Timestamp>
+
+    init(_ time: Timestamp) {
+        self.time = Mutex(time)
+    }
+
+    var now: Timestamp { self.time.withLock { $0 } }
+
+    /// Sets it to so many seconds after the start.
+    func advance(seconds: Int64) {
+        let time = Timestamp(milliseconds: VirtualLoop.epoch.milliseconds + seconds * 1000)
+        self.time.withLock { $0 = time }
+    }
+}
+
+extension TestResponse {
+    /// The body as JSON.
+    func json() throws -> JSONValue {
+        try #require(JSONValue(parsing: self.body), "not JSON: \(self.text)")
+    }
+
+    /// The code in an error's body.
+    func code() throws -> String? { try self.json()["error"]?["code"]?.stringValue }
+
+    /// The message in an error's body.
+    func message() throws -> String? { try self.json()["error"]?["message"]?.stringValue }
+}
+
+/// Triggers that are what a test says.
+final class ScriptedOperations: Operations {
+    private let triggers = Mutex<[TriggerSnapshot]>([])
+    private let refusal = Mutex<StoreError?>(nil)
+    private let status = Mutex(RetentionStatus(retention: LetterRetention()))
+    private let world: ScriptedWorld
+    private let store: SQLiteStore
+    private let reactor: Reactor
+
+    init(world: ScriptedWorld, store: SQLiteStore, reactor: Reactor) {
+        self.world = world
+        self.store = store
+        self.reactor = reactor
+        self.set([Self.snapshot("orders")])
+    }
+
+    static func snapshot(
+        _ name: String,
+        state: TriggerSnapshot.State = .running,
+        detail: String? = nil,
+        _ change: (inout Counters) -> Void = { _ in }
+    ) -> TriggerSnapshot {
+        var counters = Counters()
+        change(&counters)
+        return TriggerSnapshot(
+            name: name,
+            function: "f",
+            sourceKind: "scripted",
+            state: state,
+            detail: detail,
+            counters: counters,
+            invocationsInFlight: 0,
+            partitions: ["p"],
+            blocked: [],
+            lag: [PartitionLag(partition: "p", committed: Position(41), records: 3)],
+            lastFailure: nil,
+            ages: ["p": .seconds(2)],
+            blockedLanes: 0,
+            figures: TriggerFigures(),
+            lastProgress: nil,
+            restarts: 0
+        )
+    }
+
+    func set(_ triggers: [TriggerSnapshot]) { self.triggers.withLock { $0 = triggers } }
+
+    /// Lets the store refuse to remember a pause.
+    func refuse(_ error: StoreError?) { self.refusal.withLock { $0 = error } }
+
+    /// Sets the limits of dead letters, and what became of them.
+    func set(_ status: RetentionStatus) { self.status.withLock { $0 = status } }
+
+    func snapshots() async -> [TriggerSnapshot] { self.triggers.withLock { $0 } }
+
+    func snapshot(of name: String) async -> TriggerSnapshot? {
+        self.triggers.withLock { $0.first { $0.name == name } }
+    }
+
+    func setPaused(_ isPaused: Bool, trigger: String) async throws -> Bool {
+        if let error = self.refusal.withLock({ $0 }) { throw error }
+        return self.triggers.withLock { triggers in
+            guard let index = triggers.firstIndex(where: { $0.name == trigger }) else { return false }
+            triggers[index].state = isPaused ? .paused : .running
+            return true
+        }
+    }
+
+    func redriver(to function: String?) async -> Redriver? {
+        if let function, !["f", "other"].contains(function) { return nil }
+        let text = """
+            functions: { f: { scripted: { world: \(self.world.name) } } }
+            triggers: { orders: { source: { scripted: { world: \(self.world.name) } }, function: f } }
+            """
+        let functions = ["f", "other"].reduce(into: [:]) { $0[$1] = ScriptedFunction($1, self.world) }
+        guard let plan = try? ScriptedPlan.read(text) else { return nil }
+        return Redriver(store: self.store, loop: self.reactor, route: plan.routes(functions, to: function))
+    }
+
+    func timeout(of function: String) async -> Duration? { .seconds(30) }
+    func functionNames() async -> [String] { ["f", "other"] }
+    func generation() async -> Int { 3 }
+    func hasFilters(_ trigger: String) async -> Bool? {
+        await self.snapshot(of: trigger).map { _ in trigger == "orders" }
+    }
+
+    /// A trigger that ends at once.
+    func tap(
+        _ trigger: String,
+        _ kind: Tap.Kind,
+        _ body: @Sendable (Tap) async throws -> Void
+    ) async throws {
+        let tap = Tap(kind, loop: self.reactor)
+        tap.close()
+        try await body(tap)
+    }
+
+    func retention() async -> RetentionStatus { self.status.withLock { $0 } }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockCore
+import PenstockStore
+import Synchronization
+
+/// Letters in memory, for a virtual clock: a store on disk would answer from another thread.
+///
+/// A letter takes as many bytes as its body has.
+final class LetterShelf: StateStore {
+    private let letters: Mutex<[DeadLetterID: DeadLetter]>
+    private let refusal = Gate()
+
+    init(_ letters: [DeadLetter]) {
+        let pairs = letters.enumerated().map { (DeadLetterID(Int64($0 + 1)), $1) }
+        self.letters = Mutex(Dictionary(uniqueKeysWithValues: pairs))
+    }
+
+    /// Refuses to count from now on; nil counts again.
+    func refuse(_ error: StoreError?) { self.refusal.set(error) }
+
+    /// The ids that are left, in order.
+    var ids: [Int64] { self.letters.withLock { $0.keys.map(\.rawValue).sorted() } }
+
+    func deadLetters(matching query: DeadLetterQuery) async throws(StoreError) -> [StoredDeadLetter.Summary] {
+        self.letters.withLock { letters in
+            letters.sorted { $0.key < $1.key }.map { StoredDeadLetter.Summary(id: $0.key, letter: $0.value) }
+        }
+    }
+
+    func deadLetter(_ id: DeadLetterID) async throws(StoreError) -> StoredDeadLetter? {
+        self.letters.withLock { $0[id] }.map { StoredDeadLetter(id: id, letter: $0) }
+    }
+
+    func removeDeadLetters(_ ids: [DeadLetterID]) async throws(StoreError) -> Int {
+        self.letters.withLock { letters in ids.count { letters.removeValue(forKey: $0) != nil } }
+    }
+
+    func countDeadLetters(matching query: DeadLetterQuery) async throws(StoreError) -> DeadLetterCount {
+        try self.refusal.pass()
+        return self.letters.withLock { letters in
+            DeadLetterCount(
+                count: letters.count,
+                oldest: letters.values.map(\.at).min(),
+                bytes: letters.values.reduce(0) { $0 + ($1.body?.count ?? 0) }
+            )
+        }
+    }
+
+    func oldestDeadLetters(limit: Int) async throws(StoreError) -> [StoredDeadLetter.Age] {
+        self.letters.withLock { letters in
+            let ages = letters.map { id, letter in
+                let bytes = letter.body?.count ?? 0
+                return StoredDeadLetter.Age(id: id, trigger: letter.trigger, at: letter.at, bytes: bytes)
+            }
+            return Array(ages.sorted { ($0.at, $0.id) < ($1.at, $1.id) }.prefix(limit))
+        }
+    }
+
+    func checkpoints(of trigger: String) async throws(StoreError) -> [String: Position] { [:] }
+    func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {}
+    func append(_ letters: [DeadLetter]) async throws(StoreError) {}
+    func recordRedrive(_ ids: [DeadLetterID], attempt: Attempt) async throws(StoreError) {}
+    func pausedTriggers() async throws(StoreError) -> Set<String> { [] }
+    func setPaused(_ paused: Bool, trigger: String) async throws(StoreError) {}
+    func append(_ entries: [JournalEntry], to journal: String, mark: String?) async throws(StoreError) -> Int
+    {
+        0
+    }
+    func mark(of journal: String) async throws(StoreError) -> String? { nil }
+    func entries(
+        of journal: String,
+        after position: UInt64,
+        limit: Int
+    ) async throws(StoreError) -> [StoredJournalEntry] { [] }
+    func countEntries(of journal: String) async throws(StoreError) -> Int { 0 }
+    func removeEntries(of journal: String, through position: UInt64) async throws(StoreError) -> Int { 0 }
+    func close() async {}
+}
