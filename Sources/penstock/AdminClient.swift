@@ -54,12 +54,18 @@ struct AdminClient {
     /// The answer's body; nil when nothing answers at the address at all.
     ///
     /// - Throws: ``CommandFailure`` with the API's own words when it refuses.
-    func call(_ method: CurlRequest.Method, _ path: String, body: JSONValue? = nil) async throws -> [UInt8]? {
+    func call(
+        _ method: CurlRequest.Method,
+        _ path: String,
+        body: JSONValue? = nil,
+        arrived: (@Sendable ([UInt8]) -> Void)? = nil
+    ) async throws -> [UInt8]? {
         var request = CurlRequest(url: "http://\(self.address)\(path)")
         request.method = method
-        request.timeout = body == nil ? .seconds(30) : .seconds(86_400)
+        request.timeout = body == nil && arrived == nil ? .seconds(30) : .seconds(7 * 86_400)
         request.connectTimeout = .seconds(3)
         request.responseLimit = 64 << 20
+        request.bodyArrived = arrived
         if let token = self.token, let header = CurlHeader("Authorization", "Bearer \(token.reveal())") {
             request.headers.append(header)
         }
@@ -99,7 +105,8 @@ struct AdminClient {
         return document
     }
 
-    private var notRunning: CommandFailure {
+    /// Nothing answers.
+    var notRunning: CommandFailure {
         CommandFailure(
             .environment,
             "not-running",

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FileConnector
 import HTTPFunction
 import KafkaConnector
+import LambdaFunction
 import LocalFunction
 import PenstockRuntime
+import ScheduleConnector
 
 /// What the product can speak: the only place that names all connectors and all kinds of functions.
 let registry = Registry(
-    connectors: [KafkaConnector.self],
-    functionKinds: [LocalFunctionKind.self, HTTPFunctionKind.self]
+    connectors: [KafkaConnector.self, ScheduleConnector.self, FileConnector.self],
+    functionKinds: [LocalFunctionKind.self, HTTPFunctionKind.self, LambdaFunctionKind.self]
 )

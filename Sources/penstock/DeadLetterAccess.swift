@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CurlClient
+import Foundation
 import Logging
 import PenstockAdmin
 import PenstockConfiguration
@@ -34,7 +35,9 @@ struct DeadLetterAccess {
             all.limit = nil
             all.after = nil
             let count = try await store.countDeadLetters(matching: all)
-            return JSONValue.page(of: letters, total: count.count, limit: query.limit)
+            let now = Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
+            let warning = try await self.plan.deadLetters.warning(in: store, now: now)
+            return JSONValue.page(of: letters, count, limit: query.limit, warning: warning)
         }
     }
 
@@ -70,55 +73,39 @@ struct DeadLetterAccess {
         }
     }
 
-    /// Sends letters again; returns what became of each.
-    func redrive(_ selection: Selection, to function: String?, rate: Double?) async throws -> [JSONValue] {
+    /// Sends letters again, and tells what becomes of each as it happens, on any thread.
+    ///
+    /// - Throws: ``CommandFailure`` when it stopped before all were tried.
+    func redrive(
+        _ selection: Selection,
+        to function: String?,
+        rate: Double?,
+        report: @escaping @Sendable (JSONValue) -> Void
+    ) async throws {
         if let function, self.plan.function(function) == nil {
-            throw CommandFailure(.invalid, "no-such-function", "there is no function \"\(function)\"")
+            throw CommandFailure.noFunction(function, self.plan)
         }
         var members = selection.document.members ?? []
         if let function { members.append(.init("to", .string(function))) }
         if let rate { members.append(.init("rate", .number(rate))) }
-        if let bytes = try await self.call(.post, "\(Self.path)/redrive", .object(members)) {
-            return try Self.outcomes(bytes)
-        }
-        return try await self.withStore { store in
+        let lines = JSONLines { if $0["id"] != nil { report($0) } }
+        let answer = try await self.call(.post, "\(Self.path)/redrive", .object(members)) { lines.add($0) }
+        if answer != nil { return try lines.requireEnd() }
+        try await self.withStore { store in
             let missing = try await selection.missing(in: store)
             if let id = missing.first { throw Self.noLetter(id) }
-            return try await self.withFunctions(store, to: function) { redriver in
+            try await self.withFunctions(store, to: function) { redriver in
                 let order = Redriver.Order(
                     query: selection.query,
                     ids: selection.ids.map { Set($0) },
                     rate: rate
                 )
-                var outcomes: [JSONValue] = []
                 try await redriver.run(order) { outcome, total in
-                    outcomes.append(outcome.document(total: total))
+                    report(outcome.document(total: total))
                     return true
                 }
-                return outcomes
             }
         }
-    }
-
-    /// The lines of a redrive; the last one says whether it came to its end.
-    private static func outcomes(_ bytes: [UInt8]) throws -> [JSONValue] {
-        var lines = bytes.split(separator: 0x0A).compactMap { JSONValue(parsing: Array($0)) }
-        let last = lines.popLast()
-        if let error = last?["error"], last?["id"] == nil {
-            throw CommandFailure(
-                .failed,
-                "redrive-stopped",
-                error["message"]?.stringValue ?? "the redrive stopped"
-            )
-        }
-        guard last?["done"] == .boolean(true) else {
-            throw CommandFailure(
-                .failed,
-                "redrive-stopped",
-                "Penstock stopped before the redrive was done; look with `penstock dlq list`"
-            )
-        }
-        return lines
     }
 
     private static func parsed(_ bytes: [UInt8]) throws -> JSONValue {
@@ -137,9 +124,12 @@ struct DeadLetterAccess {
     private func call(
         _ method: CurlRequest.Method,
         _ path: String,
-        _ body: JSONValue? = nil
+        _ body: JSONValue? = nil,
+        arrived: (@Sendable ([UInt8]) -> Void)? = nil
     ) async throws -> [UInt8]? {
-        try await AdminClient.with(self.plan.admin) { try await $0.call(method, path, body: body) }
+        try await AdminClient.with(self.plan.admin) {
+            try await $0.call(method, path, body: body, arrived: arrived)
+        }
     }
 
     private func withStore<Value>(_ body: (SQLiteStore) async throws -> Value) async throws -> Value {
@@ -169,10 +159,7 @@ struct DeadLetterAccess {
             reactor: reactor,
             logger: Logger(label: "penstock") { _ in LineLog(isJSON: false) }
         )
-        var functions: [String: any Function] = [:]
-        for function in self.plan.functions {
-            functions[function.name] = try function.value.make(function.name, context)
-        }
+        let functions = try await self.plan.makeFunctions(self.plan.functions.map(\.name), context)
         let result: Result<Value, any Error>
         do {
             let redriver = Redriver(

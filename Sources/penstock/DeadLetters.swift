@@ -27,7 +27,17 @@ struct DeadLetters: AsyncParsableCommand {
 
     /// `dlq list`.
     struct List: AnsweringCommand {
-        static let configuration = CommandConfiguration(abstract: "What was given up, oldest first.")
+        static let configuration = CommandConfiguration(
+            abstract: "What was given up, oldest first.",
+            discussion: """
+                Conditions hold together. Exit codes: 0 also for none, 2 a condition is not right, 3 no Penstock and no \
+                store.
+
+                Examples:
+                  penstock dlq list --trigger orders --since 1h
+                  penstock dlq list --error KeyError --limit 10 --format json
+                """
+        )
 
         @OptionGroup var selection: SelectionOptions
         @Option(help: "Letters at most.") var limit = 100
@@ -58,16 +68,27 @@ struct DeadLetters: AsyncParsableCommand {
             }
             let total = document["total"]?.integerValue ?? 0
             let tail = "\(letters.count) of \(total) dead letters"
-            return Outcome(
-                text: rows.isEmpty ? tail : Terminal.table([head] + rows) + "\n" + tail,
-                result: document
-            )
+            let lines = [
+                rows.isEmpty ? nil : Terminal.table([head] + rows),
+                document["warning"]?.stringValue.map { "warning: \($0)" }, tail,
+            ]
+            return Outcome(text: lines.compactMap(\.self).joined(separator: "\n"), result: document)
         }
     }
 
     /// `dlq show`.
     struct Show: AnsweringCommand {
-        static let configuration = CommandConfiguration(abstract: "One dead letter with its history.")
+        static let configuration = CommandConfiguration(
+            abstract: "One dead letter with its history.",
+            discussion: """
+                Exit codes: 0 shown, 1 there is none with this id, 3 no Penstock and no store.
+
+                Examples:
+                  penstock dlq show 17
+                  penstock dlq show 17 --raw > body.json
+                  penstock dlq show 17 --event | penstock invoke resize --payload -
+                """
+        )
 
         @Argument(help: "The letter's id.") var id: Int64
         @Flag(help: "Print the record's body alone, byte by byte.") var raw = false
@@ -92,13 +113,20 @@ struct DeadLetters: AsyncParsableCommand {
                 if self.output.format == .text { Terminal.write(body, to: 1) }
                 return Outcome(text: "", result: .bytes(body))
             }
-            return Outcome(text: document.prettyText, result: document)
+            return Outcome(text: LetterText(document).text, result: document)
         }
     }
 
     /// `dlq drop`.
     struct Drop: AnsweringCommand {
-        static let configuration = CommandConfiguration(abstract: "Deletes dead letters for ever.")
+        static let configuration = CommandConfiguration(
+            abstract: "Deletes dead letters for ever.",
+            discussion: """
+                Exit codes: 0 done, 2 nothing says which letters or --yes is missing, 3 no Penstock and no store.
+
+                Example: penstock dlq drop --trigger orders --error KeyError --yes
+                """
+        )
 
         @Argument(help: "Ids of letters.") var ids: [Int64] = []
         @OptionGroup var selection: SelectionOptions
@@ -129,14 +157,27 @@ struct DeadLetters: AsyncParsableCommand {
             abstract: "Sends dead letters to their function again, in order.",
             discussion: """
                 A letter that succeeds is gone; one that fails again stays, and so do the later ones of its partition. \
-                Exits with 1 when any failed.
+                On a terminal a bar shows how far it is, elsewhere a line for each letter; then what became of all. It \
+                can be interrupted: what was not tried stays.
+
+                Exit codes: 0 all succeeded, 1 any failed or was skipped, 2 nothing says which letters, 3 no Penstock \
+                and no store.
+
+                Examples:
+                  penstock dlq redrive --all
+                  penstock dlq redrive 17 18 --function resize-fixed
+                  penstock dlq redrive --trigger orders --error KeyError --rate 10/s
                 """
         )
 
         @Argument(help: "Ids of letters.") var ids: [Int64] = []
         @OptionGroup var selection: SelectionOptions
         @Flag(help: "All letters.") var all = false
-        @Option(help: "Another function than the triggers' own.") var to: String?
+        @Option(
+            name: [.customLong("function"), .customLong("to")],
+            help: "Another function than the triggers' own."
+        )
+        var to: String?
         @Option(help: "Invocations a second at most, such as 10/s.") var rate: String?
         @Flag(help: "Accepted for scripts; a redrive does not ask.") var yes = false
         @OptionGroup var config: ConfigOptions
@@ -146,22 +187,17 @@ struct DeadLetters: AsyncParsableCommand {
 
         func answer() async throws -> Outcome {
             let selection = try self.selection.selection(ids: self.ids, all: self.all)
+            let rate = try self.parsedRate()
             let access = DeadLetterAccess(plan: try self.config.plan().plan)
-            let outcomes = try await access.redrive(selection, to: self.to, rate: self.parsedRate())
-            let counts = Redriver.Outcome.Kind.allCases.map { kind in
-                (kind, outcomes.count { $0["outcome"]?.stringValue == kind.rawValue })
+            let progress = RedriveProgress(RedriveProgress.style(self.output.format))
+            do {
+                try await access.redrive(selection, to: self.to, rate: rate) { progress.add($0) }
+            } catch {
+                progress.end()
+                throw error
             }
-            let failures = outcomes.compactMap { outcome -> String? in
-                guard let error = outcome["error"] else { return nil }
-                let words = [error["type"]?.stringValue, error["message"]?.stringValue].compactMap(\.self)
-                return "\(outcome["id"]?.text ?? ""): \(words.joined(separator: ": "))"
-            }
-            let summary = counts.map { "\($0.1) \($0.0.rawValue)" }.joined(separator: ", ")
-            return Outcome(
-                text: (failures + [summary]).joined(separator: "\n"),
-                result: .document(("summary", .string(summary)), ("outcomes", .array(outcomes))),
-                exitCode: counts.contains { $0.0 != .succeeded && $0.1 > 0 } ? 1 : 0
-            )
+            progress.end()
+            return progress.outcome
         }
 
         private func parsedRate() throws -> Double? {

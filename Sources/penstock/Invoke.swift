@@ -13,8 +13,9 @@ struct Invoke: AnsweringCommand {
     static let configuration = CommandConfiguration(
         abstract: "Invokes a function once, without any trigger or store.",
         discussion: """
-            The response goes to standard output; what the function wrote, and the REPORT line, to standard error. \
-            Exits with 1 when the function fails.
+            The response goes to standard output; what the function wrote, and the REPORT line, to standard error.
+
+            Exit codes: 0 it responded, 1 it failed, 2 no such function or payload, 3 no configuration.
 
             Example: echo '{"hello": "world"}' | penstock invoke resize --payload -
             """
@@ -31,12 +32,7 @@ struct Invoke: AnsweringCommand {
     func answer() async throws -> Outcome {
         let plan = try self.config.plan().plan
         guard let function = plan.function(self.function) else {
-            let names = plan.functions.map { "\"\($0.name)\"" }.joined(separator: ", ")
-            throw CommandFailure(
-                .invalid,
-                "no-such-function",
-                "there is no function \"\(self.function)\"; there are: \(names)"
-            )
+            throw CommandFailure.noFunction(self.function, plan)
         }
         let payload = try self.readPayload()
         let reactor = try Reactor()

@@ -26,12 +26,27 @@ struct ConfigOptions: ParsableArguments {
 
     /// Exit 3 when the file is not there, 2 when it is wrong.
     static func failure(_ config: String, _ findings: [Finding]) -> CommandFailure {
+        CommandFailure(
+            findings,
+            ifMissing: ("no-configuration", "no configuration was read"),
+            ifInvalid: ("invalid-configuration", { "\(config) has \($0)" })
+        )
+    }
+}
+
+extension CommandFailure {
+    /// What findings come to: exit 3 when a file is not there, 2 when it is wrong; the text gets the number of errors.
+    init(
+        _ findings: [Finding],
+        ifMissing missing: (code: String, text: String),
+        ifInvalid invalid: (code: String, text: (_ errors: String) -> String)
+    ) {
         let isMissing = findings.contains { $0.code == .missingFile || $0.code == .unreadableFile }
         let count = findings.count { $0.severity == .error }
-        return CommandFailure(
+        self.init(
             isMissing ? .environment : .invalid,
-            isMissing ? "no-configuration" : "invalid-configuration",
-            isMissing ? "no configuration was read" : "\(config) has \(count) error\(count == 1 ? "" : "s")",
+            isMissing ? missing.code : invalid.code,
+            isMissing ? missing.text : invalid.text("\(count) error\(count == 1 ? "" : "s")"),
             findings: findings
         )
     }

@@ -4,6 +4,7 @@ import ArgumentParser
 import Glibc
 import PenstockAdmin
 import PenstockConfiguration
+import PenstockRuntime
 import PenstockStore
 
 /// How results are printed.
@@ -50,6 +51,16 @@ struct CommandFailure: Error {
             "store-\(error.code.rawValue)",
             error.detail
         )
+    }
+}
+
+extension CommandFailure {
+    /// A function that the configuration does not have.
+    static func noFunction(_ name: String, _ plan: Plan) -> CommandFailure {
+        let names = plan.functions.map(\.name)
+        let known = names.isEmpty ? "there is none" : "there are \(names.joined(separator: ", "))"
+        let advice = didYouMean(name, among: names) ?? known
+        return CommandFailure(.invalid, "no-such-function", "there is no function \"\(name)\"; \(advice)")
     }
 }
 
@@ -122,7 +133,9 @@ extension AnsweringCommand {
             let outcome = try await self.answer()
             exitCode = outcome.exitCode
             switch self.output.format {
-            case .text: if !outcome.text.isEmpty { Terminal.print(outcome.text) }
+            case .text:
+                for finding in outcome.findings { Terminal.complain(finding.description) }
+                if !outcome.text.isEmpty { Terminal.print(outcome.text) }
             case .json: Terminal.print(Output.envelope(self.title, outcome).prettyText)
             }
         } catch let error as StoreError {
@@ -151,9 +164,31 @@ enum Terminal {
         Self.write(Array(text.utf8) + (text.hasSuffix("\n") ? [] : [0x0A]), to: STDOUT_FILENO)
     }
 
-    /// A line, or several, to standard error.
-    static func complain(_ text: String) {
-        Self.write(Array(text.utf8) + (text.hasSuffix("\n") ? [] : [0x0A]), to: STDERR_FILENO)
+    /// A line, or several, to standard error; `newline` false writes the text as it is.
+    static func complain(_ text: String, newline: Bool = true) {
+        let end: [UInt8] = newline && !text.hasSuffix("\n") ? [0x0A] : []
+        Self.write(Array(text.utf8) + end, to: STDERR_FILENO)
+    }
+
+    /// Columns of the terminal behind standard error; 80 where there is none.
+    static var width: Int {
+        var size = winsize()
+        guard unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        return Int(size.ws_col)
+    }
+
+    /// Text from records or functions, so that it cannot command the terminal: control characters but for newline
+    /// and tab are shown as `\u{1B}`.
+    static func visible(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: Self.isCommand) else { return text }
+        return text.unicodeScalars.map { scalar in
+            Self.isCommand(scalar)
+                ? "\\u{\(String(scalar.value, radix: 16, uppercase: true))}" : String(Character(scalar))
+        }.joined()
+    }
+
+    private static func isCommand(_ scalar: Unicode.Scalar) -> Bool {
+        (scalar.value < 0x20 && scalar != "\n" && scalar != "\t") || (0x7F...0x9F).contains(scalar.value)
     }
 
     /// Bytes as they are.
@@ -175,6 +210,7 @@ enum Terminal {
 
     /// Columns padded to the widest cell; the last one is left as it is.
     static func table(_ rows: [[String]]) -> String {
+        let rows = rows.map { $0.map(Self.visible) }
         let columns = rows.map(\.count).max() ?? 0
         let widths = (0..<columns).map { column in
             rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0

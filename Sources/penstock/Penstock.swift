@@ -19,14 +19,18 @@ struct Penstock: AsyncParsableCommand {
               penstock validate            is the configuration right?
               penstock run                 run its triggers
               penstock triggers list       what are they doing?
+              penstock tap TRIGGER         which records come?
               penstock dlq list            what was given up, and why?
+
+            Completions: penstock --generate-completion-script bash (or zsh, fish).
 
             Exit codes: 0 done, 1 failed at run time or no match, 2 invalid input, 3 the environment is not right.
             """,
         version: version,
         subcommands: [
             Run.self, Validate.self, Explain.self, Schema.self, Invoke.self, Triggers.self, Top.self,
-            DeadLetters.self, Documentation.self,
+            TapCommand.self,
+            DeadLetters.self, Pattern.self, ScheduleCommand.self, Test.self, Documentation.self,
         ]
     )
 

@@ -20,10 +20,17 @@ struct Run: AsyncParsableCommand {
         discussion: """
             Logs go to standard error, one line each. SIGTERM or SIGINT drains: invocations finish within \
             drain_timeout, all is settled, the rest is given back. A second signal gives up at once; nothing is lost \
-            then either, but records are delivered again. SIGHUP checks the file and says what it found; a restart \
-            applies it.
+            then either, but records are delivered again.
 
-            Example: penstock run --config connectors.yaml --log-format json
+            SIGHUP reads the file again: triggers and functions that changed are drained and started anew, the others \
+            go on. A file that is not valid changes nothing. state, admin, dead_letters and drain_timeout take a restart.
+
+            Exit codes: 0 stopped by a signal, 1 failed or gave up, 2 the configuration is not valid, 3 the \
+            environment is not right: no file, the store or the admin port is in use, no permission.
+
+            Examples:
+              penstock run --config connectors.yaml --log-format json
+              kill -HUP PID        after a change of connectors.yaml
             """
     )
 
@@ -37,20 +44,18 @@ struct Run: AsyncParsableCommand {
         let (_, result) = self.config.read()
         for finding in result.findings { Terminal.complain(finding.description) }
         guard let plan = result.value, !result.findings.hasErrors else {
-            let failure = ConfigOptions.failure(self.config.config, [])
-            let isMissing = result.findings.contains { $0.code == .missingFile || $0.code == .unreadableFile }
-            if !isMissing {
-                Terminal.complain("penstock: \(self.config.config) cannot be run: \(failure.code)")
-            }
-            throw ExitCode(
-                isMissing ? CommandFailure.Exit.environment.rawValue : CommandFailure.Exit.invalid.rawValue
-            )
+            let failure = ConfigOptions.failure(self.config.config, result.findings)
+            Terminal.complain("penstock: \(failure.message)")
+            throw ExitCode(failure.exit.rawValue)
         }
         do {
             try await self.serve(plan)
         } catch let error as StoreError {
             Terminal.complain("penstock: \(error.detail)")
             throw ExitCode(CommandFailure(error).exit.rawValue)
+        } catch let error as ListenError {
+            Terminal.complain("penstock: \(error)")
+            throw ExitCode(CommandFailure.Exit.environment.rawValue)
         } catch let error as ExitCode {
             throw error
         } catch {
@@ -71,7 +76,11 @@ struct Run: AsyncParsableCommand {
         let supervisor = try await Supervisor(plan: plan, store: store, context: context)
         let admin = self.admin(plan, supervisor, store, context)
         var services = ServiceGroupConfiguration(
-            services: [.init(service: admin), .init(service: supervisor)],
+            services: [
+                // Without the admin API nobody could look: the triggers are drained, and that is the end.
+                .init(service: admin, failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: supervisor),
+            ],
             gracefulShutdownSignals: [],
             logger: Self.quiet(logger)
         )
@@ -83,9 +92,15 @@ struct Run: AsyncParsableCommand {
                 "triggers": "\(plan.triggers.count)", "state": "\(plan.state)",
             ]
         )
-        try await self.run(ServiceGroup(configuration: services), logger)
+        let ending: Result<Void, any Error>
+        do {
+            ending = .success(try await self.run(ServiceGroup(configuration: services), supervisor, logger))
+        } catch {
+            ending = .failure(error)
+        }
         await store.close()
         reactor.stop()
+        try ending.get()
         logger.info("stopped")
     }
 
@@ -122,19 +137,25 @@ struct Run: AsyncParsableCommand {
     }
 
     /// Runs the services and obeys signals until they have ended.
-    private func run(_ group: ServiceGroup, _ logger: Logger) async throws {
+    private func run(_ group: ServiceGroup, _ supervisor: Supervisor, _ logger: Logger) async throws {
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         let config = self.config
+        // One reload after the other; a stop does not wait for them.
+        let reloads = Mailbox<Void>()
         try await withThrowingTaskGroup(of: Bool.self) { tasks in
             tasks.addTask {
                 try await group.run()
                 return true
             }
             tasks.addTask {
+                while await !reloads.takeAll().isEmpty { await Self.reload(config, supervisor, logger) }
+                return false
+            }
+            tasks.addTask {
                 var isStopping = false
                 for await signal in signals {
                     if signal == .sighup {
-                        Self.check(config, logger)
+                        reloads.put(())
                     } else if isStopping {
                         logger.warning("giving up at once", metadata: ["signal": "\(signal)"])
                         throw ExitCode(CommandFailure.Exit.failed.rawValue)
@@ -152,13 +173,27 @@ struct Run: AsyncParsableCommand {
     }
 
     /// What SIGHUP does.
-    private static func check(_ config: ConfigOptions, _ logger: Logger) {
+    private static func reload(_ config: ConfigOptions, _ supervisor: Supervisor, _ logger: Logger) async {
         let (_, result) = config.read()
         for finding in result.findings { logger.warning("\(finding.description)") }
-        if result.findings.hasErrors {
+        guard let plan = result.value, !result.findings.hasErrors else {
             logger.error("the configuration on disk is not valid; what runs is kept")
-        } else {
-            logger.info("the configuration on disk is valid; restart to apply it")
+            return
+        }
+        do {
+            guard let changes = try await supervisor.apply(plan) else { return }
+            logger.info("configuration applied", metadata: ["changes": "\(changes)"])
+            if !changes.needingRestart.isEmpty {
+                logger.warning(
+                    "some changes take a restart of Penstock",
+                    metadata: ["settings": "\(changes.needingRestart.joined(separator: ", "))"]
+                )
+            }
+        } catch {
+            logger.error(
+                "the configuration on disk cannot be applied; what runs is kept",
+                metadata: ["error": "\(error)"]
+            )
         }
     }
 

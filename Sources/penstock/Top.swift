@@ -16,7 +16,9 @@ struct Top: AsyncParsableCommand {
         discussion: """
             On a terminal the table is redrawn in place; otherwise it is printed each time.
 
-              penstock top --interval 5s
+            Exit codes: 2 the interval or the configuration is not right, 3 no Penstock answers, or not any more.
+
+            Example: penstock top --interval 5s
             """
     )
 
@@ -34,7 +36,7 @@ struct Top: AsyncParsableCommand {
             let admin = try self.config.plan().plan.admin
             try await AdminClient.with(admin) { try await self.watch($0, every: interval) }
         } catch let error as CommandFailure {
-            Terminal.complain("error: \(error.message)")
+            Terminal.complain("penstock: \(error.message)")
             throw ExitCode(error.exit.rawValue)
         }
     }

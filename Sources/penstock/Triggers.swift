@@ -10,6 +10,14 @@ import PenstockRuntime
 struct Triggers: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows, pauses and resumes the triggers of a running Penstock.",
+        discussion: """
+            Exit codes: 0 done, 1 there is no such trigger, 2 the configuration is not valid, 3 no Penstock answers.
+
+            Examples:
+              penstock triggers list
+              penstock triggers show orders --format json
+              penstock triggers pause orders
+            """,
         subcommands: [List.self, Show.self, Pause.self, Resume.self]
     )
 
@@ -46,7 +54,7 @@ struct Triggers: AsyncParsableCommand {
             let admin = try self.config.plan().plan.admin
             let path = "/api/v1/triggers/\(AdminClient.escaped(self.name))"
             let document = try await AdminClient.with(admin) { try await $0.document(.get, path) }
-            return Outcome(text: document.prettyText, result: document)
+            return Outcome(text: TriggerText(document).text, result: document)
         }
     }
 

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import PenstockAdmin
+import PenstockBehavior
 import PenstockConfiguration
 import PenstockRuntime
 
@@ -9,7 +10,13 @@ import PenstockRuntime
 struct Validate: AnsweringCommand {
     static let configuration = CommandConfiguration(
         abstract: "Checks a configuration and tells all findings at once.",
-        discussion: "Connects to nothing. Example: penstock validate --config staging.yaml --format json"
+        discussion: """
+            Connects to nothing. Each finding is a line `file:line:column: error: … [code]` on standard error.
+
+            Exit codes: 0 valid, warnings or not, 2 not valid, 3 the file cannot be read.
+
+            Example: penstock validate --config staging.yaml --format json
+            """
     )
 
     @OptionGroup var config: ConfigOptions
@@ -19,10 +26,11 @@ struct Validate: AnsweringCommand {
 
     func answer() async throws -> Outcome {
         let (plan, findings) = try self.config.plan()
-        let counts = "\(plan.triggers.count) triggers, \(plan.functions.count) functions"
-        let lines = findings.map(\.description) + ["\(self.config.config) is valid: \(counts)"]
+        let counts = [(plan.triggers.count, "trigger"), (plan.functions.count, "function")].map {
+            $0.0 == 1 ? "1 \($0.1)" : "\($0.0) \($0.1)s"
+        }
         return Outcome(
-            text: lines.joined(separator: "\n"),
+            text: "\(self.config.config) is valid: \(counts.joined(separator: ", "))",
             result: .document(
                 ("triggers", .array(plan.triggers.map { .string($0.name) })),
                 ("functions", .array(plan.functions.map { .string($0.name) }))
@@ -35,7 +43,12 @@ struct Validate: AnsweringCommand {
 /// `penstock explain`.
 struct Explain: AnsweringCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Prints the configuration with its defaults filled in and its secrets hidden."
+        abstract: "Prints the configuration with its defaults filled in and its secrets hidden.",
+        discussion: """
+            Exit codes: 0 done, 2 not valid, 3 the file cannot be read.
+
+            Example: penstock explain --config staging.yaml
+            """
     )
 
     @OptionGroup var config: ConfigOptions
@@ -57,15 +70,16 @@ struct Explain: AnsweringCommand {
 struct Schema: AnsweringCommand {
     static let configuration = CommandConfiguration(
         abstract: "Prints the JSON Schema of configurations, for editors.",
-        discussion: "Example: penstock schema > connectors.schema.json"
+        discussion: "Exit code: 0. Example: penstock schema > connectors.schema.json"
     )
 
+    @Flag(help: "The schema of files for `penstock test` instead.") var tests = false
     @OptionGroup var output: FormatOptions
 
     var title: String { "schema" }
 
     func answer() async throws -> Outcome {
-        let schema = JSONSchema.schema(of: PlanReader(registry).table)
+        let schema = JSONSchema.schema(of: self.tests ? BehaviorFile.table : PlanReader(registry).table)
         return Outcome(text: schema.prettyText, result: schema)
     }
 }
@@ -78,16 +92,20 @@ struct Documentation: AnsweringCommand {
         shouldDisplay: false
     )
 
+    @Flag(help: "The keys of files for `penstock test` instead.") var tests = false
     @OptionGroup var output: FormatOptions
 
     var title: String { "docs" }
 
     func answer() async throws -> Outcome {
-        let text = FieldDocumentation.markdown(
-            for: PlanReader(registry).table,
-            title: "Configuration reference",
-            level: 1
-        )
+        let text =
+            self.tests
+            ? FieldDocumentation.markdown(for: BehaviorFile.table, title: "Reference", level: 2)
+            : FieldDocumentation.markdown(
+                for: PlanReader(registry).table,
+                title: "Configuration reference",
+                level: 1
+            )
         return Outcome(text: text, result: .document(("markdown", .string(text))))
     }
 }

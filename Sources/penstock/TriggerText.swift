@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockAdmin
+import PenstockConfiguration
+
+/// One trigger for people, in full.
+struct TriggerText {
+    let text: String
+
+    /// - Parameter trigger: As the admin API tells of it.
+    init(_ trigger: JSONValue) {
+        let state = trigger["state"]?.stringValue ?? ""
+        var lines = ["\(trigger["name"]?.stringValue ?? "")  \(state)"]
+        if let detail = trigger["detail"]?.stringValue { lines.append("  \(Terminal.visible(detail))") }
+        lines += ["", Terminal.table(Self.facts(trigger).map { ["  \($0.0)", $0.1] })]
+        let partitions = Self.partitions(trigger)
+        if !partitions.isEmpty {
+            lines += ["", Terminal.table([["  PARTITION", "COMMITTED", "LAG", "STATE"]] + partitions)]
+        }
+        self.text = lines.joined(separator: "\n")
+    }
+
+    private static func facts(_ trigger: JSONValue) -> [(String, String)] {
+        let counts = { (group: String, name: String) in trigger[group]?[name]?.text ?? "0" }
+        let records = ["succeeded", "filtered", "dead_lettered", "released", "in_flight"].map {
+            "\(counts("records", $0)) \($0.replacing("_", with: " "))"
+        }
+        let durations = ["p50", "p99"].compactMap { name in
+            trigger["durations"]?["\(name)_seconds"]?.numberValue.map {
+                "\(name) \(Milliseconds.text($0 * 1000))"
+            }
+        }
+        let calls =
+            "\(counts("invocations", "total")), \(counts("invocations", "failures")) failed, "
+            + "\(counts("invocations", "throttled")) throttled, \(counts("invocations", "bisects")) bisected, "
+            + "\(counts("invocations", "in_flight")) in flight"
+        var facts = [
+            ("source", trigger["source_type"]?.stringValue ?? ""),
+            ("function", trigger["function"]?.stringValue ?? ""),
+            ("records", "\(counts("records", "received")) received = \(records.joined(separator: " + "))"),
+            ("invocations", ([calls] + durations).joined(separator: "; ")),
+            (
+                "commits",
+                "\(counts("invocations", "commits")), \(counts("invocations", "commit_failures")) refused"
+            ),
+            ("lag", trigger["lag_records"]?.integerValue.map { "\($0) records" } ?? "not known"),
+            ("restarts", trigger["restarts"]?.text ?? "0"),
+            ("last progress", trigger["last_progress"]?.stringValue ?? "none yet"),
+        ]
+        if let failure = trigger["last_failure"] {
+            let error = failure["error"]
+            let words = [error?["type"]?.stringValue, error?["message"]?.stringValue].compactMap(\.self)
+            let line = words.joined(separator: ": ").prefix { $0 != "\n" }
+            facts.append(("last failure", "\(failure["at"]?.stringValue ?? "")  \(line)"))
+        }
+        return facts
+    }
+
+    private static func partitions(_ trigger: JSONValue) -> [[String]] {
+        let lags = trigger["lag"]?.arrayValue ?? []
+        let blocked = trigger["blocked_partitions"]?.arrayValue ?? []
+        return (trigger["partitions"]?.arrayValue ?? []).compactMap(\.stringValue).map { name in
+            let lag = lags.first { $0["partition"]?.stringValue == name }
+            let block = blocked.first { $0["partition"]?.stringValue == name }
+            let state = block.map {
+                $0["refused"] == .boolean(true)
+                    ? "blocked: the dead-letter destination refuses"
+                    : "blocked after \($0["attempts"]?.text ?? "0") attempts"
+            }
+            return [
+                "  \(name)", lag?["committed"]?.stringValue ?? "-", lag?["records"]?.text ?? "-",
+                state ?? "moving",
+            ]
+        }
+    }
+}
