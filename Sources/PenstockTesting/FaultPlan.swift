@@ -15,12 +15,16 @@ package struct FaultPlan: Sendable {
     package var unavailable = 0.0
     /// The function names some records as failed.
     package var partial = 0.0
+    /// The function answers with a word for each record: success, retry or drop.
+    package var results = 0.0
     /// An invocation does its work, but its answer is lost: it counts as failed.
     package var lostAnswer = 0.0
     /// An invocation takes long.
     package var slow = 0.0
     /// The dead-letter destination refuses.
     package var sinkDown = 0.0
+    /// The destination of results refuses.
+    package var resultsDown = 0.0
     /// The store refuses a write.
     package var storeFull = 0.0
     /// Upstream refuses a commit.
@@ -33,6 +37,18 @@ package struct FaultPlan: Sendable {
     package var crash = 0.0
     /// A record is bad: the function always fails on it.
     package var badRecord = 0.0
+    /// A lease ends upstream long before it was said to.
+    package var leaseCut = 0.0
+    /// Upstream refuses an extension, whole or in part.
+    package var extensionRefused = 0.0
+    /// Upstream refuses a settlement, whole or in part.
+    package var settlementRefused = 0.0
+    /// Upstream carries settlements out, but its answer is lost.
+    package var settlementLost = 0.0
+    /// A leased record is delivered once more, where upstream keeps no order.
+    package var duplicate = 0.0
+    /// Leased records arrive when half of their lease, or all of it, is over.
+    package var late = 0.0
 
     /// A world without faults.
     package init() {}
@@ -41,8 +57,10 @@ package struct FaultPlan: Sendable {
     package static func swarm(_ random: inout SplitMix64) -> FaultPlan {
         var plan = FaultPlan()
         let faults: [WritableKeyPath<FaultPlan, Double>] = [
-            \.failure, \.throttle, \.unavailable, \.partial, \.lostAnswer, \.slow, \.sinkDown, \.storeFull,
-            \.commitRefused, \.rebalance, \.lost, \.crash, \.badRecord,
+            \.failure, \.throttle, \.unavailable, \.partial, \.results, \.lostAnswer, \.slow, \.sinkDown,
+            \.storeFull,
+            \.commitRefused, \.rebalance, \.lost, \.crash, \.badRecord, \.leaseCut, \.extensionRefused,
+            \.settlementRefused, \.settlementLost, \.duplicate, \.late, \.resultsDown,
         ]
         for fault in faults where Bool.random(using: &random) {
             plan[keyPath: fault] = [0.005, 0.05, 0.3].randomElement(using: &random) ?? 0.05

@@ -13,11 +13,12 @@ package struct LineFormat: EventFormat {
         RecordSizes(count: block.count) { Self.line(block, $0).utf8.count }
     }
 
-    package func overhead(of partitions: [Partition]) -> Int { 0 }
+    /// The last line ends, too.
+    package var envelope: Int { 1 }
 
     package func encode(_ batch: Batch, into writer: inout EventWriter) {
         for run in batch.runs {
-            for index in run.range {
+            for index in run.indices {
                 writer.raw(Array(Self.line(run.admitted.block, index).utf8))
                 writer.byte(0x0A)
             }
@@ -28,10 +29,13 @@ package struct LineFormat: EventFormat {
         guard case .offset(let partition, let offset) = item else { return nil }
         var base = 0
         for run in batch.runs {
-            for index in run.range where run.partition.name == partition {
-                if run.admitted.block.entries[index].position == Position(offset) {
-                    return base + index - run.range.lowerBound
-                }
+            // Not by a search: leased records come in any order.
+            let entries = run.admitted.block.entries
+            let position = Position(offset)
+            if run.partition.name == partition,
+                let place = run.indices.firstIndex(where: { entries[$0].position == position })
+            {
+                return base + place - run.range.lowerBound
             }
             base += run.count
         }

@@ -13,12 +13,30 @@ package final class PenstockProcess: Sendable {
     package struct Failure: Error, CustomStringConvertible {
         /// What was asked, and what it wrote last.
         package let description: String
+
+        /// A failure in these words.
+        package init(_ description: String) {
+            self.description = description
+        }
+    }
+
+    /// Which librdkafka it finds.
+    package enum KafkaLibrary: Sendable {
+        /// The one that `make setup` installs beside the tests.
+        case newest
+        /// The system's own.
+        case system
     }
 
     /// Starts `penstock run` in `folder` with `configuration`, and waits until it says that it is ready.
     ///
     /// - Throws: ``Failure`` when the program was not built, ends, or is not ready in 20 s.
-    package init(in folder: URL, configuration: String) throws {
+    package init(
+        in folder: URL,
+        configuration: String,
+        arguments: [String] = [],
+        library: KafkaLibrary = .newest
+    ) throws {
         let file = folder.appendingPathComponent("connectors.yaml")
         let ready = folder.appendingPathComponent("ready")
         try? FileManager.default.removeItem(at: ready)
@@ -26,8 +44,8 @@ package final class PenstockProcess: Sendable {
         let libraries = TestKafkaBroker.environment.appendingPathComponent("rdk").path
         self.process = try ForeignProcess(
             try Self.executable(),
-            ["run", "--config", file.path, "--ready-file", ready.path],
-            environment: ["LD_LIBRARY_PATH": libraries]
+            ["run", "--config", file.path, "--ready-file", ready.path] + arguments,
+            environment: ["LD_LIBRARY_PATH": library == .newest ? libraries : ""]
         )
         let isReady = BoundedWait.until(within: .seconds(20)) {
             FileManager.default.fileExists(atPath: ready.path) || !self.process.isRunning
@@ -37,6 +55,9 @@ package final class PenstockProcess: Sendable {
 
     /// The process id.
     package var id: Int32 { self.process.id }
+
+    /// What it has written to its log.
+    package var log: String { self.process.output }
 
     /// The end of what it has written to its log.
     package var logTail: String { String(self.process.output.suffix(4000)) }
@@ -55,18 +76,31 @@ package final class PenstockProcess: Sendable {
         guard status == 0 else { throw self.failure("ended with status \(status)") }
     }
 
+    /// The processes it has started and that still live: its functions.
+    package var children: [Int32] {
+        let tasks = URL(fileURLWithPath: "/proc/\(self.id)/task")
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: tasks.path)) ?? []
+        return threads.flatMap { thread -> [Int32] in
+            let file = tasks.appendingPathComponent("\(thread)/children")
+            let text = (try? String(contentsOf: file, encoding: .utf8)) ?? ""
+            return text.split(separator: " ").compactMap { Int32($0) }
+        }
+    }
+
     private func failure(_ what: String) -> Failure {
-        Failure(description: "penstock \(what); its log ends:\n\(self.logTail)")
+        Failure("penstock \(what); its log ends:\n\(self.logTail)")
     }
 
     /// The program beside the tests that run.
-    private static func executable() throws -> URL {
+    ///
+    /// - Throws: ``Failure`` when it was not built.
+    package static func executable() throws -> URL {
         let tests = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
         let folders = [tests.deletingLastPathComponent(), URL(fileURLWithPath: ".build/debug")]
         for folder in folders {
             let file = folder.appendingPathComponent("penstock")
             if FileManager.default.isExecutableFile(atPath: file.path) { return file }
         }
-        throw Failure(description: "penstock is not built: \(folders.map(\.path))")
+        throw Failure("penstock is not built: \(folders.map(\.path))")
     }
 }

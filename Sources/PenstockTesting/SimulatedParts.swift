@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 package import PenstockCore
 package import PenstockRuntime
 package import PenstockStore
@@ -27,15 +28,14 @@ package final class SimulatedFunction: Function {
         let records = LineFormat.records(in: invocation.body)
         if self.world.happens(\.throttle) { return .throttled(retryAfter: nil, Self.failure("throttled")) }
         if self.world.happens(\.unavailable) { return .unavailable(Self.failure("unavailable")) }
-        self.world.invoked(records, process: self.process)
-        let keys = self.world.keys(of: records)
+        let holds = self.world.invoked(records, process: self.process)
         await self.world.dawdle(self.world.happens(\.slow) ? .seconds(60) : .milliseconds(30))
-        return self.answer(records, keys)
+        return self.answer(records, holds)
     }
 
     private func answer(
         _ records: [(partition: String, offset: UInt64)],
-        _ keys: Set<String>
+        _ holds: Set<SimulatedWorld.Hold>
     ) -> InvocationResult {
         let isPartial = self.world.happens(\.partial)
         if isPartial {
@@ -43,15 +43,26 @@ package final class SimulatedFunction: Function {
                 self.world.isBad($0.partition, $0.offset) || self.world.random(in: 0...9) == 0
             }
             let names = Set(failed.map { "\($0.partition)@\($0.offset)" })
-            self.world.answered(records, key: keys) { !names.contains("\($0)@\($1)") }
+            self.world.answered(records, holds: holds) { !names.contains("\($0)@\($1)") }
             return .responded(Self.itemFailures(failed))
+        }
+        if self.world.happens(\.results) {
+            let words = records.map { record -> String in
+                if self.world.isBad(record.partition, record.offset) { return "drop" }
+                return self.world.random(in: 0...9) == 0 ? "retry" : "success"
+            }
+            let names = Set(
+                zip(records, words).filter { $0.1 == "success" }.map { "\($0.0.partition)@\($0.0.offset)" }
+            )
+            self.world.answered(records, holds: holds) { names.contains("\($0)@\($1)") }
+            return .responded(Array(#"{"recordResults":["\#(words.joined(separator: #"",""#))"]}"#.utf8))
         }
         let isBad = records.contains { self.world.isBad($0.partition, $0.offset) }
         if isBad || self.world.happens(\.failure) {
-            self.world.answered(records, key: keys) { _, _ in false }
+            self.world.answered(records, holds: holds) { _, _ in false }
             return .failed(Self.failure("simulated"))
         }
-        self.world.answered(records, key: keys) { _, _ in true }
+        self.world.answered(records, holds: holds) { _, _ in true }
         if self.world.happens(\.lostAnswer) { return .failed(Self.failure("lost answer")) }
         return .responded(Array("{}".utf8))
     }
@@ -97,8 +108,45 @@ package final class SimulatedDestination: Destination {
     package func close() async {}
 }
 
-/// The store of a ``SimulatedWorld``: checkpoints only, which is all a pipeline uses.
-package final class SimulatedStore: StateStore {
+/// The destination of results of a ``SimulatedWorld``.
+package final class SimulatedResults: ResultDestination {
+    private let world: SimulatedWorld
+    private let process: Int
+
+    /// The destination as one process reaches it.
+    package init(world: SimulatedWorld, process: Int) {
+        self.world = world
+        self.process = process
+    }
+
+    package var name: String { "simulated" }
+
+    package func deliver(_ record: InvocationRecord) async throws(DestinationError) {
+        await self.world.dawdle(.milliseconds(30))
+        guard self.world.isAlive(self.process), !self.world.happens(\.resultsDown) else {
+            throw DestinationError("the simulated destination of results is down")
+        }
+        self.world.state.withLock { state in
+            for (partition, offset) in Self.records(in: record.json) {
+                state.reported[partition, default: []].insert(offset)
+            }
+        }
+    }
+
+    /// The records that a document names.
+    private static func records(in document: [UInt8]) -> [(String, UInt64)] {
+        let object = try? JSONSerialization.jsonObject(with: Data(document)) as? [String: Any]
+        return (object?["batch"] as? [[String: Any]] ?? []).flatMap { part -> [(String, UInt64)] in
+            guard let name = part["partition"] as? String else { return [] }
+            return (part["positions"] as? [String] ?? []).compactMap { UInt64($0) }.map { (name, $0) }
+        }
+    }
+
+    package func close() async {}
+}
+
+/// The checkpoints of a ``SimulatedWorld``.
+package final class SimulatedStore: CheckpointStore {
     private let world: SimulatedWorld
     private let process: Int
 
@@ -117,23 +165,17 @@ package final class SimulatedStore: StateStore {
         guard self.world.isAlive(self.process), !self.world.happens(\.storeFull) else {
             throw StoreError(.diskFull, "the simulated disk is full")
         }
+        // Writes that are asked for at the same time are carried out in any order.
         self.world.state.withLock { state in
-            for checkpoint in checkpoints { state.checkpoints[checkpoint.partition] = checkpoint.position }
+            for checkpoint in checkpoints {
+                state.checkpoints[checkpoint.partition] = checkpoint.position
+                if let committed = state.committed[checkpoint.partition],
+                    checkpoint.position < Position(committed)
+                {
+                    let place = "\(checkpoint.partition)@\(checkpoint.position)"
+                    state.violations.append("a checkpoint stepped back to \(place), behind \(committed)")
+                }
+            }
         }
     }
-
-    package func append(_ letters: [DeadLetter]) async throws(StoreError) {}
-    package func deadLetters(
-        matching query: DeadLetterQuery
-    ) async throws(StoreError) -> [StoredDeadLetter.Summary] { [] }
-    package func deadLetter(_ id: DeadLetterID) async throws(StoreError) -> StoredDeadLetter? { nil }
-    package func countDeadLetters(matching query: DeadLetterQuery) async throws(StoreError) -> DeadLetterCount
-    {
-        DeadLetterCount(count: 0, oldest: nil)
-    }
-    package func removeDeadLetters(_ ids: [DeadLetterID]) async throws(StoreError) -> Int { 0 }
-    package func recordRedrive(_ ids: [DeadLetterID], attempt: Attempt) async throws(StoreError) {}
-    package func pausedTriggers() async throws(StoreError) -> Set<String> { [] }
-    package func setPaused(_ paused: Bool, trigger: String) async throws(StoreError) {}
-    package func close() async {}
 }

@@ -2,6 +2,7 @@
 
 package import PenstockCore
 package import PenstockRuntime
+import Reactor
 import Synchronization
 
 /// A process's source in a ``SimulatedWorld``: partitions come, go and come back, with and without notice.
@@ -100,18 +101,24 @@ package final class SimulatedSource: Source {
             let owned = state.owned[index]
             guard !state.budget.held.contains(owned.partition.id) else { continue }
             let count = self.world.state.withLock { $0.recordCounts[owned.partition.name] ?? 0 }
-            let wanted = UInt64(self.world.random(in: 0...20))
+            let wanted = UInt64(self.world.random(in: 1...20))
             let end = min(count, owned.next + min(wanted, UInt64(state.budget.records)))
             guard owned.next < end else { continue }
             let partitionIndex = builder.add(owned.partition)
             for offset in owned.next..<end {
-                unsafe builder.append(
-                    position: Position(offset),
-                    timestamp: wallNow,
-                    tag: 0,
-                    partitionIndex: partitionIndex,
-                    payload: RecordPayload(key: nil, body: nil)
-                )
+                let key = self.world.key(owned.partition.name, offset)
+                let body = key.map { Array(#"{"at":[\#(offset)],"customer":{"id":"c\#($0)"}}"#.utf8) } ?? []
+                unsafe [key ?? 0].withUnsafeBytes { keyBytes in
+                    unsafe body.withUnsafeBytes { bodyBytes in
+                        unsafe builder.append(
+                            position: Position(offset),
+                            timestamp: wallNow,
+                            tag: 0,
+                            partitionIndex: partitionIndex,
+                            payload: RecordPayload(key: key == nil ? nil : keyBytes, body: bodyBytes)
+                        )
+                    }
+                }
             }
             state.owned[index].next = end
             state.budget.records -= Int(end - owned.next)
@@ -165,7 +172,9 @@ package final class SimulatedSource: Source {
     }
 
     package func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {
-        guard let leaving = self.state.withLock({ $0.revoking.removeValue(forKey: id) }) else { return }
+        guard let leaving = self.state.withLock({ $0.revoking.removeValue(forKey: id) }),
+            self.world.isAlive(self.process)
+        else { return }
         for position in positions {
             guard let owned = leaving.first(where: { $0.partition.id == position.partition }) else {
                 continue

@@ -3,6 +3,7 @@
 import PenstockCore
 import PenstockRuntime
 import PenstockStore
+package import Reactor
 import Synchronization
 
 /// The outside of a simulated Penstock: an upstream with partitions, a function, a destination and a store,
@@ -12,6 +13,23 @@ import Synchronization
 ///
 /// Everything runs on one ``VirtualLoop``; the lock is there for the compiler.
 package final class SimulatedWorld: Sendable {
+    /// What must be invoked in order.
+    package enum Order: Sendable, CaseIterable {
+        /// The records of a partition.
+        case partition
+        /// The records of a partition with the same key.
+        case key
+        /// Nothing; but no record is invoked twice at the same time.
+        case none
+    }
+
+    /// A group of records in an invocation of one owner.
+    struct Hold: Hashable {
+        var process: Int
+        var epoch: Int
+        var group: Int
+    }
+
     /// What the world remembers.
     package struct State: Sendable {
         var random: SplitMix64
@@ -27,17 +45,34 @@ package final class SimulatedWorld: Sendable {
         var successes: [String: [UInt64: Int]] = [:]
         var deadLetters: [String: Set<UInt64>] = [:]
 
-        /// The first record of each partition that no invocation held yet.
-        var frontier: [String: UInt64] = [:]
+        /// Records whose result was kept, and whether any is.
+        var reported: [String: Set<UInt64>] = [:]
+        var keepsResults: Bool
 
-        /// Invocations under way, by ownership.
-        var invoking: Set<String> = []
+        /// What each record is ordered by, and its place in that order, by partition and offset.
+        var groups: [String: [(group: Int, place: Int)]] = [:]
+        var keys: [String: [UInt8?]] = [:]
+        var members: [Int: [UInt64]] = [:]
+
+        /// The first record of each group that no invocation held yet.
+        var frontier: [Int: Int] = [:]
+
+        /// Groups with an invocation under way.
+        var invoking: Set<Hold> = []
 
         /// Raised whenever a partition changes hands: what older owners do no longer counts.
         var epochs: [String: Int] = [:]
         var liveProcess = 0
         var lastPartitionID: UInt32 = 0
         var lastRevocation: UInt64 = 0
+
+        /// What leases its records, instead of partitions that are committed.
+        var queue: SimulatedQueue?
+
+        func isDead(_ name: String, _ group: Int, _ place: Int) -> Bool {
+            guard let offset = self.members[group]?[place] else { return false }
+            return self.deadLetters[name]?.contains(offset) == true
+        }
 
         /// Broken promises, in words.
         package internal(set) var violations: [String] = []
@@ -50,16 +85,68 @@ package final class SimulatedWorld: Sendable {
     let loop: VirtualLoop
     let state: Mutex<State>
 
-    /// A world with these partitions, each with so many records.
-    package init(loop: VirtualLoop, seed: UInt64, plan: FaultPlan, recordCounts: [String: UInt64]) {
+    /// A world with these partitions, each with so many records of a few keys; or with these queues, which lease them.
+    package init(
+        loop: VirtualLoop,
+        seed: UInt64,
+        plan: FaultPlan,
+        recordCounts: [String: UInt64],
+        order: Order = .partition,
+        keepsResults: Bool = false,
+        leases: Bool = false
+    ) {
         self.loop = loop
-        var state = State(random: SplitMix64(seed: seed), plan: plan, recordCounts: recordCounts)
+        var state = State(
+            random: SplitMix64(seed: seed),
+            plan: plan,
+            recordCounts: recordCounts,
+            keepsResults: keepsResults
+        )
+        var lastGroup = 0
+        let keyCount = UInt8.random(in: 0...20, using: &state.random)
         for (name, count) in recordCounts.sorted(by: { $0.key < $1.key }) {
+            let keys = (0..<count).map { _ in
+                // 0 stands for a record without a key.
+                let key = UInt8.random(in: 0...keyCount, using: &state.random)
+                return key == 0 ? nil : key
+            }
+            state.keys[name] = keys
+            let groups = Self.groups(of: keys, order, &lastGroup)
+            state.groups[name] = groups
+            for (offset, place) in groups.enumerated() {
+                state.members[place.group, default: []].append(UInt64(offset))
+            }
             for offset in 0..<count where Double.random(in: 0..<1, using: &state.random) < plan.badRecord {
                 state.badRecords[name, default: []].insert(offset)
             }
         }
+        if leases {
+            state.queue = SimulatedQueue(
+                state.groups.mapValues { $0.map(\.group) },
+                keepsOrder: order == .key
+            )
+        }
         self.state = Mutex(state)
+    }
+
+    private static func groups(
+        of keys: [UInt8?],
+        _ order: Order,
+        _ lastGroup: inout Int
+    ) -> [(group: Int, place: Int)] {
+        var sizes: [Int: Int] = [:]
+        let first = lastGroup + 1
+        defer { lastGroup = first + 256 + keys.count }
+        return keys.enumerated().map { offset, key in
+            let group =
+                switch (order, key) {
+                case (.partition, _): first
+                case (.key, let key?): first + Int(key)
+                case (.key, nil), (.none, _): first + 256 + offset
+                }
+            sizes[group, default: 0] += 1
+            return (group, sizes[group, default: 0] - 1)
+        }
     }
 
     /// What was broken so far.
@@ -74,7 +161,8 @@ package final class SimulatedWorld: Sendable {
     /// Whether every record is settled and committed upstream.
     package var isComplete: Bool {
         self.state.withLock { state in
-            state.recordCounts.allSatisfy { $0.value == 0 || state.committed[$0.key] == $0.value - 1 }
+            if let queue = state.queue { return queue.remaining == 0 }
+            return state.recordCounts.allSatisfy { $0.value == 0 || state.committed[$0.key] == $0.value - 1 }
         }
     }
 
@@ -85,6 +173,24 @@ package final class SimulatedWorld: Sendable {
             state.plan = FaultPlan()
             state.plan.badRecord = badRecord
         }
+    }
+
+    /// Makes a record bad: the function always fails on it.
+    package func spoil(_ name: String, _ offset: UInt64) {
+        self.state.withLock { _ = $0.badRecords[name, default: []].insert(offset) }
+    }
+
+    /// Whether all records of a partition are settled and committed upstream.
+    package func isComplete(_ name: String) -> Bool {
+        self.state.withLock { state in
+            let count = state.recordCounts[name] ?? 0
+            return count == 0 || state.committed[name] == count - 1
+        }
+    }
+
+    /// How many records of a partition the function dealt with.
+    package func successes(_ name: String) -> Int {
+        self.state.withLock { $0.successes[name]?.count ?? 0 }
     }
 
     /// Begins a process; what earlier ones do has no effect any more.
@@ -140,11 +246,13 @@ package final class SimulatedWorld: Sendable {
             let first = state.committed[name].map { $0 + 1 } ?? 0
             if first <= last {
                 for offset in first...last {
-                    let isSettled =
-                        state.successes[name]?[offset] != nil
-                        || state.deadLetters[name]?.contains(offset) == true
-                    if !isSettled {
+                    let isDead = state.deadLetters[name]?.contains(offset) == true
+                    if !isDead, state.successes[name]?[offset] == nil {
                         state.violations.append("\(name)@\(offset) was committed and never settled")
+                        break
+                    }
+                    if !isDead, state.keepsResults, state.reported[name]?.contains(offset) != true {
+                        state.violations.append("\(name)@\(offset) was committed before its result was kept")
                         break
                     }
                 }
@@ -156,36 +264,45 @@ package final class SimulatedWorld: Sendable {
         }
     }
 
-    /// The function got a batch: order must hold, and each partition be in flight once.
-    func invoked(_ records: [(partition: String, offset: UInt64)], process: Int) {
+    /// The function got a batch: order must hold, and each group be in flight once.
+    ///
+    /// Returns what ``answered(_:holds:dealtWith:)`` ends.
+    func invoked(_ records: [(partition: String, offset: UInt64)], process: Int) -> Set<Hold> {
         self.state.withLock { state in
-            var last: [String: UInt64] = [:]
+            if state.queue != nil { return state.invokedLeased(records) }
+            var last: [Int: Int] = [:]
+            var holds: Set<Hold> = []
             for (name, offset) in records {
-                if let before = last[name], offset != before + 1 {
-                    state.violations.append("\(name)@\(offset) follows \(before) in one batch")
+                guard let (group, place) = state.groups[name]?[Int(offset)] else { continue }
+                if let before = last[group], place != before + 1 {
+                    state.violations.append("\(name)@\(offset) does not follow in its batch")
                 }
-                if offset > state.frontier[name, default: 0] {
-                    state.violations.append(
-                        "\(name)@\(offset) came before \(state.frontier[name, default: 0])"
-                    )
-                }
-                state.frontier[name] = max(state.frontier[name, default: 0], offset + 1)
-                last[name] = offset
+                var frontier = state.frontier[group, default: 0]
+                // What was given up without being invoked, because of its age, need not come.
+                while frontier < place, state.isDead(name, group, frontier) { frontier += 1 }
+                if place > frontier { state.violations.append("\(name)@\(offset) came too early") }
+                state.frontier[group] = max(frontier, place + 1)
+                last[group] = place
+                holds.insert(
+                    Hold(process: state.liveProcess, epoch: state.epochs[name, default: 0], group: group)
+                )
             }
-            for name in last.keys where !state.invoking.insert(Self.key(name, state)).inserted {
-                state.violations.append("two invocations hold records of \(name)")
+            if !state.invoking.isDisjoint(with: holds) {
+                state.violations.append("two invocations hold records of one group: \(records.prefix(3))")
             }
+            state.invoking.formUnion(holds)
+            return holds
         }
     }
 
     /// The invocation ended; `dealtWith` says which of its records the function did.
     func answered(
         _ records: [(partition: String, offset: UInt64)],
-        key: Set<String>,
+        holds: Set<Hold>,
         dealtWith: (String, UInt64) -> Bool
     ) {
         self.state.withLock { state in
-            state.invoking.subtract(key)
+            state.invoking.subtract(holds)
             for (name, offset) in records where dealtWith(name, offset) {
                 if state.successes[name]?[offset] != nil { state.duplicates += 1 }
                 state.successes[name, default: [:]][offset, default: 0] += 1
@@ -193,12 +310,9 @@ package final class SimulatedWorld: Sendable {
         }
     }
 
-    func keys(of records: [(partition: String, offset: UInt64)]) -> Set<String> {
-        self.state.withLock { state in Set(records.map { Self.key($0.partition, state) }) }
-    }
-
-    private static func key(_ name: String, _ state: State) -> String {
-        "\(state.liveProcess)/\(state.epochs[name, default: 0])/\(name)"
+    /// The key of a record, as its bytes; nil when it has none.
+    func key(_ name: String, _ offset: UInt64) -> UInt8? {
+        self.state.withLock { $0.keys[name]?[Int(offset)] ?? nil }
     }
 
     func isBad(_ name: String, _ offset: UInt64) -> Bool {

@@ -98,7 +98,11 @@ extension StateStoreConformance {
         try Self.expect(try await store.removeDeadLetters([]), 0, "no ids, no letters")
         try await store.recordRedrive([], attempt: DeadLetter.fixture().attempts[0])
         let count = try await store.countDeadLetters(matching: DeadLetterQuery())
-        try Self.expect(count, DeadLetterCount(count: 0, oldest: nil), "an empty store has no letters")
+        try Self.expect(
+            count,
+            DeadLetterCount(count: 0, oldest: nil, bytes: 0),
+            "an empty store has no letters"
+        )
         try Self.expect(try await store.deadLetter(DeadLetterID(1)), nil, "nor one with any id")
     }
 
@@ -169,6 +173,11 @@ extension StateStoreConformance {
         }
         try await Self.refused("pausedTriggers") { _ = try await store.pausedTriggers() }
         try await Self.refused("setPaused") { try await store.setPaused(true, trigger: "t") }
+        try await Self.refused("append to a journal") { try await store.append([], to: "t", mark: "m") }
+        try await Self.refused("mark") { _ = try await store.mark(of: "t") }
+        try await Self.refused("entries") { _ = try await store.entries(of: "t", after: 0, limit: 1) }
+        try await Self.refused("countEntries") { _ = try await store.countEntries(of: "t") }
+        try await Self.refused("removeEntries") { try await store.removeEntries(of: "t", through: 1) }
     }
 
     private static func refused(_ name: String, _ call: () async throws -> Void) async throws {

@@ -179,15 +179,65 @@ extension StateStoreConformance {
         try await store.append([
             .fixture(1, at: 300), .fixture(2, at: 100), .fixture(3, trigger: "b", at: 200),
         ])
-        let all = try await store.countDeadLetters(matching: DeadLetterQuery())
-        try Self.expect(all, .init(count: 3, oldest: Timestamp(milliseconds: 100)), "all letters are counted")
-        var query = DeadLetterQuery()
-        query.trigger = "b"
-        let some = try await store.countDeadLetters(matching: query)
-        try Self.expect(some, .init(count: 1, oldest: Timestamp(milliseconds: 200)), "or those of a trigger")
-        query.trigger = "c"
-        let none = try await store.countDeadLetters(matching: query)
-        try Self.expect(none, .init(count: 0, oldest: nil), "or none")
+        func expect(_ trigger: String?, _ count: Int, oldest: Int64?, _ promise: String) async throws {
+            var query = DeadLetterQuery()
+            query.trigger = trigger
+            let found = try await store.countDeadLetters(matching: query)
+            try Self.expect(found.count, count, promise)
+            try Self.expect(found.oldest, oldest.map { Timestamp(milliseconds: $0) }, promise)
+        }
+        try await expect(nil, 3, oldest: 100, "all letters are counted")
+        try await expect("b", 1, oldest: 200, "or those of a trigger")
+        try await expect("c", 0, oldest: nil, "or none")
+    }
+
+    static func sizes(_ store: any StateStore) async throws {
+        func bytes(_ trigger: String? = nil) async throws -> Int {
+            var query = DeadLetterQuery()
+            query.trigger = trigger
+            return try await store.countDeadLetters(matching: query).bytes
+        }
+        try Self.expect(try await bytes(), 0, "no letters take nothing")
+        var large = DeadLetter.fixture(2, trigger: "b")
+        large.body = [UInt8](repeating: 7, count: 100_000)
+        try await store.append([.fixture(1, trigger: "a"), large])
+        let (a, b) = (try await bytes("a"), try await bytes("b"))
+        let own = DeadLetter.fixture(1)
+        let least = (own.body?.count ?? 0) + (own.key?.count ?? 0) + 2 * "trace".utf8.count
+        try Self.isTrue(
+            a >= least && a < 10_000,
+            "a letter takes its key, body, headers and history, not \(a)"
+        )
+        try Self.expect(b - a, 100_000 - (own.body?.count ?? 0), "a larger body takes that much more")
+        try Self.expect(try await bytes(), a + b, "all letters take the sum")
+        let ages = try await store.oldestDeadLetters(limit: 10)
+        try Self.expect(ages.map(\.bytes), [a, b], "each tells its own part")
+        let attempt = Attempt(at: own.at, duration: .zero, failure: Failure(type: "E", message: "more words"))
+        try await store.recordRedrive([ages[0].id], attempt: attempt)
+        try Self.isTrue(try await bytes("a") > a, "a longer history takes more")
+        large.body = nil
+        try await store.append([large])
+        try Self.isTrue(try await bytes("b") < 10_000, "a replaced letter counts as it is now")
+        try await store.removeDeadLetters(try await store.deadLetters(matching: DeadLetterQuery()).map(\.id))
+        try Self.expect(try await bytes(), 0, "removed letters take nothing")
+    }
+
+    static func oldest(_ store: any StateStore) async throws {
+        try Self.expect(try await store.oldestDeadLetters(limit: 5), [], "there is none in an empty store")
+        try await store.append([
+            .fixture(1, at: 300), .fixture(2, at: 100), .fixture(3, trigger: "b", at: 200),
+            .fixture(4, at: 100),
+        ])
+        let ids = try await store.deadLetters(matching: DeadLetterQuery()).map(\.id)
+        let ages = try await store.oldestDeadLetters(limit: 3)
+        try Self.expect(
+            ages.map(\.id),
+            [ids[1], ids[3], ids[2]],
+            "by time, and by id where that is the same"
+        )
+        try Self.expect(ages.map(\.at.milliseconds), [100, 100, 200], "with the time")
+        try Self.expect(ages.map(\.trigger), ["orders", "orders", "b"], "and the trigger")
+        try Self.expect(try await store.oldestDeadLetters(limit: 0), [], "a limit of zero is zero")
     }
 
     static func removal(_ store: any StateStore) async throws {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import PenstockTesting
 import Testing
 
 /// What the built program prints, and what it exits with.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.serialized, .ownThreads, .timeLimit(.minutes(2)))
 struct CommandLineTests {
     @Test("A valid configuration is said to be valid, with exit code 0")
     func validates() throws {
         let answer = try CommandRun(["validate"], configuration: Self.valid)
         #expect(answer.status == 0)
-        #expect(answer.output.hasSuffix("connectors.yaml is valid: 1 triggers, 1 functions\n"))
+        #expect(answer.output.hasSuffix("connectors.yaml is valid: 1 trigger, 1 function\n"))
     }
 
     @Test("A finding is a line on standard error with its place and its code, and the exit code is 2")
@@ -110,43 +111,4 @@ struct CommandLineTests {
             function: echo
 
         """
-}
-
-/// One run of the program in a folder of its own.
-struct CommandRun {
-    let status: Int32
-    let output: String
-    let errors: String
-
-    init(_ arguments: [String], configuration: String?) throws {
-        let files = FileManager.default
-        let folder = files.temporaryDirectory.appendingPathComponent("penstock-\(UUID().uuidString)")
-        try files.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? files.removeItem(at: folder) }
-        if let configuration {
-            try Data(configuration.utf8).write(to: folder.appendingPathComponent("connectors.yaml"))
-        }
-        let (outputFile, errorFile) = (
-            folder.appendingPathComponent("out"), folder.appendingPathComponent("err")
-        )
-        try Data().write(to: outputFile)
-        try Data().write(to: errorFile)
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-            .deletingLastPathComponent().appendingPathComponent("penstock")
-        process.arguments = arguments
-        process.currentDirectoryURL = folder
-        process.standardOutput = try FileHandle(forWritingTo: outputFile)
-        process.standardError = try FileHandle(forWritingTo: errorFile)
-        try process.run()
-        process.waitUntilExit()
-        self.status = process.terminationStatus
-        self.output = try String(contentsOf: outputFile, encoding: .utf8)
-        self.errors = try String(contentsOf: errorFile, encoding: .utf8)
-    }
-
-    /// The output as a JSON object.
-    func document() throws -> [String: Any] {
-        try #require(JSONSerialization.jsonObject(with: Data(self.output.utf8)) as? [String: Any])
-    }
 }

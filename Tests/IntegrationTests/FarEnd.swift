@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import Glibc
-import PenstockTesting
 
 /// What has arrived at a function, read from the file that it writes; independent of the product's own counters.
 final class FarEnd {
@@ -17,6 +15,8 @@ final class FarEnd {
     private(set) var distinct = 0
     /// Arrivals beyond the first.
     private(set) var duplicates = 0
+    /// Arrivals by the number of the Penstock whose function wrote them.
+    private(set) var byMember: [Int: Int] = [:]
     /// First arrivals that came before an earlier record of their partition, and lines that cannot be.
     private(set) var violations: [String] = []
 
@@ -56,16 +56,14 @@ final class FarEnd {
         return self.distinct + self.duplicates
     }
 
-    /// Waits until no function process is left that could still write; false when that takes longer than 10 s.
-    func waitForWriters() -> Bool {
-        let descriptor = unsafe open(self.file.path, O_RDONLY)
-        guard descriptor >= 0 else { return true }
-        defer { close(descriptor) }
-        return BoundedWait.until(within: .seconds(10)) { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }
+    /// How many first arrivals are behind these offsets of the partitions: sent again if reading begins there.
+    func arrivals(behind offsets: [Int]) -> Int {
+        self.read()
+        return zip(self.next, offsets).reduce(0) { $0 + max(0, $1.0 - $1.1) }
     }
 
     private func arrived(_ fields: [Int]) {
-        guard fields.count == 3, self.seen.indices.contains(fields[0]),
+        guard fields.count == 4, self.seen.indices.contains(fields[0]),
             self.seen[fields[0]].indices.contains(fields[1]),
             fields[2] == fields[1] * self.seen.count + fields[0]
         else {
@@ -73,6 +71,7 @@ final class FarEnd {
             return
         }
         let (partition, offset) = (fields[0], fields[1])
+        self.byMember[fields[3], default: 0] += 1
         guard !self.seen[partition][offset] else {
             self.duplicates += 1
             return

@@ -2,28 +2,36 @@
 
 /// The programs at both ends of a kill test; none of them shares code with the product.
 enum KillScripts {
-    /// A function that writes `partition offset value` for each record by one write(2), and only then
-    /// answers.
+    /// A function that writes `partition offset value member` for each record by one write(2), and only then
+    /// answers: output, lock, member, seconds of work, and which values it cannot use (every so many; 0 for none).
     ///
-    /// It holds a shared lock on the file as long as it lives.
+    /// It holds a shared lock on the lock file as long as it lives.
     static let function = """
-        import base64, fcntl, http.client, json, os, sys
+        import base64, fcntl, http.client, json, os, sys, time
 
+        member, work, bad = int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
         out = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        fcntl.flock(out, fcntl.LOCK_SH)
+        lock = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT, 0o644)
+        fcntl.flock(lock, fcntl.LOCK_SH)
         api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
         base = "/2018-06-01/runtime/invocation/"
         while True:
             api.request("GET", base + "next")
             answer = api.getresponse()
             event = json.loads(answer.read())
-            lines = [
-                "%d %d %s\\n" % (r["partition"], r["offset"], base64.b64decode(r["value"]).decode())
-                for records in event["records"].values() for r in records
-            ]
+            lines, refused = [], []
+            for name, records in event["records"].items():
+                for r in records:
+                    value = base64.b64decode(r["value"]).decode()
+                    lines.append("%d %d %s %d\\n" % (r["partition"], r["offset"], value, member))
+                    if bad and int(value) % bad == 0:
+                        refused.append({"itemIdentifier": {"partition": name, "offset": r["offset"]}})
             block = "".join(lines).encode()
+            time.sleep(work / 2)
             assert os.write(out, block) == len(block)
-            api.request("POST", base + answer.getheader("Lambda-Runtime-Aws-Request-Id") + "/response", "null")
+            time.sleep(work / 2)
+            body = json.dumps({"batchItemFailures": refused}) if bad else "null"
+            api.request("POST", base + answer.getheader("Lambda-Runtime-Aws-Request-Id") + "/response", body)
             api.getresponse().read()
         """
 

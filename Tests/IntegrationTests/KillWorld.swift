@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Glibc
 import PenstockTesting
 
 /// A broker with records, a function that writes down what arrives, and Penstocks between them.
@@ -11,8 +12,20 @@ final class KillWorld {
 
     static let partitions = 8
     static let batch = 1000
+    /// How many processes run a Penstock's function, which is how many batches can be in flight.
+    static let processes = 2
+    /// Most records that are in flight.
+    static let inFlight = processes * batch
 
     let records: Int
+    /// The function refuses each record whose value this divides; 0 for none.
+    var refusedEvery = 0
+    /// Where the store is, when not in the Penstock's own folder.
+    var state: String?
+    /// Where dead letters go, as the configuration has it.
+    var onFailure = "dead_letters"
+    /// Where the admin API listens.
+    var adminPort: UInt16 = 0
     let folder: URL
     let farEnd: FarEnd
     let broker: TestKafkaBroker
@@ -51,20 +64,24 @@ final class KillWorld {
         try? FileManager.default.removeItem(at: self.folder)
     }
 
-    /// Starts a Penstock with a store of its own.
-    func start(_ name: String = "first") throws -> PenstockProcess {
-        let home = self.folder.appendingPathComponent(name)
+    /// Starts a Penstock with a store of its own; its functions work so long at each batch.
+    func start(_ member: Int = 1, work: Duration = .zero) throws -> PenstockProcess {
+        let home = self.folder.appendingPathComponent("\(member)")
         try FileManager.default.createDirectory(at: home, withIntermediateDirectories: true)
-        let script = self.folder.appendingPathComponent("function.py").path
-        let output = self.folder.appendingPathComponent("arrived").path
+        let arguments = [
+            self.folder.appendingPathComponent("function.py").path,
+            self.folder.appendingPathComponent("arrived").path,
+            self.lock(of: member).path, "\(member)", "\(work / .seconds(1))", "\(self.refusedEvery)",
+        ]
+        let command = ([self.python.path] + arguments).map { "\"\($0)\"" }.joined(separator: ", ")
         let configuration = """
-            state: sqlite:\(home.path)/penstock.db
-            admin: { listen: "127.0.0.1:0" }
+            state: sqlite:\(self.state ?? "\(home.path)/penstock.db")
+            admin: { listen: "127.0.0.1:\(self.adminPort)" }
             functions:
               sink:
                 local:
-                  command: ["\(self.python.path)", "\(script)", "\(output)"]
-                  concurrency: 2
+                  command: [\(command)]
+                  concurrency: \(Self.processes)
                   timeout: 20s
             triggers:
               kill:
@@ -77,10 +94,16 @@ final class KillWorld {
                     properties: { heartbeat.interval.ms: "300" }
                 function: sink
                 batch: { size: \(Self.batch), window: 50ms }
-                failure: { retries: 100, backoff: { initial: 50ms, max: 500ms } }
+                failure:
+                  retries: \(self.refusedEvery == 0 ? 100 : 0)
+                  backoff: { initial: 50ms, max: 500ms }
+                  report_item_failures: \(self.refusedEvery != 0)
+                on_failure: \(self.onFailure)
             """
         return try PenstockProcess(in: home, configuration: configuration)
     }
+
+    private func lock(of member: Int) -> URL { self.folder.appendingPathComponent("lock-\(member)") }
 
     /// Waits until so many lines have arrived, or every record has.
     func wait(arrivals: Int, _ penstock: PenstockProcess) throws {
@@ -88,6 +111,18 @@ final class KillWorld {
             self.farEnd.read() >= arrivals || self.farEnd.distinct == self.records
         }
         guard came else { throw self.stuck("\(arrivals) arrivals", penstock) }
+    }
+
+    /// Waits until so many lines of one Penstock's functions have arrived.
+    func wait(arrivals: Int, of member: Int, _ penstock: PenstockProcess) throws {
+        let came = BoundedWait.until(within: .seconds(60)) {
+            self.farEnd.read()
+            return self.farEnd.byMember[member, default: 0] >= arrivals
+                || self.farEnd.distinct == self.records
+        }
+        guard came, self.farEnd.distinct < self.records else {
+            throw self.stuck("\(arrivals) arrivals of member \(member)", penstock)
+        }
     }
 
     /// Waits until every record has arrived.
@@ -104,16 +139,34 @@ final class KillWorld {
         return Failure(description: "waited too long for \(what): \(state); log:\n\(penstock.logTail)")
     }
 
-    /// How much has arrived and is not committed, once no function is left: what is sent again at most.
-    func uncommitted() throws -> Int {
-        guard self.farEnd.waitForWriters() else {
+    /// Waits until no function of this Penstock is left that could still write.
+    func waitForWriters(of member: Int = 1) throws {
+        let descriptor = unsafe open(self.lock(of: member).path, O_RDONLY)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        guard BoundedWait.until(within: .seconds(60), { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }) else {
             throw Failure(description: "a function outlived its Penstock")
         }
+    }
+
+    /// How much has arrived and is not committed, once no function is left: what is sent again at most.
+    func uncommitted() throws -> Int {
+        try self.waitForWriters()
+        return self.farEnd.arrivals(behind: try self.committed())
+    }
+
+    /// What the group has committed, by partition.
+    func committed() throws -> [Int] {
         let text = try self.run("committed", ["kill", "\(Self.partitions)", "killers"])
         let committed = text.split(separator: "\n").compactMap { Int($0) }
         guard committed.count == Self.partitions else { throw Failure(description: "no offsets: \(text)") }
-        self.farEnd.read()
-        return zip(self.farEnd.next, committed).reduce(0) { $0 + max(0, $1.0 - $1.1) }
+        return committed
+    }
+
+    /// Runs a command beside the first Penstock, with its configuration.
+    func command(_ arguments: [String]) throws -> CommandRun {
+        let file = self.folder.appendingPathComponent("1/connectors.yaml")
+        return try CommandRun(arguments, configuration: String(contentsOf: file, encoding: .utf8))
     }
 
     private func run(_ script: String, _ arguments: [String]) throws -> String {

@@ -20,6 +20,23 @@ import Testing
         }
     }
 
+    @Test("The image is built with the libraries that setup installs")
+    func imageLibraries() throws {
+        let setup = try #require(Repository.own.text("scripts/setup"))
+        let image = try #require(Repository.own.text("docker/Dockerfile"))
+        let (wanted, there) = (Self.developmentPackages(in: setup), Self.developmentPackages(in: image))
+        #expect(!wanted.isEmpty && wanted == there)
+    }
+
+    /// Debian's packages of headers that a script names.
+    private static func developmentPackages(in text: String) -> Set<Substring> {
+        Set(
+            text.split(whereSeparator: \.isWhitespace).filter {
+                $0.wholeMatch(of: /lib[a-z0-9.+-]+-dev/) != nil
+            }
+        )
+    }
+
     @Test("Each step that is forgotten is found")
     func forgotten() {
         let package = #"(name: "Kafka", clients: [])"#

@@ -75,6 +75,21 @@ import Testing
         #expect(Form.findings(in: fitting) == [])
     }
 
+    @Test("Suites that start other programs have threads of their own, which waiting may block")
+    func ownThreads() {
+        let files = Repository.own.swiftFiles("Tests/Connectors", "Tests/IntegrationTests")
+        report(files.flatMap { Form.blockingFindings(in: $0) })
+    }
+
+    @Test("A suite that blocks Swift's pool is found")
+    func ownThreadsFound() {
+        let path = "Tests/IntegrationTests/A.swift"
+        let call = "\nstruct A {\n    let run = try CommandRun([])\n}"
+        #expect(Form.blockingFindings(in: SwiftFile(path: path, text: "@Suite" + call)).map(\.line) == [1])
+        #expect(Form.blockingFindings(in: SwiftFile(path: path, text: "@Suite(.ownThreads)" + call)) == [])
+        #expect(Form.blockingFindings(in: SwiftFile(path: path, text: "@Suite struct A {}")) == [])
+    }
+
     @Test("Each @unchecked Sendable says why beside it")
     func unchecked() {
         report(
@@ -184,6 +199,19 @@ enum Form {
             )
         }
         return findings
+    }
+
+    /// What waits for another program, on its thread.
+    private static let blocking = [
+        "Broker(", "Front(", "Certificates(", "Process(", "World(", "CommandRun(", "BoundedWait",
+    ]
+
+    static func blockingFindings(in file: SwiftFile) -> [Finding] {
+        guard let line = file.code.firstIndex(where: { $0.hasPrefix("@Suite") }),
+            file.code.contains(where: { code in Self.blocking.contains { code.contains($0) } }),
+            !file.code[line].contains(".ownThreads")
+        else { return [] }
+        return [Finding(file.path, line: line + 1, "it waits for other programs, and needs .ownThreads")]
     }
 
     static func uncheckedFindings(in file: SwiftFile) -> [Finding] {

@@ -40,7 +40,7 @@ package final class TestKafkaBroker: Sendable {
                 "--storage-engine", "memory://tansu/",
             ]
         )
-        let answers = BoundedWait.until(within: .seconds(10)) {
+        let answers = BoundedWait.until(within: .seconds(60)) {
             TestSocket.connect(port: port).map { $0.close() } != nil
         }
         guard answers else {
@@ -54,7 +54,7 @@ package final class TestKafkaBroker: Sendable {
             self.executable,
             ["topic", "create", "--broker", self.listener, "--partitions", String(partitions), name]
         )
-        guard command.status(within: .seconds(10)) == 0 else {
+        guard command.status(within: .seconds(60)) == 0 else {
             throw Unavailable(description: "tansu did not create topic \(name): \(command.output)")
         }
     }

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+
+/// Services of AWS for a test: ministack, an emulator, on a port of its own.
+///
+/// It comes with the PyPI package of that name, which `make setup` installs into `.venv`. It verifies no signature.
+package final class TestAWS: Sendable {
+    /// `http://127.0.0.1:PORT`.
+    package let endpoint: String
+
+    /// The region that its ARNs name.
+    package static let region = "eu-west-1"
+
+    private let process: ForeignProcess
+
+    /// Starts it and waits until it answers.
+    ///
+    /// - Throws: ``TestKafkaBroker/Unavailable`` when it is not installed or does not answer.
+    package init() throws {
+        let port = FreePort.pick()
+        self.endpoint = "http://127.0.0.1:\(port)"
+        let python = TestKafkaBroker.environment.appendingPathComponent("bin/ministack")
+        self.process = try ForeignProcess(
+            python,
+            [],
+            environment: ["BIND_HOST": "127.0.0.1", "GATEWAY_PORT": "\(port)"]
+        )
+        let answers = BoundedWait.until(within: .seconds(60)) {
+            TestSocket.connect(port: port).map { $0.close() } != nil
+        }
+        guard answers else {
+            throw TestKafkaBroker.Unavailable(
+                description: "ministack does not listen on \(self.endpoint): \(self.process.output)"
+            )
+        }
+    }
+
+    /// Creates a Lambda function in Python of these lines, which define `handler`; returns its ARN.
+    package func createFunction(_ name: String, _ source: String) throws -> String {
+        try self.run(Self.createScript, [name, source])
+    }
+
+    /// Runs a Python script with boto3 and returns what it printed.
+    ///
+    /// `sys.argv[1]` is the endpoint.
+    package func run(_ script: String, _ arguments: [String]) throws -> String {
+        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python")
+        let environment = [
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": Self.region,
+        ]
+        let command = try ForeignProcess(
+            python,
+            ["-c", script, self.endpoint] + arguments,
+            environment: environment
+        )
+        guard command.status(within: .seconds(60)) == 0 else {
+            throw TestKafkaBroker.Unavailable(description: "boto3 failed: \(command.output)")
+        }
+        return command.output.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// Ends it at once, with all it holds.
+    package func stop() {
+        self.process.kill()
+    }
+
+    private static let createScript = """
+        import boto3, io, sys, zipfile
+        endpoint, name, source = sys.argv[1:]
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("app.py", source)
+        client = boto3.client("lambda", endpoint_url=endpoint)
+        print(client.create_function(
+            FunctionName=name, Runtime="python3.11", Role="arn:aws:iam::000000000000:role/r",
+            Handler="app.handler", Code={"ZipFile": code.getvalue()}, Publish=True,
+        )["FunctionArn"])
+        """
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import PenstockTesting
+import Testing
+
+/// Schedules in the built program, with its store and a function that answers over HTTP.
+@Suite(.ownThreads, .serialized, .timeLimit(.minutes(3)))
+struct ScheduleSourceTests {
+    private static func configuration(
+        _ schedule: String,
+        _ home: TemporaryFolder,
+        _ server: TestHTTPServer
+    ) -> String {
+        """
+        state: "sqlite:\(home.url.path)/penstock.db"
+        admin: { listen: "127.0.0.1:0" }
+        functions:
+          sink: { http: { url: "\(server.url())" } }
+        triggers:
+          tick:
+            source: { schedule: { \(schedule) } }
+            function: sink
+
+        """
+    }
+
+    /// The scheduled times that arrived, as texts of events.
+    private static func times(_ server: TestHTTPServer) -> [String] {
+        server.requests.compactMap { request in
+            let object = try? JSONSerialization.jsonObject(with: Data(request.body)) as? [String: Any]
+            return object?["time"] as? String
+        }
+    }
+
+    @Test("SIGKILL in the seconds of fires loses no instant, and repeats at most what was not settled")
+    func killed() throws {
+        let home = try TemporaryFolder()
+        let server = try TestHTTPServer { _, exchange in exchange.respond() }
+        defer { server.stop() }
+        let configuration = Self.configuration("expression: \"* * * * * *\", catch_up: all", home, server)
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<6 {
+            let before = server.requests.count
+            let penstock = try PenstockProcess(in: home.url, configuration: configuration)
+            let wanted = before + Int.random(in: 1...3, using: &random)
+            #expect(
+                BoundedWait.until(within: .seconds(20)) { server.requests.count >= wanted },
+                "\(penstock.logTail)"
+            )
+            penstock.kill()
+        }
+        let last = try PenstockProcess(in: home.url, configuration: configuration)
+        let before = server.requests.count
+        #expect(
+            BoundedWait.until(within: .seconds(20)) { server.requests.count >= before + 2 },
+            "\(last.logTail)"
+        )
+        try last.terminate()
+
+        let seconds = try Self.times(server).map { text in
+            Int(try #require(try? Date(text, strategy: .iso8601)).timeIntervalSince1970)
+        }
+        let distinct = Set(seconds).sorted()
+        let (first, end) = (try #require(distinct.first), try #require(distinct.last))
+        #expect(distinct == Array(first...end))
+        // One in flight at each kill, and those settled since the last checkpoint.
+        #expect(seconds.count - distinct.count <= 6 * 10)
+    }
+
+    @Test("A fire sends the event of a scheduled rule, of Scheduler, or own JSON with its words replaced")
+    func events() throws {
+        let home = try TemporaryFolder()
+        let server = try TestHTTPServer { _, exchange in exchange.respond() }
+        defer { server.stop() }
+        func first(_ more: String) throws -> [String: Any] {
+            let before = server.requests.count
+            let folder = home.url.appendingPathComponent("\(before)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            let configuration = Self.configuration("expression: \"@every 1h\"\(more)", home, server)
+                .replacingOccurrences(of: "penstock.db", with: "\(before)/penstock.db")
+            let penstock = try PenstockProcess(in: folder, configuration: configuration)
+            #expect(
+                BoundedWait.until(within: .seconds(20)) { server.requests.count > before },
+                "\(penstock.logTail)"
+            )
+            try penstock.terminate()
+            #expect(server.requests.count == before + 1)
+            let object = try JSONSerialization.jsonObject(with: Data(server.requests[before].body))
+            return try #require(object as? [String: Any])
+        }
+        let rule = try first("")
+        #expect(rule["source"] as? String == "aws.events")
+        #expect(rule["detail-type"] as? String == "Scheduled Event")
+        #expect(rule["detail"] as? [String: String] == [:])
+        #expect(rule["resources"] as? [String] == ["arn:aws:events:local:000000000000:rule/tick"])
+        #expect((rule["time"] as? String)?.hasSuffix("Z") == true)
+        #expect((rule["id"] as? String)?.count == 36)
+
+        let scheduler = try first(
+            ", event: scheduler, arn: \"arn:aws:scheduler:eu-west-1:123456789012:schedule/default/x\""
+        )
+        #expect(scheduler["source"] as? String == "aws.scheduler")
+        #expect(scheduler["detail"] as? String == "{}")
+        #expect(scheduler["region"] as? String == "eu-west-1")
+        #expect(scheduler["account"] as? String == "123456789012")
+
+        let own = try first(
+            ", input: '{\"at\": \"<aws.scheduler.scheduled-time>\", \"attempt\": <aws.scheduler.attempt-number>, \"name\": \"<schedule.name>\"}'"
+        )
+        #expect(own["attempt"] as? Int == 1)
+        #expect(own["name"] as? String == "tick")
+        #expect((own["at"] as? String)?.count == 20)
+    }
+
+    @Test(
+        "A schedule that cannot be carried out is refused with its place and the way out",
+        arguments: [
+            ("expression: \"0 25 * * *\"", "the hour \"25\" is not within 0-23"),
+            ("expression: \"0 0 30 2 *\"", "never fires"),
+            ("expression: \"@daily\", timezone: Berlin", "did you mean \"Europe/Berlin\"?"),
+            ("expression: \"@daily\", except: [\"2026-02-30\"]", "which is no date"),
+            ("expression: \"@daily\", input: '{'", "is not JSON once its words are replaced"),
+            ("expression: \"@daily\", overlap: allow", "\"overlap\" must be"),
+            (
+                "expression: \"@daily\", start: 2027-01-01T00:00:00Z, end: 2026-01-01T00:00:00Z",
+                "must not be before \"start\""
+            ),
+            ("timezone: UTC", "expression"),
+            ("expression: \"@daily\" } }\n    batch: { size: 10 }\n    filters: [] #", "must have size 1"),
+        ]
+    )
+    func refused(schedule: String, text: String) throws {
+        let run = try CommandRun(
+            ["validate"],
+            configuration: """
+                functions: { sink: { http: { url: "http://127.0.0.1:1" } } }
+                triggers:
+                  tick:
+                    function: sink
+                    source: { schedule: { \(schedule) } }
+
+                """
+        )
+        #expect(run.status == 2)
+        #expect((run.output + run.errors).contains(text), "\(run.errors)")
+    }
+}
