@@ -3,7 +3,7 @@
 """Measures Penstock against peers that do the same work with nothing around it, and prints the ratios.
 
     Benchmarks/run.py                      all goals
-    Benchmarks/run.py --only G1,G5,idle    some
+    Benchmarks/run.py --only G1,G5,idle    some: by goal, or all of an experiment
     Benchmarks/run.py --gate               exit 1 when a ratio is below its floor, or missing
 
 Peers are the C programs of Benchmarks/peers (built here by `make`) and wrk. Ours are subcommands of
@@ -32,6 +32,10 @@ penstock-bench encode --records 100 --value-bytes 1024 [--header]
     batch. --header adds one `traceparent` of 55 bytes a record. `bytes` is the size of one event.
     {"records", "bytes", "us_per_record", "mb_per_second", "cpu_us_per_record", "json_encoder_us_per_record"}
 
+penstock-bench filter --bodies FILE [--seconds 1]
+    A trigger's filter on three fields of the bodies of FILE, one a line, in one block, again and again.
+    {"records", "matches", "us_per_record", "cpu_us_per_record"}: matches = of one round.
+
 penstock-bench runtime --worker-command COMMAND --workers 4 --unix|--tcp --invocations N
     The Runtime API of local functions with 1 KiB events and one invocation outstanding for each worker.
     COMMAND is split as a shell would. Workers find the API in AWS_LAMBDA_RUNTIME_API: `unix:PATH` with
@@ -58,24 +62,23 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from harness import idle, report
+from harness import experiments, operation, report
 from harness.bench import BENCHMARKS, ROOT, Bench, run_folder
-from harness.experiments import EXPERIMENTS
 from harness.figures import Rounds
 from harness.goals import GOALS, Goal, Row, evaluate
 from harness.processes import Measurement, Processes, RunFailed
 
 REPEATS_MIN = 5
-IDLE = "idle"
+EXPERIMENTS = experiments.EXPERIMENTS | operation.EXPERIMENTS
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    names = ", ".join(goal.id for goal in GOALS)
+    names = ", ".join([*(goal.id for goal in GOALS), *EXPERIMENTS])
     release = ROOT / ".build" / "release"
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n", 1)[0],
-        epilog=f"Goals: {names}, {IDLE}. README.md says what they mean.",
+        epilog=f"Goals and experiments: {names}. README.md says what they mean.",
     )
     parser.add_argument("--only", default="", help="goals to run, with commas; G5 stands for G5 and G5-1k")
     parser.add_argument("--repeats", type=int, default=REPEATS_MIN, help="rounds of each experiment (5)")
@@ -109,16 +112,19 @@ def default_python() -> str:
     return str(own) if own.exists() else sys.executable
 
 
-def chosen(only: str) -> tuple[list[Goal], bool]:
-    """The goals to run, and whether to measure idling. Exits 2 on a name that is no goal."""
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    known = {goal.id.split("-")[0] for goal in GOALS} | {goal.id for goal in GOALS} | {IDLE}
-    unknown = [name for name in names if name not in known]
+def names_of(goal: Goal) -> set[str]:
+    """What `--only` may call a goal."""
+    return {goal.id, goal.id.split("-")[0], goal.experiment}
+
+
+def chosen(only: str) -> list[Goal]:
+    """The goals to run. Exits 2 on a name that is none."""
+    names = {name.strip() for name in only.split(",") if name.strip()}
+    unknown = names.difference(*(names_of(goal) for goal in GOALS))
     if unknown:
-        print(f"run.py: no such goal: {', '.join(unknown)}; see --help", file=sys.stderr)
+        print(f"run.py: no such goal: {', '.join(sorted(unknown))}; see --help", file=sys.stderr)
         sys.exit(2)
-    goals = [goal for goal in GOALS if not names or goal.id in names or goal.id.split("-")[0] in names]
-    return goals, not names or IDLE in names
+    return [goal for goal in GOALS if not names or names & names_of(goal)]
 
 
 def build_peers() -> None:
@@ -167,10 +173,9 @@ def measure_goals(bench: Bench, goals: list[Goal]) -> list[Row]:
 
 def measure(options: argparse.Namespace) -> int:
     """Everything that was asked for; the exit code."""
-    goals, idling = chosen(options.only)
+    goals = chosen(options.only)
     build_peers()
     before = machine()
-    sections: dict[str, Measurement] = {}
     with run_folder() as folder, Processes() as processes:
         bench = Bench(
             processes,
@@ -182,14 +187,10 @@ def measure(options: argparse.Namespace) -> int:
             pathlib.Path(folder),
         )
         rows = measure_goals(bench, goals)
-        if idling:
-            sections[IDLE] = idle.measure(bench, told)
     if options.format == "json":
-        print(report.document(rows, sections, before))
+        print(report.document(rows, before))
     else:
         print(report.table(rows))
-        for title, values in sections.items():
-            print(report.section(title, values))
     failed = [row.goal.id for row in rows if not row.passed]
     if options.gate and failed:
         told(f"run.py: below the floor or without a figure: {', '.join(failed)}")

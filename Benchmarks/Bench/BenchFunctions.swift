@@ -28,7 +28,8 @@ private struct UnwrittenFormat: EventFormat {
 
     var contentType: String { self.source.contentType }
     func sizes(of block: RecordBlock) -> RecordSizes { self.source.sizes(of: block) }
-    func overhead(of partitions: [Partition]) -> Int { self.source.overhead(of: partitions) }
+    var envelope: Int { self.source.envelope }
+    func overhead(of partition: Partition) -> Int { self.source.overhead(of: partition) }
     func encode(_ batch: Batch, into writer: inout EventWriter) {}
     func index(of item: ItemIdentifier, in batch: Batch) -> Int? { self.source.index(of: item, in: batch) }
 }

@@ -31,8 +31,7 @@ struct EncodeBench: ParsableCommand {
         var ended = started
         while ended.seconds(since: started) < Self.seconds {
             for _ in 0..<16 {
-                let limit = format.overhead(of: batch.partitions) + batch.bytes + batch.count
-                buffer.write(upTo: limit) { format.encode(batch, into: &$0) }
+                buffer.write(upTo: format.size(of: batch)) { format.encode(batch, into: &$0) }
             }
             events += 16
             ended = .now

@@ -81,17 +81,7 @@ struct KafkaBench: ParsableCommand {
 
     private var sourceConfiguration: KafkaSourceConfiguration {
         let brokers = self.brokers.split(separator: ",").map(String.init)
-        var configuration = KafkaSourceConfiguration(
-            brokers: brokers,
-            topics: [self.topic],
-            group: self.group
-        )
-        // The same as the peer's, of which the last is librdkafka's default; see README.md.
-        configuration.properties = [
-            "queued.min.messages": "1000000", "fetch.wait.max.ms": "5",
-            "queued.max.messages.kbytes": "65536",
-        ]
-        return configuration
+        return KafkaSourceConfiguration(brokers: brokers, topics: [self.topic], group: self.group)
     }
 
     private func makeFunction(_ reactor: Reactor) throws -> any Function {

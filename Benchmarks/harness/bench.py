@@ -66,6 +66,10 @@ class Bench:
         """A count for this run: `--scale` shrinks all loads."""
         return max(2000, int(count * self.scale))
 
+    def span(self, seconds: float) -> float:
+        """A time for this run: `--scale` below 1 shortens it."""
+        return seconds * min(1.0, self.scale)
+
     def broker(self, records: int, value_bytes: int, *more: str) -> Server:
         """A filled mock cluster; its `ready` has bootstrap, topic and records."""
         return self.processes.serve(

@@ -131,6 +131,19 @@ def encode(bench: Bench, told: Told) -> Rounds:
     )
 
 
+def filtering(matching: bool, bench: Bench, told: Told) -> Rounds:
+    """A filter on three fields of bodies of 1 KiB."""
+    bodies = peers.filter_bodies(bench, matching)
+    return subjects_in_turn(
+        bench,
+        told,
+        {
+            "On Demand": lambda: peers.on_demand(bench, bodies),
+            "ours": lambda: ours.filtering(bench, bodies),
+        },
+    )
+
+
 def runtime_unix(bench: Bench, told: Told) -> Rounds:
     """The Runtime API with four C workers on a unix socket."""
     count = bench.scaled(40000)
@@ -253,6 +266,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "http-1": functools.partial(http, 1, 20_000),
     "http-64": functools.partial(http, 64, 60_000),
     "encode": encode,
+    "filter": functools.partial(filtering, True),
+    "filter-out": functools.partial(filtering, False),
     "runtime-unix": runtime_unix,
     "runtime-tcp": runtime_tcp,
     "settle": settle,

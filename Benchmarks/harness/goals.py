@@ -195,6 +195,7 @@ C_KAFKA_AND_LIBCURL = Side(
 )
 C_LIBCURL = side("C libcurl", REQUESTS)
 C_EVENTS = Side("C, scalar base64", per_second(of("C writer", "us_per_record")), "C writer")
+ON_DEMAND = Side("simdjson On Demand", per_second(of("On Demand", "us_per_record")), "On Demand")
 JSON_ENCODER = Side("JSONEncoder", per_second(of("ours", "json_encoder_us_per_record")), "ours")
 NOTHING = Side(ABSOLUTE, lambda measured: 1.0, "C Kafka")
 
@@ -252,6 +253,15 @@ def writer_goals() -> list[Goal]:
     ]
 
 
+def filter_goals() -> list[Goal]:
+    """Filters alone."""
+    match, none = "filter, 1 KiB, 3 fields, all match", "the same, none match"
+    return [
+        Goal("G11", match, "filter", "rec/s", ON_DEMAND, OURS_EVENTS, at_least(0.40, 0.85), CPU_RECORD),
+        Goal("G11b", none, "filter-out", "rec/s", ON_DEMAND, OURS_EVENTS, None, CPU_RECORD),
+    ]
+
+
 def runtime_goals() -> list[Goal]:
     """Local functions."""
     four, amazon = "Runtime API p50, 4 C workers, unix", "Runtime API p50, awslambdaric, TCP"
@@ -278,13 +288,33 @@ def allocation_goals() -> list[Goal]:
     ]
 
 
+def operation_goals() -> list[Goal]:
+    """Penstock as a whole."""
+    cpu, woken = side("ours", "cpu_percent"), side("ours", "wakeups_per_second")
+    resident, fast = side("ours", "rss_mb"), side("ours", "peak_mb")
+    slow = Side("ours", of("ours, slow", "peak_mb"), "ours")
+    one, many = side("one trigger", CPU_RECORD), side("ours", CPU_RECORD)
+    partition, key = side("by partition", RATE), side("ours", RATE)
+    return [
+        Goal("G18", "CPU of ten idle triggers", "idle", "% core", NOTHING, cpu, at_most(0.6, 0.5)),
+        Goal("G18b", "their wake-ups", "idle", "per s", side("C consumers", "wakeups_per_second"), woken, None),
+        Goal("G19", "memory of ten idle triggers", "idle", "MB", NOTHING, resident, at_most(69, 60)),
+        Goal("G20", "memory at full load", "memory", "MB", NOTHING, fast, at_most(230, 200)),
+        Goal("G20b", "the same, slow function", "memory", "MB", NOTHING, slow, at_most(230, 200)),
+        Goal("G21", "CPU of 1,000 triggers", "many", "us/rec", one, many, at_most(1.25, 1.10)),
+        Goal("G22", "order by key, 100 keys", "ordering", "rec/s", partition, key, at_least(15, 20)),
+    ]
+
+
 GOALS: list[Goal] = [
     *kafka_goals(),
     *pipeline_goals("", "100 B", "pipeline-100"),
     *pipeline_goals("-1k", "1 KiB", "pipeline-1k"),
     *http_goals(),
     *writer_goals(),
+    *filter_goals(),
     *runtime_goals(),
     *store_goals(),
     *allocation_goals(),
+    *operation_goals(),
 ]

@@ -84,6 +84,11 @@ def encode(bench: Bench, records: int, value_bytes: int) -> Measurement:
     return run(bench, "encode", "--records", str(records), "--value-bytes", str(value_bytes), "--header")
 
 
+def filtering(bench: Bench, bodies: str) -> Measurement:
+    """A trigger's filter on three fields of bodies."""
+    return run(bench, "filter", "--bodies", bodies)
+
+
 def runtime(bench: Bench, worker: str, workers: int, tcp: bool, invocations: int) -> Measurement:
     """The Runtime API with workers of its own."""
     return run(

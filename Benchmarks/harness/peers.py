@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
 import subprocess
 from collections.abc import Mapping
 
@@ -95,6 +97,34 @@ def event_writer(bench: Bench, records: int, value_bytes: int) -> Measurement:
     return bench.processes.measure(
         [bench.peer("event_writer"), "--header", "--records", str(records), "--value-bytes", str(value_bytes)]
     )
+
+
+def filter_bodies(bench: Bench, matching: bool) -> str:
+    """A file with 1000 orders of about 1 KiB, one a line, that the filter of G11 matches, or not."""
+    path = bench.path("bodies")
+    lines = []
+    for number in range(1000):
+        item = {"sku": f"SKU-{number:06}", "name": "a thing of some kind", "count": 1 + number % 3, "price": 19.99}
+        order = {
+            "id": f"order-{number:08}",
+            "created": "2026-03-14T09:27:10.250Z",
+            "status": "paid" if matching or number % 2 else "open",
+            "channel": "web",
+            "items": [item] * 5,
+            "total": 120.5 + number if matching or not number % 2 else 99.5,
+            "currency": "EUR",
+            "customer": {"id": number, "name": "Erika Mustermann", "country": "DE", "vip": number % 7 == 0},
+            "note": "x" * 300,
+            "version": 3,
+        }
+        lines.append(json.dumps(order, separators=(",", ":")))
+    pathlib.Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def on_demand(bench: Bench, bodies: str) -> Measurement:
+    """simdjson On Demand on the same three fields."""
+    return bench.processes.measure([bench.peer("filter_on_demand"), "--bodies", bodies])
 
 
 def ping_pong(bench: Bench, tcp: bool, round_trips: int) -> Measurement:

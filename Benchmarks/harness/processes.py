@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -37,6 +39,23 @@ def last_json_line(program: str, text: str) -> Measurement:
     raise RunFailed(f"{program}: printed no JSON line")
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Holds SIGINT and SIGTERM back until the block is left: a process that just started is never forgotten."""
+    held: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: held.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in held:
+            signal.raise_signal(late)
+
+
 def stop(process: subprocess.Popen[str]) -> None:
     """Ends one process: SIGTERM, and SIGKILL when that is not heard within ten seconds."""
     if process.poll() is None:
@@ -57,6 +76,14 @@ class Server:
     def __init__(self, process: subprocess.Popen[str], ready: Measurement) -> None:
         self.process = process
         self.ready = ready
+
+    def tell(self) -> Measurement:
+        """Sends it a line, and waits for its next JSON line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        name = "the server"
+        return last_json_line(name, read_line(self.process, name, START_SECONDS))
 
     def stop(self) -> None:
         """Stops it and waits for its end."""
@@ -93,17 +120,18 @@ class Processes:
         """Starts a program and remembers it. Its standard input is a pipe that stays open."""
         self._running = [process for process in self._running if process.poll() is None]
         try:
-            process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=err,
-                text=True,
-                env={**os.environ, **(environment or {})},
-            )
+            with uninterrupted():
+                process = subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.PIPE,
+                    stdout=out,
+                    stderr=err,
+                    text=True,
+                    env={**os.environ, **(environment or {})},
+                )
+                self._running.append(process)
         except OSError as error:
             raise RunFailed(f"{command[0]}: {error.strerror}") from error
-        self._running.append(process)
         return process
 
     def serve(self, command: Sequence[str]) -> Server:

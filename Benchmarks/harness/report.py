@@ -87,21 +87,6 @@ def row_json(row: Row) -> dict[str, Any]:
     }
 
 
-def document(rows: list[Row], sections: dict[str, Measurement], machine: Measurement) -> str:
+def document(rows: list[Row], machine: Measurement) -> str:
     """The whole result as one JSON object."""
-    return json.dumps(
-        {"machine": machine, "rows": [row_json(row) for row in rows], "sections": sections}, indent=2
-    )
-
-
-def figures(values: Measurement) -> str:
-    """Several figures on one line."""
-    return ", ".join(f"{key} {number(value)}" for key, value in values.items())
-
-
-def section(title: str, values: Measurement) -> str:
-    """A section that is no ratio, as lines."""
-    lines = [
-        f"  {name}: {figures(value) if isinstance(value, dict) else value}" for name, value in values.items()
-    ]
-    return "\n".join([title, *lines])
+    return json.dumps({"machine": machine, "rows": [row_json(row) for row in rows]}, indent=2)

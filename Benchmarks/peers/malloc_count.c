@@ -23,10 +23,48 @@
 
 enum { OBJECTS_MAX = 256, NAME_MAX_BYTES = 64, REPORT_MAX = 32768 };
 
-extern void *__libc_malloc(size_t);
-extern void *__libc_calloc(size_t, size_t);
-extern void *__libc_realloc(void *, size_t);
-extern void *__libc_memalign(size_t, size_t);
+/// The program's own allocator, which may be another than the C library's.
+static void *(*next_malloc)(size_t);
+static void *(*next_calloc)(size_t, size_t);
+static void *(*next_realloc)(void *, size_t);
+static void *(*next_memalign)(size_t, size_t);
+static void (*next_free)(void *);
+
+/// Serves who allocates while the allocator is being looked up: dlsym itself, and its own start.
+static char early[1 << 16];
+static atomic_size_t early_used;
+
+static bool is_early(const void *pointer) {
+    return (const char *)pointer >= early && (const char *)pointer < early + sizeof(early);
+}
+
+static void *early_allocate(size_t size) {
+    size_t start = atomic_fetch_add(&early_used, (size + 31) & ~(size_t)15) + 16;
+    if (start + size > sizeof(early)) {
+        abort();
+    }
+    return early + start;
+}
+
+static _Thread_local bool is_looking_up;
+
+/// Finds the allocator; false while that is under way.
+static bool ready(void) {
+    if (next_free) {
+        return true;
+    }
+    if (is_looking_up) {
+        return false;
+    }
+    is_looking_up = true;
+    next_malloc = dlsym(RTLD_NEXT, "malloc");
+    next_calloc = dlsym(RTLD_NEXT, "calloc");
+    next_realloc = dlsym(RTLD_NEXT, "realloc");
+    next_memalign = dlsym(RTLD_NEXT, "memalign");
+    next_free = dlsym(RTLD_NEXT, "free");
+    is_looking_up = false;
+    return true;
+}
 
 struct object {
     uintptr_t start, end;
@@ -72,27 +110,44 @@ static inline void count(const void *caller) {
 
 void *malloc(size_t size) {
     COUNT();
-    return __libc_malloc(size);
+    return ready() ? next_malloc(size) : early_allocate(size);
 }
 
 void *calloc(size_t number, size_t size) {
     COUNT();
-    return __libc_calloc(number, size);
+    return ready() ? next_calloc(number, size) : early_allocate(number * size);
 }
 
 void *realloc(void *pointer, size_t size) {
     COUNT();
-    return __libc_realloc(pointer, size);
+    if (!ready()) {
+        return early_allocate(size);
+    }
+    if (!is_early(pointer)) {
+        return next_realloc(pointer, size);
+    }
+    void *moved = next_malloc(size);
+    if (moved) {
+        size_t rest = (size_t)(early + sizeof(early) - (char *)pointer);
+        memcpy(moved, pointer, size < rest ? size : rest);
+    }
+    return moved;
+}
+
+void free(void *pointer) {
+    if (pointer && !is_early(pointer) && ready()) {
+        next_free(pointer);
+    }
 }
 
 void *memalign(size_t alignment, size_t size) {
     COUNT();
-    return __libc_memalign(alignment, size);
+    return ready() ? next_memalign(alignment, size) : NULL;
 }
 
 void *aligned_alloc(size_t alignment, size_t size) {
     COUNT();
-    return __libc_memalign(alignment, size);
+    return ready() ? next_memalign(alignment, size) : NULL;
 }
 
 int posix_memalign(void **result, size_t alignment, size_t size) {
@@ -100,7 +155,7 @@ int posix_memalign(void **result, size_t alignment, size_t size) {
     if (alignment < sizeof(void *) || (alignment & (alignment - 1)) != 0) {
         return EINVAL;
     }
-    void *pointer = __libc_memalign(alignment, size);
+    void *pointer = ready() ? next_memalign(alignment, size) : NULL;
     if (!pointer) {
         return ENOMEM;
     }

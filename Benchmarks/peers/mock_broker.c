@@ -7,19 +7,22 @@
 // count is checked against the partitions' offsets before the cluster is announced.
 //
 // Prints {"bootstrap", "topic", "records", "partitions", …} and serves until standard input ends or SIGTERM
-// comes.
+// comes. With --fill-later the topic is empty until a byte comes on standard input; {"filled": N} follows.
 #include "kafka.h"
 
 #include <librdkafka/rdkafka_mock.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PARTITION_BYTES_MAX = 4600 * 1024, RECORD_OVERHEAD = 14, HEADER_OVERHEAD = 14 };
 
 struct load {
     const char *topic;
     int64_t records, partitions, value_bytes, key_bytes, header_bytes, brokers;
+    bool later;
 };
 
 static int64_t refused_deliveries;
@@ -142,6 +145,14 @@ static void fill_and_verify(const char *bootstrap, const struct load *load) {
     }
 }
 
+/// Waits for a byte on standard input; false when it ends, or a signal to stop comes first.
+static bool told_to_fill(int signal_fd) {
+    struct pollfd inputs[] = {{.fd = 0, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+    char byte;
+    poll(inputs, 2, -1);
+    return inputs[1].revents == 0 && read(0, &byte, 1) == 1;
+}
+
 int main(int argc, char **argv) {
     struct load load = {.topic = "bench", .records = 1000000, .value_bytes = 100, .brokers = 3};
     const struct setting settings[] = {
@@ -152,6 +163,7 @@ int main(int argc, char **argv) {
         {"--key-bytes", SETTING_INTEGER, &load.key_bytes, "bytes of a key; 0 = no key (0)"},
         {"--header-bytes", SETTING_INTEGER, &load.header_bytes, "bytes of a header; 0 = none (0)"},
         {"--brokers", SETTING_INTEGER, &load.brokers, "brokers of the cluster (3)"},
+        {"--fill-later", SETTING_FLAG, &load.later, "fill when a byte comes on standard input"},
         {NULL, 0, NULL, NULL},
     };
     settings_read(argc, argv, settings);
@@ -172,12 +184,17 @@ int main(int argc, char **argv) {
     if (error) {
         die("topic %s: %s", load.topic, rd_kafka_err2str(error));
     }
-    if (load.records > 0) {
+    if (load.records > 0 && !load.later) {
         fill_and_verify(bootstrap, &load);
     }
     printf("{\"bootstrap\": \"%s\", \"topic\": \"%s\", \"records\": %lld, \"partitions\": %lld}\n", bootstrap,
            load.topic, (long long)load.records, (long long)load.partitions);
     fflush(stdout);
+    if (load.later && told_to_fill(signal_fd)) {
+        fill_and_verify(bootstrap, &load);
+        printf("{\"filled\": %lld}\n", (long long)load.records);
+        fflush(stdout);
+    }
     wait_for_stop(signal_fd);
     rd_kafka_mock_cluster_destroy(cluster);
     rd_kafka_destroy(host);

@@ -63,6 +63,11 @@ def encode(options: dict[str, str]) -> dict[str, float]:
     return {**result, "json_encoder_us_per_record": result["us_per_record"] * 50}
 
 
+def filtering(options: dict[str, str]) -> dict[str, float]:
+    """The peer itself."""
+    return peer("filter_on_demand", "--bodies", options["--bodies"], "--seconds", "0.1")
+
+
 def runtime(options: dict[str, str]) -> dict[str, float]:
     """The C server with C workers whatever was asked for."""
     path = tempfile.mktemp(prefix="fake-api-")
@@ -98,7 +103,7 @@ def main() -> None:
         [part for part in sys.argv[2:] if part not in ("--header", "--unix", "--tcp")],
     )
     options = dict(zip(rest[::2], rest[1::2], strict=True))
-    known = {"kafka": kafka, "http": http, "encode": encode, "runtime": runtime, "settle": settle}
+    known = {"kafka": kafka, "http": http, "encode": encode, "filter": filtering, "runtime": runtime, "settle": settle}
     print("this line is not the result")
     result = known[subcommand](options)
     result.pop(os.environ.get("FAKE_OMITS", ""), None)

@@ -10,15 +10,17 @@ import signal
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
 BENCHMARKS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(BENCHMARKS))
 
 from harness.figures import AGAIN, Rounds, alternate
 from harness.goals import GOALS, Bounds, Goal, at_least, at_most, evaluate, side
-from harness.processes import Measurement, RunFailed
+from harness.processes import Measurement, Processes, RunFailed
 
 FAKE = BENCHMARKS / "tests" / "fake_penstock_bench.py"
+FAKE_PRODUCT = BENCHMARKS / "tests" / "fake_penstock.py"
 
 
 def goal(bounds: Bounds) -> Goal:
@@ -32,12 +34,14 @@ def rounds(*pairs: tuple[float, float, float]) -> Rounds:
 
 
 def driver(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs run.py with the fake penstock-bench on a small load."""
+    """Runs run.py with stand-ins for both programs on a small load."""
     command = [
         sys.executable,
         str(BENCHMARKS / "run.py"),
         "--bench",
         str(FAKE),
+        "--product",
+        str(FAKE_PRODUCT),
         "--scale",
         "0.01",
         *arguments,
@@ -106,8 +110,31 @@ class EvaluationTests(unittest.TestCase):
         self.assertEqual(len(names), len(set(names)))
 
 
+class ProcessTests(unittest.TestCase):
+    """Whatever is started is stopped."""
+
+    def test_a_signal_while_a_process_starts_waits_until_it_is_known(self) -> None:
+        real = subprocess.Popen
+        started: list[subprocess.Popen[str]] = []
+
+        def interrupted(*arguments: object, **options: object) -> subprocess.Popen[str]:
+            started.append(real(*arguments, **options))  # type: ignore[call-overload]
+            signal.raise_signal(signal.SIGINT)
+            return started[0]
+
+        # A shell's job in the background inherits an ignored SIGINT.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with mock.patch("harness.processes.subprocess.Popen", interrupted):
+                with self.assertRaises(KeyboardInterrupt), Processes() as processes:
+                    processes.start(["sleep", "600"])
+        finally:
+            signal.signal(signal.SIGINT, before)
+        self.assertEqual([process.returncode for process in started], [-signal.SIGTERM])
+
+
 class DriverTests(unittest.TestCase):
-    """The whole driver with a stand-in for penstock-bench."""
+    """The whole driver with stand-ins for penstock-bench and penstock."""
 
     def test_every_goal_gets_a_figure(self) -> None:
         result = driver("--repeats", "1", "--format", "json", "--only", ",".join(one.id for one in GOALS))
@@ -130,20 +157,40 @@ class DriverTests(unittest.TestCase):
         self.assertIn("ours printed no p99_us", rows[0]["verdict"])
         self.assertIsNotNone(rows[1]["ratio"])
 
+    def test_a_product_that_ends_has_no_figure_and_its_last_words_are_told(self) -> None:
+        result = driver("--repeats", "1", "--only", "G20", "--format", "json", FAKE_FAILS="no such broker")
+        row = json.loads(result.stdout)["rows"][0]
+        self.assertFalse(row["passed"])
+        self.assertIn("it said: no such broker", row["verdict"])
+
+    def test_an_experiment_is_chosen_by_its_name(self) -> None:
+        result = driver("--repeats", "2", "--only", "idle", "--format", "json")
+        rows = json.loads(result.stdout)["rows"]
+        self.assertEqual([row["goal"] for row in rows], ["G18", "G18b", "G19"], result.stderr)
+        self.assertGreater(rows[2]["ours_median"], 1)
+
     def test_wrong_names_and_a_hasty_gate_are_refused(self) -> None:
         self.assertEqual(driver("--only", "G99").returncode, 2)
         self.assertEqual(driver("--gate", "--repeats", "2").returncode, 2)
 
     def test_an_interrupted_run_leaves_no_process_and_no_file(self) -> None:
         command = [sys.executable, str(BENCHMARKS / "run.py"), "--bench", str(FAKE), "--only", "G1"]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        # A shell's job in the background inherits an ignored SIGINT, and Python would then not see one.
+        process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         assert process.stderr
         for line in process.stderr:
             if line.startswith("round 1"):
                 break
         children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.send_signal(signal.SIGINT)
-        process.stderr.read()
+        with process.stderr:
+            process.stderr.read()
         self.assertEqual(process.wait(30), 130)
         self.assertTrue(children)
         self.assertFalse([pid for pid in children if pathlib.Path(f"/proc/{pid}").exists()])
