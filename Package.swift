@@ -7,14 +7,24 @@ import PackageDescription
 
 /// C libraries: a module map and a header of inline functions, nothing else.
 let systemLibraries: [Target] = [
+    .systemLibrary(name: "CBase64"),
     .systemLibrary(name: "CReactor"),
     .systemLibrary(name: "CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
     .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLibrdkafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
 ]
 
+/// C++ behind a header in C, where a library has no interface in C.
+let shims: [Target] = [
+    .target(name: "CSimdjson", linkerSettings: [.linkedLibrary("simdjson")])
+]
+
+/// What programs are linked with besides their modules.
+let allocator: Target = .target(name: "Allocator", linkerSettings: [.linkedLibrary("jemalloc")])
+
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -22,21 +32,28 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 
 /// What the product stands on: values, clients, the engine.
 let modules: [Target] = [
-    .target(name: "PenstockCore", dependencies: [deque, heap]),
+    .target(name: "PenstockCore", dependencies: ["CBase64", deque, heap]),
     .target(name: "Reactor", dependencies: ["CReactor", "PenstockCore", deque, heap]),
     .target(name: "CurlClient", dependencies: ["CLibcurl", "PenstockCore", "Reactor"]),
+    .target(name: "AWSClient", dependencies: ["CurlClient", "PenstockCore", "Reactor", crypto]),
     .target(
         name: "PenstockConfiguration",
         dependencies: ["PenstockCore", .product(name: "Yams", package: "Yams")]
     ),
+    .target(name: "PenstockFilters", dependencies: ["CSimdjson", "PenstockCore", "PenstockConfiguration"]),
+    .target(name: "PenstockSchedules", dependencies: ["PenstockCore", "PenstockConfiguration"]),
     .target(
         name: "PenstockStore",
-        dependencies: ["PenstockCore", .product(name: "GRDB", package: "GRDB.swift")]
+        dependencies: [
+            "PenstockCore", .product(name: "GRDB", package: "GRDB.swift"),
+            .product(name: "GRDBSQLite", package: "GRDB.swift"),
+        ]
     ),
     .target(
         name: "PenstockRuntime",
         dependencies: [
-            "PenstockCore", "PenstockConfiguration", "PenstockStore", "Reactor", deque, logging, lifecycle,
+            "PenstockCore", "PenstockConfiguration", "PenstockFilters", "PenstockStore", "Reactor", deque,
+            logging, lifecycle,
         ]
     ),
     .target(
@@ -47,19 +64,32 @@ let modules: [Target] = [
         ]
     ),
     .target(
+        name: "PenstockBehavior",
+        dependencies: [
+            "PenstockCore", "PenstockConfiguration", "PenstockFilters", "PenstockStore", "PenstockRuntime",
+            "Reactor", logging,
+        ]
+    ),
+    .target(
         name: "PenstockTesting",
-        dependencies: ["PenstockCore", "PenstockStore", "PenstockRuntime", "Reactor", deque, logging]
+        dependencies: [
+            "PenstockCore", "PenstockConfiguration", "PenstockStore", "PenstockRuntime", "Reactor", deque,
+            logging,
+        ]
     ),
 ]
 
 /// One entry for each external system; a folder under Sources/Connectors with its tests beside.
 let connectors: [(name: String, clients: [Target.Dependency])] = [
-    (name: "Kafka", clients: ["CLibrdkafka", "CReactor"])
+    (name: "File", clients: []),
+    (name: "Kafka", clients: ["CLibrdkafka", "CReactor"]),
+    (name: "Schedule", clients: ["PenstockSchedules", "PenstockStore"]),
 ]
 
 /// One entry for each kind of function; a folder under Sources/Functions with its tests beside.
 let functions: [(name: String, clients: [Target.Dependency])] = [
     (name: "HTTP", clients: ["CurlClient"]),
+    (name: "Lambda", clients: ["AWSClient", "CurlClient"]),
     (name: "Local", clients: ["CHTTPParser", "CReactor"]),
 ]
 
@@ -76,7 +106,8 @@ let connectorTargets: [Target] = connectors.flatMap { connector in
         ),
         .testTarget(
             name: "\(connector.name)ConnectorTests",
-            dependencies: [.init(stringLiteral: "\(connector.name)Connector"), "PenstockTesting"] + engine,
+            dependencies: [.init(stringLiteral: "\(connector.name)Connector"), "PenstockTesting"] + engine
+                + connector.clients,
             path: "Tests/Connectors/\(connector.name)"
         ),
     ]
@@ -105,21 +136,40 @@ let products: [Target] = [
     .executableTarget(
         name: "penstock",
         dependencies: engine + parts + [
-            "PenstockStore", "PenstockAdmin", "CurlClient", lifecycle, unixSignals, argumentParser,
+            "PenstockFilters", "PenstockSchedules", "PenstockStore", "PenstockAdmin", "PenstockBehavior",
+            "CurlClient", "Allocator",
+            lifecycle, unixSignals, argumentParser,
         ]
     ),
     .executableTarget(
         name: "penstock-bench",
-        dependencies: engine + parts + ["PenstockStore", "CurlClient", argumentParser],
+        dependencies: engine + parts + [
+            "PenstockFilters", "PenstockStore", "CurlClient", "Allocator", argumentParser,
+        ],
         path: "Benchmarks/Bench"
     ),
 ]
 
 let tests: [Target] = [
-    .testTarget(name: "PenstockCoreTests", dependencies: ["PenstockCore", "PenstockTesting", deque]),
+    .testTarget(
+        name: "PenstockCoreTests",
+        dependencies: ["PenstockCore", "PenstockTesting", "Reactor", deque]
+    ),
     .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PenstockTesting"]),
     .testTarget(name: "CurlClientTests", dependencies: ["CurlClient", "Reactor", "PenstockTesting"]),
+    .testTarget(
+        name: "AWSClientTests",
+        dependencies: ["AWSClient", "CurlClient", "Reactor", "PenstockTesting"]
+    ),
     .testTarget(name: "PenstockConfigurationTests", dependencies: ["PenstockConfiguration", "PenstockCore"]),
+    .testTarget(
+        name: "PenstockFiltersTests",
+        dependencies: ["PenstockFilters", "PenstockConfiguration", "PenstockCore"]
+    ),
+    .testTarget(
+        name: "PenstockSchedulesTests",
+        dependencies: ["PenstockSchedules", "PenstockCore"]
+    ),
     .testTarget(
         name: "PenstockStoreTests",
         dependencies: ["PenstockStore", "PenstockCore", "PenstockTesting"]
@@ -127,19 +177,29 @@ let tests: [Target] = [
     .testTarget(
         name: "PenstockRuntimeTests",
         dependencies: [
-            "PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging,
+            "PenstockRuntime", "PenstockStore", "PenstockCore", "PenstockConfiguration", "Reactor",
+            "PenstockTesting", logging, lifecycle,
         ]
     ),
     .testTarget(
         name: "SimulationTests",
         dependencies: [
-            "PenstockRuntime", "PenstockStore", "PenstockCore", "Reactor", "PenstockTesting", logging,
+            "PenstockRuntime", "PenstockFilters", "PenstockStore", "PenstockCore", "Reactor",
+            "PenstockTesting", logging,
         ]
     ),
     .testTarget(
         name: "PenstockAdminTests",
         dependencies: [
-            "PenstockAdmin", "PenstockRuntime", "PenstockStore", "PenstockCore", "PenstockTesting", logging,
+            "PenstockAdmin", "PenstockRuntime", "PenstockStore", "PenstockCore", "PenstockConfiguration",
+            "Reactor", "PenstockTesting", logging,
+        ]
+    ),
+    .testTarget(
+        name: "PenstockBehaviorTests",
+        dependencies: [
+            "PenstockBehavior", "PenstockRuntime", "PenstockConfiguration", "PenstockCore", "Reactor",
+            "KafkaConnector", "HTTPFunction", "LocalFunction", logging,
         ]
     ),
     .testTarget(name: "IntegrationTests", dependencies: ["penstock", "PenstockTesting", "PenstockCore"]),
@@ -152,13 +212,16 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
-    targets: systemLibraries + modules + connectorTargets + functionTargets + products + tests
+    targets: systemLibraries + shims + [allocator] + modules + connectorTargets + functionTargets + products
+        + tests,
+    cxxLanguageStandard: .cxx17
 )
 
 for target in package.targets where target.type != .system {
