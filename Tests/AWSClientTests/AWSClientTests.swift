@@ -32,7 +32,7 @@ private func withClient(
     try result.get()
 }
 
-@Suite(.timeLimit(.minutes(1))) struct AWSClientTests {
+@Suite(.timeLimit(.minutes(5))) struct AWSClientTests {
     @Test("A call goes to the endpoint's path, encoded once, and is signed for region and service")
     func call() async throws {
         let server = try TestHTTPServer { $1.respond(200, [], "yes") }

@@ -50,7 +50,7 @@ private func temporaryFile(_ text: String) throws -> String {
     return path
 }
 
-@Suite(.timeLimit(.minutes(1))) struct CredentialTests {
+@Suite(.timeLimit(.minutes(5))) struct CredentialTests {
     private static let keys =
         "[default]\naws_access_key_id = FILE\naws_secret_access_key = file-secret # old\n"
     private static let sts = """

@@ -35,7 +35,7 @@ func failure(_ client: CurlClient, _ request: CurlRequest) async -> CurlError? {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct CurlClientTests {
+@Suite(.timeLimit(.minutes(5))) struct CurlClientTests {
     @Test("A POST carries method, path, headers and body, and brings status, wanted headers and body")
     func post() async throws {
         let server = try TestHTTPServer { request, exchange in

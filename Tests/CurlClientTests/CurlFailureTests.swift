@@ -5,7 +5,7 @@ import Testing
 
 @testable import CurlClient
 
-@Suite(.timeLimit(.minutes(1))) struct CurlFailureTests {
+@Suite(.timeLimit(.minutes(5))) struct CurlFailureTests {
     @Test("Nobody listening is unreachable, and nothing was sent")
     func unreachable() async throws {
         let server = try TestHTTPServer { $1.respond() }

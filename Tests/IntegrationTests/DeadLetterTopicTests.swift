@@ -21,7 +21,6 @@ extension KillTests {
         proxy.cut()
         // Only records of partition 0 are refused.
         world.refusedEvery = KillWorld.partitions * 500
-        world.adminPort = FreePort.pick()
         world.onFailure = "{ kafka: { brokers: [\"127.0.0.1:\(proxy.port)\"], topic: letters, timeout: 1s } }"
         let penstock = try world.start()
         let othersDone = BoundedWait.until(within: .seconds(60)) {

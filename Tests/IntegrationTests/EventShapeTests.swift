@@ -5,7 +5,7 @@ import PenstockTesting
 import Testing
 
 /// What a handler gets: a real broker, the real program, and Lambda's own Python runtime.
-@Suite(.serialized, .ownThreads, .timeLimit(.minutes(1)))
+@Suite(.serialized, .ownThreads, .timeLimit(.minutes(5)))
 struct EventShapeTests {
     @Test(
         "Tombstones, null keys, empty values and repeated headers reach a Python handler as Lambda has them"

@@ -18,7 +18,6 @@ extension KillTests {
         // One record in ten becomes a dead letter, kept in a store for which there is no space.
         world.refusedEvery = 10
         world.state = disk.folder.appendingPathComponent("penstock.db").path
-        world.adminPort = FreePort.pick()
         let penstock = try world.start()
         let isBlocked = BoundedWait.until(within: .seconds(60)) {
             (try? Self.trigger(world))?["state"] as? String == "blocked"

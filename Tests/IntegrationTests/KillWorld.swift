@@ -24,8 +24,8 @@ final class KillWorld {
     var state: String?
     /// Where dead letters go, as the configuration has it.
     var onFailure = "dead_letters"
-    /// Where the admin API listens.
-    var adminPort: UInt16 = 0
+    /// Where the first Penstock's admin API listens.
+    let adminPort = FreePort.pick()
     let folder: URL
     let farEnd: FarEnd
     let broker: TestKafkaBroker
@@ -76,7 +76,7 @@ final class KillWorld {
         let command = ([self.python.path] + arguments).map { "\"\($0)\"" }.joined(separator: ", ")
         let configuration = """
             state: sqlite:\(self.state ?? "\(home.path)/penstock.db")
-            admin: { listen: "127.0.0.1:\(self.adminPort)" }
+            admin: { listen: "127.0.0.1:\(member == 1 ? self.adminPort : FreePort.pick())" }
             functions:
               sink:
                 local:
@@ -136,7 +136,11 @@ final class KillWorld {
 
     private func stuck(_ what: String, _ penstock: PenstockProcess) -> Failure {
         let state = "\(self.farEnd.distinct) of \(self.records) arrived, next \(self.farEnd.next)"
-        return Failure(description: "waited too long for \(what): \(state); log:\n\(penstock.logTail)")
+        let status = (try? self.command(["triggers", "show", "kill"]))?.output ?? "no answer"
+        return Failure(
+            description: "waited too long for \(what): \(state); the first says:\n\(status)\n"
+                + "log:\n\(penstock.logTail)"
+        )
     }
 
     /// Waits until no function of this Penstock is left that could still write.

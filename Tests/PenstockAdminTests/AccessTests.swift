@@ -10,7 +10,7 @@ import PenstockTesting
 import Testing
 
 /// Who may ask, and what is made of requests that are not right.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct AccessTests {
     private static let paths = [
         ("GET", "/"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/api/v1/info"),

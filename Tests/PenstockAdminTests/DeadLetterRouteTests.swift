@@ -8,7 +8,7 @@ import PenstockStore
 import PenstockTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct DeadLetterRouteTests {
     private static let root = "/api/v1/dead-letters"
 

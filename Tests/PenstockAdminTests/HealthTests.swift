@@ -8,7 +8,7 @@ import PenstockStore
 import PenstockTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct HealthTests {
     @Test("/healthz says that the process lives, whatever the triggers do")
     func health() async throws {

@@ -10,7 +10,7 @@ import PenstockTesting
 import Reactor
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct MetricsTests {
     /// What a scrape says: Prometheus' text format 0.0.4, read by its grammar.
     struct Scrape {

@@ -12,7 +12,7 @@ import Reactor
 import Testing
 
 /// What pipelines that run really count, as the admin API tells it.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct RunningPlanTests {
     private let world = ScriptedWorld()
 

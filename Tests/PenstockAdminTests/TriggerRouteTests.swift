@@ -8,7 +8,7 @@ import PenstockStore
 import PenstockTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct TriggerRouteTests {
     @Test("The root lists all paths, and each of them answers")
     func index() async throws {

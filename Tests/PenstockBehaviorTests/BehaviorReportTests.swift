@@ -5,7 +5,7 @@ import PenstockConfiguration
 import Testing
 
 /// How what came of cases is told.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct BehaviorReportTests {
     private static let file = """
         cases:

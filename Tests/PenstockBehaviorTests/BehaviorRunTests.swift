@@ -6,7 +6,7 @@ import PenstockConfiguration
 import Testing
 
 /// What cases observe, by expectations that hold.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct BehaviorRunTests {
     @Test("The example of the poison pill does what it says")
     func example() async throws {

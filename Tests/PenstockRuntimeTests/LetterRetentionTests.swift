@@ -8,7 +8,7 @@ import Reactor
 import Testing
 
 /// Limits of dead letters, and who keeps letters within them.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct LetterRetentionTests {
     private static let now = Timestamp(milliseconds: VirtualLoop.epoch.milliseconds)
 

@@ -3,7 +3,7 @@
 import PenstockRuntime
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct MailboxTests {
+@Suite(.timeLimit(.minutes(5))) struct MailboxTests {
     @Test("The waiter takes all there is, in order")
     func takesAll() async {
         let mailbox = Mailbox<Int>()

@@ -7,7 +7,7 @@ import PenstockTesting
 import Testing
 
 /// `on_success`: results of whole triggers.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct OnSuccessTests {
     private let world = ScriptedWorld()
 

@@ -10,7 +10,7 @@ import Synchronization
 import Testing
 
 /// Redrives from a real store to a scripted function.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct RedriverTests {
     private let world = ScriptedWorld()
     private let folder = FileManager.default.temporaryDirectory

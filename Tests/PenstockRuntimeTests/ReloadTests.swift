@@ -7,7 +7,7 @@ import ServiceLifecycle
 import Testing
 
 /// Changing to another plan while the first one runs.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct ReloadTests {
     private let kept = ScriptedWorld()
     private let moved = ScriptedWorld()

@@ -7,7 +7,7 @@ import PenstockTesting
 import ServiceLifecycle
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct SupervisorTests {
     private let good = ScriptedWorld()
     private let bad = ScriptedWorld()

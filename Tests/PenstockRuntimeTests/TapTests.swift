@@ -7,7 +7,7 @@ import ServiceLifecycle
 import Testing
 
 /// Looking at a trigger's records while they come.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct TapTests {
     private let world = ScriptedWorld()
 

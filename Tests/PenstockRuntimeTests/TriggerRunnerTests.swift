@@ -8,7 +8,7 @@ import Reactor
 import Testing
 
 /// A trigger's restarts, on a virtual clock.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct TriggerRunnerTests {
     private let loop = VirtualLoop()
     private let world = ScriptedWorld()

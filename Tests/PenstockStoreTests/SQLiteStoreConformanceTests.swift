@@ -13,7 +13,7 @@ func withTemporaryDirectory<Value>(_ body: (String) async throws -> Value) async
     return try await body(directory)
 }
 
-@Suite(.timeLimit(.minutes(1))) struct SQLiteStoreConformanceTests {
+@Suite(.timeLimit(.minutes(5))) struct SQLiteStoreConformanceTests {
     @Test("The SQLite store keeps the contract", arguments: StateStoreConformance.checks)
     func conforms(check: StateStoreConformance.Check) async throws {
         try await withTemporaryDirectory { directory in

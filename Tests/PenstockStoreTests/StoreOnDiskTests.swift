@@ -7,7 +7,7 @@ import PenstockTesting
 import Testing
 
 /// What others do with the store's files, and may not do.
-@Suite(.timeLimit(.minutes(1))) struct StoreOnDiskTests {
+@Suite(.timeLimit(.minutes(5))) struct StoreOnDiskTests {
     @Test("After a close the one file holds everything, and its copy is a whole store")
     func backup() async throws {
         try await withTemporaryDirectory { directory in

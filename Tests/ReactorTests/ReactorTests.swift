@@ -8,7 +8,7 @@ import Testing
 @testable import Reactor
 
 /// The I/O thread: each test has its own and stops it.
-@Suite(.timeLimit(.minutes(1))) struct ReactorTests {
+@Suite(.timeLimit(.minutes(5))) struct ReactorTests {
     /// Something that lives on a reactor.
     private actor Resident {
         nonisolated let reactor: Reactor

@@ -39,7 +39,7 @@ func invocation(_ body: String = "{}", _ reactor: Reactor, type: String = "appli
     )
 }
 
-@Suite(.timeLimit(.minutes(1))) struct HTTPFunctionTests {
+@Suite(.timeLimit(.minutes(5))) struct HTTPFunctionTests {
     @Test("An invocation is a POST of its body with the ids a function needs to drop duplicates")
     func post() async throws {
         let server = try TestHTTPServer { $1.respond(200, [], "{\"batchItemFailures\":[]}") }
