@@ -6,7 +6,7 @@ import PenstockTesting
 import Testing
 
 /// A real broker, real processes, and a far end that counts by itself.
-@Suite(.serialized, .ownThreads, .timeLimit(.minutes(4)))
+@Suite(.serialized, .ownThreads, .timeLimit(.minutes(10)))
 struct KillTests {
     /// How long a function works at each batch, so that much is left when a random moment comes.
     private static let work = Duration.milliseconds(100)

@@ -107,7 +107,7 @@ final class KillWorld {
 
     /// Waits until so many lines have arrived, or every record has.
     func wait(arrivals: Int, _ penstock: PenstockProcess) throws {
-        let came = BoundedWait.until(within: .seconds(60)) {
+        let came = BoundedWait.until(within: .seconds(120)) {
             self.farEnd.read() >= arrivals || self.farEnd.distinct == self.records
         }
         guard came else { throw self.stuck("\(arrivals) arrivals", penstock) }
@@ -115,7 +115,7 @@ final class KillWorld {
 
     /// Waits until so many lines of one Penstock's functions have arrived.
     func wait(arrivals: Int, of member: Int, _ penstock: PenstockProcess) throws {
-        let came = BoundedWait.until(within: .seconds(60)) {
+        let came = BoundedWait.until(within: .seconds(120)) {
             self.farEnd.read()
             return self.farEnd.byMember[member, default: 0] >= arrivals
                 || self.farEnd.distinct == self.records
@@ -127,7 +127,7 @@ final class KillWorld {
 
     /// Waits until every record has arrived.
     func waitForAll(_ penstock: PenstockProcess) throws {
-        let came = BoundedWait.until(within: .seconds(90)) {
+        let came = BoundedWait.until(within: .seconds(180)) {
             self.farEnd.read()
             return self.farEnd.distinct == self.records
         }
