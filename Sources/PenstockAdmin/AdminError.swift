@@ -22,6 +22,11 @@ struct AdminError: Error {
         self.init(.serviceUnavailable, "store", error.detail)
     }
 
+    /// 400 for a parameter of a request; `text` goes on after its name.
+    static func badParameter(_ name: String, _ text: String) -> AdminError {
+        AdminError(.badRequest, "bad-parameter", "\"\(name.prefix(40))\" \(text)")
+    }
+
     /// 404 for a name that nothing has, with the one that was probably meant.
     static func unknown(_ kind: String, _ name: String, among names: [String]) -> AdminError {
         let known = names.isEmpty ? "there is none" : "there are \(names.prefix(20).joined(separator: ", "))"

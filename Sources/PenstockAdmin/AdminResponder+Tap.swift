@@ -47,7 +47,7 @@ extension AdminResponder {
     }
 
     private static func bad(_ name: String, _ text: String) -> AdminError {
-        AdminError(.badRequest, "bad-parameter", "\"\(name.prefix(40))\" \(text)")
+        AdminError.badParameter(name, text)
     }
 }
 
@@ -108,16 +108,6 @@ extension Tap.Entry {
             ("headers", .array(headers)),
             ("body", .bytes(self.record.body)),
             ("misses", misses.isEmpty ? nil : .array(misses.map(\.document)))
-        )
-    }
-}
-
-extension FilterMiss {
-    fileprivate var document: JSONValue {
-        .document(
-            ("filter", .integer(self.filter)),
-            ("condition", .string(self.condition)),
-            ("joint", self.isJoint ? .boolean(true) : nil)
         )
     }
 }

@@ -74,6 +74,8 @@ struct AdminResponder: HTTPResponder {
             return try await self.post(request) { _ in try await self.setPaused(path[2] == "pause", path[1]) }
         case ("triggers", 3) where path[2] == "tap":
             return try await self.get(request) { try await self.tap(request, path[1]) }
+        case ("triggers", 3) where path[2] == "trace":
+            return try await self.get(request) { try await self.trace(request, path[1]) }
         case ("dead-letters", 1):
             if request.method == .delete { return try await self.drop(self.body(of: request)) }
             return try await self.get(request, others: "DELETE") { try await self.deadLetters(request) }
@@ -175,6 +177,7 @@ struct AdminResponder: HTTPResponder {
             "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/info", "GET /api/v1/triggers",
             "GET /api/v1/triggers/{name}", "POST /api/v1/triggers/{name}/pause",
             "POST /api/v1/triggers/{name}/resume", "GET /api/v1/triggers/{name}/tap",
+            "GET /api/v1/triggers/{name}/trace?at={record}",
             "GET /api/v1/dead-letters", "GET /api/v1/dead-letters/{id}",
             "GET /api/v1/dead-letters/{id}/event",
             "POST /api/v1/dead-letters/redrive", "POST /api/v1/dead-letters/drop",

@@ -143,6 +143,17 @@ extension Failure {
     }
 }
 
+extension FilterMiss {
+    /// The condition, and the number of its filter.
+    package var document: JSONValue {
+        .document(
+            ("filter", .integer(self.filter)),
+            ("condition", .string(self.condition)),
+            ("joint", self.isJoint ? .boolean(true) : nil)
+        )
+    }
+}
+
 extension Attempt {
     /// When, how long, and what failed.
     package var document: JSONValue {

@@ -27,6 +27,10 @@ package protocol Operations: Sendable {
     /// The functions' names, in the order of the configuration.
     func functionNames() async -> [String]
 
+    /// What is known of one record of a trigger; nil when there is no such trigger. Throws ``RecordTraceError``, or what
+    /// the store says.
+    func trace(_ address: RecordAddress, of trigger: String) async throws -> RecordTrace?
+
     /// Whether a trigger has filters; nil when there is no such trigger.
     func hasFilters(_ trigger: String) async -> Bool?
 
@@ -102,6 +106,10 @@ package struct RunningPlan: Operations {
 
     package func functionNames() async -> [String] {
         await self.supervisor.functionNames
+    }
+
+    package func trace(_ address: RecordAddress, of trigger: String) async throws -> RecordTrace? {
+        try await self.supervisor.trace(address, of: trigger)
     }
 
     package func hasFilters(_ trigger: String) async -> Bool? {

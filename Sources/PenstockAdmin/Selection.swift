@@ -67,7 +67,7 @@ package struct Selection: Sendable, Equatable {
     }
 
     private static func bad(_ name: String, _ text: String) -> AdminError {
-        AdminError(.badRequest, "bad-parameter", "\"\(name.prefix(40))\" \(text)")
+        AdminError.badParameter(name, text)
     }
 
     /// Whether anything says which letters are meant.

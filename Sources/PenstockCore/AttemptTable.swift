@@ -7,9 +7,13 @@ struct RecordIdentity: Hashable {
     var partition: String
     var position: Position
 
+    init(partition: String, position: Position) {
+        self.partition = partition
+        self.position = position
+    }
+
     init(_ block: RecordBlock, _ index: Int) {
-        self.partition = block.partition(at: index).name
-        self.position = block.entries[index].position
+        self.init(partition: block.partition(at: index).name, position: block.entries[index].position)
     }
 }
 

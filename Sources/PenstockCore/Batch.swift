@@ -51,7 +51,7 @@ package final class AdmittedBlock: Sendable {
 
     /// Memory that is kept as long as one of its records is: their bytes, and their places in tables.
     package var memory: Int {
-        self.block.byteCount + self.block.count * (MemoryLayout<RecordEntry>.stride + 12)
+        self.block.memory + self.block.count * 12
     }
 }
 
@@ -121,6 +121,9 @@ package struct Run: Sendable {
 
     /// The block's indices of its records, ascending.
     package var indices: RecordIndices { RecordIndices(order: self.admitted.order, places: self.range) }
+
+    /// The position of its first record.
+    package var firstPosition: Position { self.admitted.block.entries[self.first].position }
 
     /// The position of its last record.
     package var lastPosition: Position {

@@ -117,6 +117,9 @@ package final class RecordBlock: @unchecked Sendable {
     /// How many records the block holds.
     package var count: Int { self.entries.count }
 
+    /// Bytes that the block takes: its buffer and its table.
+    package var memory: Int { self.byteCount + self.count * MemoryLayout<RecordEntry>.stride }
+
     /// The partition of the record at `index`.
     package func partition(at index: Int) -> Partition {
         self.partitions[Int(self.entries[index].partitionIndex)]

@@ -76,6 +76,9 @@ package struct Watermark: Sendable {
     /// The last position of the settled prefix; nil until the first record is settled.
     package private(set) var position: Position?
 
+    /// The first and the last position that was delivered; nil before the first delivery.
+    package private(set) var received: ClosedRange<Position>?
+
     /// Deliveries that are not settled.
     package private(set) var unsettled = 0
 
@@ -92,13 +95,17 @@ package struct Watermark: Sendable {
     package mutating func admit(_ admitted: AdmittedBlock, _ indices: Range<Int>) {
         let first = admitted.firstDelivery + UInt64(indices.lowerBound)
         precondition(first >= self.segments.last?.deliveries.upperBound ?? 0, "deliveries go backward")
+        let entries = admitted.block.entries
+        let last = entries[indices.upperBound - 1].position
+        let start = self.received?.lowerBound ?? entries[indices.lowerBound].position
+        self.received = start...max(start, last)
         self.segments.append(
             Segment(
                 admitted: admitted,
                 deliveries: first..<first + UInt64(indices.count),
                 next: first,
                 open: indices.count,
-                last: admitted.block.entries[indices.upperBound - 1].position
+                last: last
             )
         )
         self.unsettled += indices.count

@@ -100,6 +100,12 @@ package struct DeadLetterQuery: Sendable, Equatable {
     /// Only with exactly this key.
     package var key: [UInt8]?
 
+    /// Only of the partition with exactly this name.
+    package var partition: String?
+
+    /// Only at this position, whatever the partition.
+    package var position: Position?
+
     /// Only ids above this one; for paging.
     package var after: DeadLetterID?
 

@@ -147,6 +147,13 @@ extension StateStoreConformance {
         try Self.expect(try await found { $0.error = "late" }, ["4"], "a NUL does not end a message")
         try Self.expect(try await found { $0.key = Array("customer-2".utf8) }, ["2"], "by key")
         try Self.expect(try await found { $0.key = Array("customer".utf8) }, [], "a key is exact")
+        try Self.expect(
+            try await found { $0.partition = "orders-3" },
+            ["1", "2", "3", "4", "5"],
+            "by partition"
+        )
+        try Self.expect(try await found { $0.partition = "orders" }, [], "a partition's name is exact")
+        try Self.expect(try await found { $0.position = Position(4) }, ["4"], "by position")
         let both = try await found {
             $0.trigger = "b"
             $0.error = "KeyError"

@@ -95,6 +95,11 @@ struct AdminClient {
         body: JSONValue? = nil
     ) async throws -> JSONValue {
         guard let bytes = try await self.call(method, path, body: body) else { throw self.notRunning }
+        return try self.parsed(bytes)
+    }
+
+    /// An answer as JSON.
+    func parsed(_ bytes: [UInt8]) throws -> JSONValue {
         guard let document = JSONValue(parsing: bytes) else {
             throw CommandFailure(
                 .environment,

@@ -29,7 +29,7 @@ struct DeadLetterAccess {
         let text = members.compactMap { name, value in value.map { "\(name)=\(AdminClient.escaped($0))" } }
         let path = "\(Self.path)?\(text.joined(separator: "&"))"
         if let bytes = try await self.call(.get, path) { return try Self.parsed(bytes) }
-        return try await self.withStore { store in
+        return try await self.plan.withStore { store in
             let letters = try await store.deadLetters(matching: query)
             var all = query
             all.limit = nil
@@ -46,7 +46,7 @@ struct DeadLetterAccess {
         if let bytes = try await self.call(.get, "\(Self.path)/\(id.rawValue)") {
             return try Self.parsed(bytes)
         }
-        return try await self.withStore { store in
+        return try await self.plan.withStore { store in
             guard let letter = try await store.deadLetter(id) else { throw Self.noLetter(id) }
             return letter.document
         }
@@ -55,7 +55,7 @@ struct DeadLetterAccess {
     /// The request body that a redrive of a letter would send.
     func event(_ id: DeadLetterID) async throws -> [UInt8] {
         if let bytes = try await self.call(.get, "\(Self.path)/\(id.rawValue)/event") { return bytes }
-        return try await self.withStore { store in
+        return try await self.plan.withStore { store in
             try await self.withFunctions(store, to: nil) { redriver in
                 guard let event = try await redriver.event(of: id) else { throw Self.noLetter(id) }
                 return event.body
@@ -68,7 +68,7 @@ struct DeadLetterAccess {
         if let bytes = try await self.call(.post, "\(Self.path)/drop", selection.document) {
             return try Self.parsed(bytes)
         }
-        return try await self.withStore { store in
+        return try await self.plan.withStore { store in
             .document(("dropped", .integer(try await selection.drop(from: store))))
         }
     }
@@ -91,7 +91,7 @@ struct DeadLetterAccess {
         let lines = JSONLines { if $0["id"] != nil { report($0) } }
         let answer = try await self.call(.post, "\(Self.path)/redrive", .object(members)) { lines.add($0) }
         if answer != nil { return try lines.requireEnd() }
-        try await self.withStore { store in
+        try await self.plan.withStore { store in
             let missing = try await selection.missing(in: store)
             if let id = missing.first { throw Self.noLetter(id) }
             try await self.withFunctions(store, to: function) { redriver in
@@ -132,21 +132,6 @@ struct DeadLetterAccess {
         }
     }
 
-    private func withStore<Value>(_ body: (SQLiteStore) async throws -> Value) async throws -> Value {
-        let store: SQLiteStore =
-            switch self.plan.state {
-            case .sqlite(let path): try SQLiteStore.open(path: path)
-            }
-        do {
-            let value = try await body(store)
-            await store.close()
-            return value
-        } catch {
-            await store.close()
-            throw error
-        }
-    }
-
     /// Makes the plan's functions for as long as `body` takes.
     private func withFunctions<Value>(
         _ store: any StateStore,
@@ -173,5 +158,23 @@ struct DeadLetterAccess {
         }
         for function in functions.values { await function.shutdown() }
         return try result.get()
+    }
+}
+
+extension Plan {
+    /// Opens the store for as long as `body` takes; nobody else may have it open.
+    func withStore<Value>(_ body: (SQLiteStore) async throws -> Value) async throws -> Value {
+        let store: SQLiteStore =
+            switch self.state {
+            case .sqlite(let path): try SQLiteStore.open(path: path)
+            }
+        do {
+            let value = try await body(store)
+            await store.close()
+            return value
+        } catch {
+            await store.close()
+            throw error
+        }
     }
 }

@@ -41,7 +41,8 @@ struct LetterText {
         self.text = lines.joined(separator: "\n")
     }
 
-    private static func row(_ attempt: JSONValue) -> [String] {
+    /// An attempt as a row of a table.
+    static func row(_ attempt: JSONValue) -> [String] {
         let error = attempt["error"]
         let words = [error?["type"]?.stringValue, error?["message"]?.stringValue].compactMap(\.self)
         let message = words.joined(separator: ": ").replacing(
@@ -53,7 +54,7 @@ struct LetterText {
     }
 
     /// A key or a header: as it is, or what it is.
-    private static func inline(_ value: JSONValue) -> String {
+    static func inline(_ value: JSONValue) -> String {
         guard let bytes = value.bytesValue else { return "null" }
         if bytes.isEmpty { return "(empty)" }
         guard let text = String(validating: bytes, as: UTF8.self), !text.contains("\n") else {

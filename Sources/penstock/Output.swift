@@ -64,6 +64,16 @@ extension CommandFailure {
     }
 }
 
+extension CommandFailure {
+    /// A trigger that the configuration does not have.
+    static func noTrigger(_ name: String, _ plan: Plan) -> CommandFailure {
+        let names = plan.triggers.map(\.name)
+        let known = names.isEmpty ? "there is none" : "there are \(names.joined(separator: ", "))"
+        let advice = didYouMean(name, among: names) ?? known
+        return CommandFailure(.failed, "no-such-trigger", "there is no trigger \"\(name)\"; \(advice)")
+    }
+}
+
 /// What a command has done: the same for people and for programs.
 struct Outcome {
     var text: String

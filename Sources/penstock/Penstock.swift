@@ -20,6 +20,7 @@ struct Penstock: AsyncParsableCommand {
               penstock run                 run its triggers
               penstock triggers list       what are they doing?
               penstock tap TRIGGER         which records come?
+              penstock why TRIGGER --at …  what became of that one?
               penstock dlq list            what was given up, and why?
 
             Completions: penstock --generate-completion-script bash (or zsh, fish).
@@ -29,7 +30,7 @@ struct Penstock: AsyncParsableCommand {
         version: version,
         subcommands: [
             Run.self, Validate.self, Explain.self, Schema.self, Invoke.self, Triggers.self, Top.self,
-            TapCommand.self,
+            TapCommand.self, Why.self,
             DeadLetters.self, Pattern.self, ScheduleCommand.self, Test.self, Documentation.self,
         ]
     )

@@ -78,10 +78,7 @@ struct TapCommand: AsyncParsableCommand {
         var head = ["received", "partition"].map { record[$0]?.stringValue ?? "" }.joined(separator: "  ")
         head += "@\(record["position"]?.stringValue ?? "")"
         if let key = Self.inline(record["key"]) { head += "  key \(key)" }
-        let misses = (record["misses"]?.arrayValue ?? []).map { miss in
-            let joint = miss["joint"] == .boolean(true) ? " (not together with the others)" : ""
-            return "  not met: \(miss["condition"]?.stringValue ?? "")\(joint)"
-        }
+        let misses = (record["misses"]?.arrayValue ?? []).map { "  not met: \(TraceText.miss($0))" }
         let body = Self.inline(record["body"]) ?? "(no body)"
         return ([head] + misses + ["  \(body)"]).map(Terminal.visible).joined(separator: "\n")
     }

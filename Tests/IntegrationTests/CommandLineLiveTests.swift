@@ -116,6 +116,48 @@ struct CommandLineLiveTests {
         try setup.penstock.terminate()
     }
 
+    @Test("`why` tells what became of a record, from the running trigger, and from the store when none runs")
+    func why() throws {
+        let setup = try Setup(letters: 3)
+        let given = try setup.run(["why", "orders", "--at", "orders-0:1"])
+        #expect(given.status == 0, "\(given.errors)")
+        for line in [
+            "orders  orders-0:1  dead lettered\n  given up at 20", "  key              1\n",
+            "  filters          none\n", "  failed attempts  1\n",
+            "partition        received from 0 to 2, settled up to 2", "VERDICT",
+            "  1        3        failed   ",
+            "orders-0:0–2  Broken: the file \"broken\" is there",
+            "dead letter 2: RetryAttemptsExhausted; `penstock dlq show 2` shows it\n",
+        ] { #expect(given.output.contains(line), "\(line) is not in \(given.output)") }
+        try setup.mend()
+        try setup.world.produce(1)
+        try setup.world.wait(for: "the fourth record", setup.penstock) { setup.world.arrived == [3] }
+        try setup.world.wait(for: "its settlement", setup.penstock) {
+            let run = try setup.run(["explain-record", "orders", "--at", "3", "--format", "json"])
+            let result = try run.document()["result"] as? [String: Any]
+            return result?["state"] as? String == "settled" && run.status == 0
+        }
+        let ahead = try setup.run(["why", "orders", "--at", "orders-0:9"])
+        #expect(ahead.status == 1)
+        #expect(ahead.output.contains("not received yet: orders-0 was received up to 3"), "\(ahead.output)")
+        let unknown = try setup.run(["why", "orders", "--at", "orders-7:1"])
+        #expect(unknown.status == 1)
+        #expect(
+            unknown.errors == "penstock: there is no partition \"orders-7\"; did you mean \"orders-0\"?\n"
+        )
+        #expect(try setup.run(["why", "ordres", "--at", "1"]).status == 1)
+        #expect(try setup.run(["why", "orders", "--at", "orders-0"]).status == 2)
+        try setup.penstock.terminate()
+        let stored = try setup.run(["why", "orders", "--at", "orders-0:3"])
+        #expect(stored.status == 0)
+        #expect(stored.output.contains("settled: the checkpoint of orders-0 is 3"), "\(stored.output)")
+        let letter = try setup.run(["why", "orders", "--at", "orders-0:2", "--format", "json"])
+        let result = try #require(try letter.document()["result"] as? [String: Any])
+        #expect(result["state"] as? String == "dead_lettered" && result["running"] as? Bool == false)
+        #expect(try setup.run(["why", "orders", "--at", "orders-7:1"]).status == 1)
+        #expect(try setup.run(["why", "ordres", "--at", "1"]).status == 1)
+    }
+
     @Test(
         "Dead letters near their limit are warned of in the log, by dlq list and by /readyz, and are still there"
     )
@@ -297,6 +339,7 @@ struct CommandLineLiveTests {
         #expect(try CommandRun(["--version"], configuration: nil).output == "0.1.0\n")
         let verbs = [
             ["run"], ["validate"], ["explain"], ["schema"], ["invoke"], ["triggers"], ["top"], ["tap"],
+            ["why"],
             ["dlq", "list"],
             ["dlq", "show"], ["dlq", "redrive"], ["dlq", "drop"],
         ]

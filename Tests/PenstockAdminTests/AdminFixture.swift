@@ -225,18 +225,28 @@ final class ScriptedOperations: Operations {
 
     func redriver(to function: String?) async -> Redriver? {
         if let function, !["f", "other"].contains(function) { return nil }
-        let text = """
-            functions: { f: { scripted: { world: \(self.world.name) } } }
-            triggers: { orders: { source: { scripted: { world: \(self.world.name) } }, function: f } }
-            """
         let functions = ["f", "other"].reduce(into: [:]) { $0[$1] = ScriptedFunction($1, self.world) }
-        guard let plan = try? ScriptedPlan.read(text) else { return nil }
+        guard let plan = try? ScriptedPlan.read(self.plan) else { return nil }
         return Redriver(store: self.store, loop: self.reactor, route: plan.routes(functions, to: function))
+    }
+
+    private var plan: String {
+        """
+        functions: { f: { scripted: { world: \(self.world.name) } } }
+        triggers: { orders: { source: { scripted: { world: \(self.world.name) } }, function: f } }
+        """
     }
 
     func timeout(of function: String) async -> Duration? { .seconds(30) }
     func functionNames() async -> [String] { ["f", "other"] }
     func generation() async -> Int { 3 }
+    /// Of a trigger that does not run: what the store knows.
+    func trace(_ address: RecordAddress, of trigger: String) async throws -> RecordTrace? {
+        let plan = try ScriptedPlan.read(self.plan)
+        guard let trigger = plan.triggers.first(where: { $0.name == trigger }) else { return nil }
+        return try await RecordTrace(address, of: trigger, in: self.store)
+    }
+
     func hasFilters(_ trigger: String) async -> Bool? {
         await self.snapshot(of: trigger).map { _ in trigger == "orders" }
     }

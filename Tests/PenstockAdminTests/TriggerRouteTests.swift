@@ -15,10 +15,11 @@ struct TriggerRouteTests {
         try await AdminFixture.serve { admin in
             try await admin.keep([AdminFixture.letter("p", 0)])
             let paths = try #require(try await admin.get("/").json()["paths"]?.arrayValue)
-            #expect(paths.count == 14)
+            #expect(paths.count == 15)
             for line in paths.compactMap(\.stringValue) {
                 let words = line.split(separator: " ").map(String.init)
                 let path = words[1].replacing("{name}", with: "orders").replacing("{id}", with: "1")
+                    .replacing("{record}", with: "p:0")
                 let answer = try await admin.send(
                     words[0],
                     path,

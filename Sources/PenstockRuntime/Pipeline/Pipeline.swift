@@ -98,15 +98,25 @@ package actor Pipeline {
     let taps: TapBoard
     /// For taps alone; made when the first one listens.
     var tapFilter: EventFilter?
+
+    // For who asks about one record.
+    var log: InvocationLog
+    var latestBlocks = LatestBlocks()
     private var settledBefore: UInt64 = 0
 
     /// A pipeline that does nothing before ``run()``.
     package init(_ parts: PipelineParts, loop: any EventLoop, logger: Logger) {
-        self.init(parts, loop: loop, logger: logger, taps: TapBoard())
+        self.init(parts, loop: loop, logger: logger, taps: TapBoard(), log: InvocationLog())
     }
 
-    /// The same, shown to those who listen to `taps`.
-    init(_ parts: PipelineParts, loop: any EventLoop, logger: Logger, taps: TapBoard) {
+    /// The same, shown to those who listen to `taps`; `log` holds what earlier pipelines of the trigger did.
+    init(
+        _ parts: PipelineParts,
+        loop: any EventLoop,
+        logger: Logger,
+        taps: TapBoard,
+        log: InvocationLog
+    ) {
         let leaseSource = parts.source as? any LeaseSource
         precondition((leaseSource == nil) == (parts.policy.lease == nil), "the source is of another family")
         self.parts = parts
@@ -114,6 +124,7 @@ package actor Pipeline {
         self.loop = loop
         self.logger = logger
         self.taps = taps
+        self.log = log
         self.format = parts.function.format(for: parts.source.format, trigger: parts.name)
         self.engine = TriggerEngine(
             policy: parts.policy,
@@ -172,6 +183,7 @@ package actor Pipeline {
         switch event {
         case .records(let block):
             if self.taps.isListening { self.show(block) }
+            if self.parts.filter != nil { self.latestBlocks.add(block) }
             self.engine.received(block, now: self.now)
             // The source has used up some of its grant, even when the engine has as much room as before: it may have
             // given the records back at once.
@@ -286,6 +298,7 @@ package actor Pipeline {
             contentType: format.contentType,
             timing: (started, self.parts.function.timeout)
         )
+        self.log.begin(batch, id: invocation.id, at: started.wall)
         let result = await self.parts.function.invoke(invocation)
         self.buffers.append(buffer)
         guard self.engine.isInFlight(batch.id) else { return }
@@ -298,6 +311,7 @@ package actor Pipeline {
         let ended = self.now
         let duration = ended.instant - started.instant
         self.note(verdict, at: started.wall, duration: duration)
+        self.log.end(batch.id, verdict: verdict, duration: duration)
         var report = InvocationReport(id: invocation.id, at: started.wall, duration: duration)
         if self.parts.results != nil { report.record = self.record(of: batch, report, verdict, result) }
         self.engine.invocationEnded(batch.id, verdict: verdict, report: report, now: ended)

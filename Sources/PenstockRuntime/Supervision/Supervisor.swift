@@ -256,13 +256,21 @@ package actor Supervisor: Service {
         guard let runner = self.triggers.first(where: { $0.name == trigger })?.runner,
             let plan = self.plan.triggers.first(where: { $0.name == trigger })?.value
         else { return nil }
-        let tap = Tap(kind, loop: self.loop) { record in
-            let block = record.block(of: plan.source.partition(PartitionID(0), record.partition))
-            return plan.filter?.misses(of: block, at: 0) ?? []
-        }
+        let tap = Tap(kind, loop: self.loop) { plan.misses(of: $0) ?? [] }
         runner.taps.add(tap)
         defer { runner.taps.remove(tap) }
         return try await body(tap)
+    }
+
+    /// What is known of one record of a trigger; nil when there is no such trigger.
+    ///
+    /// - Throws: ``RecordTraceError``, or what the store says.
+    package func trace(_ address: RecordAddress, of trigger: String) async throws -> RecordTrace? {
+        guard let runner = self.triggers.first(where: { $0.name == trigger })?.runner,
+            let plan = self.plan.triggers.first(where: { $0.name == trigger })
+        else { return nil }
+        let live = await runner.trace(address)
+        return try await RecordTrace(address, of: plan, in: self.store, live: live)
     }
 
     /// Whether a trigger has filters; nil when there is no such trigger.

@@ -32,6 +32,8 @@ package actor TriggerRunner {
     private var lastError: String?
     private var random: SplitMix64
     private var past = TriggerHistory()
+    /// What pipelines that have ended did; empty while one runs, which has it.
+    private var log = InvocationLog()
     private var backoff: LoopPause?
     private var endWaiters: [CheckedContinuation<Void, Never>] = []
 
@@ -66,8 +68,10 @@ package actor TriggerRunner {
                     try self.makeParts(),
                     loop: self.loop,
                     logger: self.logger,
-                    taps: self.taps
+                    taps: self.taps,
+                    log: self.log
                 )
+                self.log = InvocationLog()
                 self.pipeline = pipeline
                 await pipeline.setPaused(self.isPaused)
                 try await pipeline.run()
@@ -101,6 +105,8 @@ package actor TriggerRunner {
     private func retirePipeline() async {
         guard let pipeline = self.pipeline.take() else { return }
         self.past.add(await pipeline.status)
+        self.log = await pipeline.log
+        self.log.abandon()
     }
 
     /// Drains and ends, see ``Pipeline/stop(within:)``; returns when ``run()`` has.
@@ -118,12 +124,21 @@ package actor TriggerRunner {
     /// Goes on counting where an earlier runner of the same trigger has ended.
     func inherit(from runner: TriggerRunner) async {
         self.past = await runner.past
+        self.log = await runner.log
     }
 
     /// Stops or goes on invoking.
     package func setPaused(_ isPaused: Bool) async {
         self.isPaused = isPaused
         await self.pipeline?.setPaused(isPaused)
+    }
+
+    /// What is known here of one record; without a partition, of the one in the only partition owned.
+    func trace(_ address: RecordAddress) async -> LiveTrace {
+        if let pipeline = self.pipeline { return await pipeline.trace(address) }
+        var trace = LiveTrace()
+        trace.add(self.log, address.partition, address.position)
+        return trace
     }
 
     /// What the trigger is doing now.

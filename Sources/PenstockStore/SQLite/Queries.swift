@@ -140,6 +140,14 @@ enum Queries {
             conditions.append("key = CAST(? AS BLOB)")
             arguments.append(Bound.bytes(key))
         }
+        if let partition = query.partition {
+            conditions.append("partition = CAST(? AS TEXT)")
+            arguments.append(Bound.text(partition))
+        }
+        if let position = query.position {
+            conditions.append("position = CAST(? AS TEXT)")
+            arguments.append(Bound.text(position.description))
+        }
         if let after = query.after {
             conditions.append("id > ?")
             arguments.append(after.rawValue)
