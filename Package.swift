@@ -40,6 +40,10 @@ let modules: [Target] = [
         name: "PenstockConfiguration",
         dependencies: ["PenstockCore", .product(name: "Yams", package: "Yams")]
     ),
+    .target(
+        name: "AWSConfiguration",
+        dependencies: ["AWSClient", "PenstockConfiguration", "PenstockCore"]
+    ),
     .target(name: "PenstockFilters", dependencies: ["CSimdjson", "PenstockCore", "PenstockConfiguration"]),
     .target(name: "PenstockSchedules", dependencies: ["PenstockCore", "PenstockConfiguration"]),
     .target(
@@ -83,13 +87,14 @@ let modules: [Target] = [
 let connectors: [(name: String, clients: [Target.Dependency])] = [
     (name: "File", clients: []),
     (name: "Kafka", clients: ["CLibrdkafka", "CReactor"]),
+    (name: "SQS", clients: ["AWSClient", "AWSConfiguration", "CurlClient", crypto]),
     (name: "Schedule", clients: ["PenstockSchedules", "PenstockStore"]),
 ]
 
 /// One entry for each kind of function; a folder under Sources/Functions with its tests beside.
 let functions: [(name: String, clients: [Target.Dependency])] = [
     (name: "HTTP", clients: ["CurlClient"]),
-    (name: "Lambda", clients: ["AWSClient", "CurlClient"]),
+    (name: "Lambda", clients: ["AWSClient", "AWSConfiguration", "CurlClient"]),
     (name: "Local", clients: ["CHTTPParser", "CReactor"]),
 ]
 

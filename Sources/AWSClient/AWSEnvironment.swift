@@ -58,6 +58,18 @@ package enum AWSEndpoint {
         "https://\(service).\(region).\(self.suffix(of: region))"
     }
 
+    /// The second part of the ARNs of a region: `aws`, `aws-cn`.
+    package static func partition(of region: String) -> String {
+        switch region {
+        case _ where region.hasPrefix("cn-"): "aws-cn"
+        case _ where region.hasPrefix("us-gov-"): "aws-us-gov"
+        case _ where region.hasPrefix("us-isob-"): "aws-iso-b"
+        case _ where region.hasPrefix("us-iso-"): "aws-iso"
+        case _ where region.hasPrefix("eusc-"): "aws-eusc"
+        default: "aws"
+        }
+    }
+
     private static func suffix(of region: String) -> String {
         switch region {
         case _ where region.hasPrefix("cn-"): "amazonaws.com.cn"

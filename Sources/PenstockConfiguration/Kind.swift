@@ -104,7 +104,7 @@ package struct Alternative<Value: Sendable>: Sendable {
 /// A value under a name that the operator chose, such as one of `triggers`.
 package struct Named<Value: Sendable>: Sendable {
     package let name: String
-    package let value: Value
+    package var value: Value
 
     /// Where the name stands.
     package let place: Place

@@ -134,10 +134,37 @@ package struct EventWriter: ~Copyable {
         }
     }
 
-    /// Writes UTF-8 as a JSON string with quotes; invalid UTF-8 becomes U+FFFD.
+    /// Writes UTF-8 as a JSON string with quotes (RFC 8259 section 7); invalid UTF-8 becomes U+FFFD.
     package mutating func string(_ bytes: UnsafeRawBufferPointer) {
-        let text = unsafe JSONText.escaped(bytes)
-        self.raw(text)
+        guard unsafe JSONText.plainness(of: bytes) != .invalid else {
+            self.raw(unsafe JSONText.escaped(bytes))
+            return
+        }
+        self.byte(UInt8(ascii: "\""))
+        var start = 0
+        for index in 0..<bytes.count {
+            let byte = unsafe bytes[index]
+            guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
+            unsafe self.raw(UnsafeRawBufferPointer(rebasing: bytes[start..<index]))
+            self.escape(byte)
+            start = index + 1
+        }
+        unsafe self.raw(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+        self.byte(UInt8(ascii: "\""))
+    }
+
+    private mutating func escape(_ byte: UInt8) {
+        switch byte {
+        case UInt8(ascii: "\""): self.literal(#"\""#)
+        case UInt8(ascii: "\\"): self.literal(#"\\"#)
+        case 0x0A: self.literal(#"\n"#)
+        case 0x0D: self.literal(#"\r"#)
+        case 0x09: self.literal(#"\t"#)
+        default:
+            self.literal(#"\u00"#)
+            self.byte(UInt8(ascii: byte < 0x10 ? "0" : "1"))
+            self.byte(byte & 15 < 10 ? UInt8(ascii: "0") + byte & 15 : UInt8(ascii: "a") + byte & 15 - 10)
+        }
     }
 
     // MARK: - Sizes
@@ -163,6 +190,15 @@ package struct EventWriter: ~Copyable {
     @inline(__always)
     package static func base64Size(of count: Int) -> Int {
         (count + 2) / 3 * 4
+    }
+
+    /// Bytes of ``string(_:)``.
+    package static func stringSize(of bytes: UnsafeRawBufferPointer) -> Int {
+        switch unsafe JSONText.plainness(of: bytes) {
+        case .plain: bytes.count + 2
+        case .escaped(let more): bytes.count + more + 2
+        case .invalid: unsafe JSONText.escaped(bytes).count
+        }
     }
 
     /// Bytes of ``signedBytes(_:)``.

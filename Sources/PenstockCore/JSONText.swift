@@ -9,6 +9,61 @@ package enum JSONText {
         unsafe Self.escaped(String(decoding: bytes, as: UTF8.self))
     }
 
+    /// What must be done to a text to make it a JSON string.
+    enum Plainness: Equatable {
+        /// Nothing but the quotes.
+        case plain
+        /// Some bytes become escapes, which are so many bytes longer in all.
+        case escaped(more: Int)
+        /// It is not UTF-8.
+        case invalid
+    }
+
+    /// Looks at a text without a copy of it.
+    static func plainness(of bytes: UnsafeRawBufferPointer) -> Plainness {
+        var more = 0
+        var index = 0
+        while index < bytes.count {
+            let byte = unsafe bytes[index]
+            if byte >= 0x80 {
+                let length = unsafe Self.scalarLength(bytes, index)
+                guard length > 0 else { return .invalid }
+                index += length
+                continue
+            }
+            if byte < 0x20 {
+                more += byte == 0x09 || byte == 0x0A || byte == 0x0D ? 1 : 5
+            } else if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
+                more += 1
+            }
+            index += 1
+        }
+        return more == 0 ? .plain : .escaped(more: more)
+    }
+
+    /// Bytes of the scalar that begins there with a byte above 0x7F; 0 when it is not UTF-8 (RFC 3629 section 4).
+    private static func scalarLength(_ bytes: UnsafeRawBufferPointer, _ index: Int) -> Int {
+        let first = unsafe bytes[index]
+        let length: Int
+        // The second byte is bounded further: no overlong forms, no surrogates, nothing above U+10FFFF.
+        var second: ClosedRange<UInt8> = 0x80...0xBF
+        switch first {
+        case 0xC2...0xDF: length = 2
+        case 0xE0: (length, second) = (3, 0xA0...0xBF)
+        case 0xED: (length, second) = (3, 0x80...0x9F)
+        case 0xE1...0xEF: length = 3
+        case 0xF0: (length, second) = (4, 0x90...0xBF)
+        case 0xF4: (length, second) = (4, 0x80...0x8F)
+        case 0xF1...0xF3: length = 4
+        default: return 0
+        }
+        guard index + length <= bytes.count, unsafe second.contains(bytes[index + 1]) else { return 0 }
+        for place in index + 2..<max(index + 2, index + length) {
+            guard unsafe bytes[place] & 0xC0 == 0x80 else { return 0 }
+        }
+        return length
+    }
+
     /// A member of an object: its name, a colon, and a text.
     package static func member(_ name: String, _ text: String) -> [UInt8] {
         Self.escaped(name) + [UInt8(ascii: ":")] + Self.escaped(text)

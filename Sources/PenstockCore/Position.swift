@@ -15,6 +15,16 @@ package struct Position: Comparable, Hashable, Sendable, LosslessStringConvertib
         self.low = UInt128(value)
     }
 
+    /// The position with this number, such as a UUID of 128 bits.
+    @inlinable
+    package init(wide value: UInt128) {
+        self.high = 0
+        self.low = value
+    }
+
+    /// The number if it fits 128 bits, as UUIDs do.
+    @inlinable package var wide: UInt128? { self.high == 0 ? self.low : nil }
+
     /// Reads a decimal number; nil when `text` is anything else or needs more than 192 bits.
     package init?(_ text: String) {
         guard !text.isEmpty, text.utf8.count <= 58 else { return nil }

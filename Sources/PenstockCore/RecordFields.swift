@@ -35,6 +35,10 @@ package struct RecordFields: Sendable {
         case key(Mismatch)
         /// The attributes by name; each value is a text.
         case attributes
+        /// The value of one attribute: JSON or text; a condition that does not fit the data does not hold.
+        case document(String)
+        /// The value of one attribute as a text.
+        case text(String)
         /// The record's own time, in milliseconds since 1970.
         case timestamp
         /// The position as a number; absent when it does not fit 64 bits.
@@ -49,8 +53,8 @@ package struct RecordFields: Sendable {
         /// Whether it has parts of its own that a pattern may name.
         package var isNested: Bool {
             switch self {
-            case .body, .key, .attributes: true
-            case .timestamp, .position, .tag, .partitionText, .partitionNumber: false
+            case .body, .key, .attributes, .document: true
+            case .text, .timestamp, .position, .tag, .partitionText, .partitionNumber: false
             }
         }
     }

@@ -64,7 +64,7 @@ package final class EventFilter: RecordFilter {
     /// A field that patterns ask for, and its node in the program.
     private struct Binding: BitwiseCopyable {
         enum Kind: UInt8 {
-            case body, key, attributes, timestamp, position, tag, partition
+            case body, key, attributes, document, text, timestamp, position, tag, partition
         }
 
         var node: PatternProgram.Node
@@ -110,6 +110,8 @@ package final class EventFilter: RecordFilter {
                 continue
             case .key(let mismatch): (binding.kind, binding.leavesOut) = (.key, mismatch == .ignored)
             case .attributes: binding.kind = .attributes
+            case .document: binding.kind = .document
+            case .text: binding.kind = .text
             case .timestamp: binding.kind = .timestamp
             case .position: binding.kind = .position
             case .tag(let text):
@@ -190,14 +192,12 @@ package final class EventFilter: RecordFilter {
         case .body:
             break
         case .key:
-            guard let key = unsafe block.key(at: index), let bytes = unsafe Bytes(key) else { return }
-            if let text = self.walk(bytes, binding), JSONValidator.isValid(text) {
-                self.takeJSON(binding)
-            } else {
-                self.takeText(bytes, binding)
-            }
+            guard let key = unsafe block.key(at: index) else { return }
+            unsafe self.lookAtData(key, binding)
         case .attributes:
             self.lookAtAttributes(block, index, binding)
+        case .document, .text:
+            self.lookAtAttribute(block, index, binding, of: self.parts[place])
         case .timestamp:
             self.leaf(.number(JSONNumber(entry.timestamp.milliseconds)), binding)
         case .position:
@@ -211,6 +211,40 @@ package final class EventFilter: RecordFilter {
                 self.leaf(.string(text.unpadded), binding)
             } else {
                 self.leaf(.number(JSONNumber(value.number)), binding)
+            }
+        }
+    }
+
+    private func lookAtData(_ data: UnsafeRawBufferPointer, _ binding: Binding) {
+        guard let bytes = unsafe Bytes(data) else { return }
+        if let text = self.walk(bytes, binding), JSONValidator.isValid(text) {
+            self.takeJSON(binding)
+        } else {
+            self.takeText(bytes, binding)
+        }
+    }
+
+    /// The first attribute of the part's name.
+    private func lookAtAttribute(
+        _ block: RecordBlock,
+        _ index: Int,
+        _ binding: Binding,
+        of part: RecordFields.Part
+    ) {
+        let (wanted, isData): (String, Bool)
+        switch part {
+        case .document(let name): (wanted, isData) = (name, true)
+        case .text(let name): (wanted, isData) = (name, false)
+        case .body, .key, .attributes, .timestamp, .position, .tag, .partitionText, .partitionNumber: return
+        }
+        var isFound = false
+        unsafe block.forEachAttribute(at: index) { name, value in
+            guard !isFound, unsafe name.elementsEqual(wanted.utf8), let value = unsafe value else { return }
+            isFound = true
+            if isData {
+                unsafe self.lookAtData(value, binding)
+            } else if let bytes = unsafe Bytes(value) {
+                self.leaf(JSONIndexer.isUTF8(bytes) ? .string(bytes) : .opaque, binding)
             }
         }
     }
@@ -285,7 +319,7 @@ package final class EventFilter: RecordFilter {
                 switch part {
                 case .partitionText(let text): self.partitionValues.append((Self.padded(text(partition)), 0))
                 case .partitionNumber(let number): self.partitionValues.append((nil, number(partition)))
-                case .body, .key, .attributes, .timestamp, .position, .tag:
+                case .body, .key, .attributes, .document, .text, .timestamp, .position, .tag:
                     self.partitionValues.append((nil, 0))
                 }
             }

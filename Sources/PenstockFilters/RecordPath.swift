@@ -61,11 +61,14 @@ package struct RecordPath: Sendable, Equatable, CustomStringConvertible {
             return RecordPathKey(.key, members.split(separator: ".").map(String.init))
         case (.body, let members?):
             return RecordPathKey(.body, members.split(separator: ".").map(String.init))
-        case (.attributes, nil), (.body, nil):
+        case (.document(let name), let members?):
+            return RecordPathKey(.document(name), members.split(separator: ".").map(String.init))
+        case (.attributes, nil), (.body, nil), (.document, nil):
             throw Malformed(
                 description: "names all of \"\(self.field)\"; add what in it, as in \(self.field).name"
             )
-        case (.timestamp, _), (.position, _), (.tag, _), (.partitionText, _), (.partitionNumber, _):
+        case (.text, _), (.timestamp, _), (.position, _), (.tag, _), (.partitionText, _),
+            (.partitionNumber, _):
             preconditionFailure("a field without parts: \(self.field)")
         }
     }
@@ -79,6 +82,8 @@ package struct RecordPath: Sendable, Equatable, CustomStringConvertible {
 final class RecordPathKey: OrderingKey {
     enum Part: Sendable {
         case body, key, attribute
+        /// In the JSON that the first attribute of this name holds.
+        case document(String)
     }
 
     private let part: Part
@@ -95,7 +100,10 @@ final class RecordPathKey: OrderingKey {
         switch self.part {
         case .body: unsafe self.hash(block.body(at: index))
         case .key: unsafe self.hash(block.key(at: index))
-        case .attribute: self.attributeHash(of: block, at: index)
+        case .attribute:
+            unsafe self.attributeHash(of: block, at: index, self.name) { unsafe RecordKey.hash($0) }
+        case .document(let name):
+            unsafe self.attributeHash(of: block, at: index, Array(name.utf8)) { unsafe self.hash($0) }
         }
     }
 
@@ -106,13 +114,18 @@ final class RecordPathKey: OrderingKey {
     }
 
     /// Of the first header of that name.
-    private func attributeHash(of block: RecordBlock, at index: Int) -> UInt64? {
+    private func attributeHash(
+        of block: RecordBlock,
+        at index: Int,
+        _ wanted: [UInt8],
+        _ read: (UnsafeRawBufferPointer) -> UInt64?
+    ) -> UInt64? {
         var hash: UInt64?
         var isFound = false
         unsafe block.forEachAttribute(at: index) { name, value in
-            guard !isFound, unsafe name.elementsEqual(self.name) else { return }
+            guard !isFound, unsafe name.elementsEqual(wanted) else { return }
             isFound = true
-            hash = unsafe value.map { unsafe RecordKey.hash($0) }
+            hash = unsafe value.flatMap { unsafe read($0) }
         }
         return hash
     }

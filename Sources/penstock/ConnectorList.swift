@@ -6,10 +6,11 @@ import KafkaConnector
 import LambdaFunction
 import LocalFunction
 import PenstockRuntime
+import SQSConnector
 import ScheduleConnector
 
 /// What the product can speak: the only place that names all connectors and all kinds of functions.
 let registry = Registry(
-    connectors: [KafkaConnector.self, ScheduleConnector.self, FileConnector.self],
+    connectors: [KafkaConnector.self, SQSConnector.self, ScheduleConnector.self, FileConnector.self],
     functionKinds: [LocalFunctionKind.self, HTTPFunctionKind.self, LambdaFunctionKind.self]
 )

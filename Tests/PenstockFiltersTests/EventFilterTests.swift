@@ -101,6 +101,38 @@ struct FilterFixture {
 }
 
 @Suite struct EventFilterTests {
+    @Test(
+        "An attribute can be JSON to look into, or one text",
+        arguments: [
+            (#"{"system":{"group":["a"]}}"#, true), (#"{"system":{"group":["b"]}}"#, false),
+            (#"{"own":{"origin":{"type":["String"]}}}"#, true), (#"{"own":["text"]}"#, false),
+            (#"{"own":{"none":[{"exists":false}]}}"#, true), (#"{"id":["7"]}"#, true), (#"{"id":[7]}"#, false),
+            (#"{"id":["7"],"system":{"group":["a"]},"body":{"x":[1]}}"#, true),
+            (#"{"id":["7"],"system":{"group":["a"]},"body":{"x":[2]}}"#, false),
+            (#"{"absent":[{"exists":false}]}"#, true), (#"{"absent":["7"]}"#, false),
+        ]
+    )
+    func attributes(pattern: String, passes: Bool) throws {
+        let fields = RecordFields([
+            RecordFields.Field("id", .text("id")), RecordFields.Field("body", .body(.unmet)),
+            RecordFields.Field("system", .document("system")), RecordFields.Field("own", .document("own")),
+            RecordFields.Field("absent", .text("absent")),
+        ])
+        var record = SampleRecord.text(#"{"x":1}"#)
+        record.headers = [
+            ("own", Array(#"{"origin":{"type":"String","value":"till-4"}}"#.utf8)),
+            ("system", Array(#"{"group":"a"}"#.utf8)), ("id", Array("7".utf8)), ("id", Array("8".utf8)),
+        ]
+        var findings: [Finding] = []
+        let read = try #require(ReadPattern(pattern).pattern)
+        let plan = EventFilterPlan([read], fields: fields, source: "test", findings: &findings)
+        let filter = try #require(plan, "\(findings)").make()
+        #expect(filter.select(FilterFixture.block([record])) == (passes ? [0..<1] : []))
+        let key = try RecordPath("own.origin.value").key(in: fields)
+        let expected = unsafe Array("till-4".utf8).withUnsafeBytes { unsafe RecordKey.hash($0) }
+        #expect(key.hash(of: FilterFixture.block([record]), at: 0) == expected)
+    }
+
     @Test("Records that pass come as ranges, in order, over the partitions of a block")
     func ranges() throws {
         let filter = try FilterFixture.filter([#"{"value":{"s":["a"]}}"#])

@@ -76,7 +76,7 @@ enum Layers {
         ["CurlClient", "PostgresClient"],
         ["AWSClient"],
         ["PenstockConfiguration", "PenstockStore"],
-        ["PenstockFilters", "PenstockSchedules"],
+        ["AWSConfiguration", "PenstockFilters", "PenstockSchedules"],
         ["PenstockRuntime"],
         ["connectors and functions"],
         ["PenstockAdmin", "PenstockBehavior", "PenstockTesting"],

@@ -14,6 +14,7 @@ package enum HTTPFunctionKind: FunctionKind {
                 kind: Self.kind,
                 summary: "POST \(configuration.url)",
                 concurrency: configuration.concurrency,
+                timeout: configuration.timeout,
                 takesSingleRecords: configuration.batchSizeMax == 1,
                 make: { name, context in
                     try HTTPFunction(name: name, configuration: configuration, reactor: context.reactor)

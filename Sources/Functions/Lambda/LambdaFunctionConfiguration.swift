@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AWSClient
+import AWSConfiguration
 package import PenstockConfiguration
 import PenstockCore
 import PenstockRuntime
@@ -29,21 +30,6 @@ package struct LambdaFunctionConfiguration: ConfigurationTable {
         "`request_response` waits for the answer; `event` leaves retries and failures to AWS: accepted is succeeded.",
         default: InvocationType.wait
     )
-    static let region = Field.string(
-        "region",
-        "Such as eu-west-1; by default that of the ARN, of AWS_REGION, or of the profile."
-    ).optional
-    static let endpoint = Field.url("endpoint", "Instead of AWS's own: an emulator, or a private endpoint.")
-        .optional
-    static let profile = Field.string(
-        "profile",
-        "The profile of AWS's shared files to use, instead of looking for credentials everywhere."
-    ).optional
-    static let credentials = Field.table(
-        "credentials",
-        "Keys of their own, instead of those that the environment, files or the machine give.",
-        of: Credentials.self
-    ).optional
     static let timeout = Field.duration(
         "timeout",
         "How long to wait for an answer; the function's own time-out in AWS should be shorter.",
@@ -67,31 +53,9 @@ package struct LambdaFunctionConfiguration: ConfigurationTable {
         "lambda",
         "A function in AWS Lambda, or in anything with its API.",
         [
-            Self.function, Self.qualifier, Self.invocation, Self.region, Self.endpoint, Self.profile,
-            Self.credentials, Self.timeout, Self.concurrency, Self.logTail,
-        ]
+            Self.function, Self.qualifier, Self.invocation,
+        ] + AWSFields.all + [Self.timeout, Self.concurrency, Self.logTail]
     )
-
-    /// Keys that stand in the configuration.
-    struct Credentials: ConfigurationTable {
-        static let key = Field.string("access_key_id", "The access key's id.")
-        static let secret = Field.secret(
-            "secret_access_key",
-            "The secret of the key, from ${NAME} or ${file:…}."
-        )
-        static let token = Field.secret("session_token", "Goes with temporary keys.").optional
-        static let table = FieldTable("credentials", "Keys of their own.", [key, secret, token])
-
-        let value: AWSCredentials
-
-        init(_ reader: inout ConfigurationReader) {
-            self.value = AWSCredentials(
-                accessKeyID: reader[Self.key],
-                secretAccessKey: reader[Self.secret].reveal(),
-                sessionToken: reader[Self.token]?.reveal()
-            )
-        }
-    }
 
     let target: LambdaTarget
     let invocation: InvocationType
@@ -123,41 +87,12 @@ package struct LambdaFunctionConfiguration: ConfigurationTable {
         self.timeout = reader[Self.timeout]
         self.concurrency = reader[Self.concurrency]
         self.wantsLogTail = reader[Self.logTail]
-        let profile = reader[Self.profile]
-        let environment = AWSEnvironment.process()
-        let asked = reader[Self.region]
-        let region = asked ?? self.target.region ?? environment.region(profile: profile)
-        reader.require(
-            region != nil,
-            at: Self.region,
-            "is not known: neither here nor in an ARN, AWS_REGION or the profile",
-            suggestion: "set region: eu-west-1 or the like"
-        )
-        reader.require(
-            asked == nil || self.target.region == nil || asked == self.target.region,
-            at: Self.region,
-            "is another one than that of the ARN (\(self.target.region ?? ""))"
-        )
-        let given = reader[Self.credentials]?.value
-        reader.require(
-            given == nil || profile == nil,
-            at: Self.profile,
-            "and \"credentials\" exclude each other"
-        )
         reader.advise(
             self.invocation == .wait || !self.wantsLogTail,
             at: Self.logTail,
             "has no effect: AWS gives no log for `invocation: event`"
         )
-        var options = AWSOptions(
-            region: region ?? "",
-            environment: environment,
-            connections: self.concurrency
-        )
-        options.endpoint = reader[Self.endpoint]?.text
-        options.credentials = given
-        options.profile = profile
-        self.options = options
+        self.options = AWSOptions(&reader, region: self.target.region, connections: self.concurrency)
     }
 }
 

@@ -18,6 +18,7 @@ package enum LambdaFunctionKind: FunctionKind {
                 summary:
                     "AWS Lambda \(configuration.target.path)\(configuration.target.qualifier.map { ":\($0)" } ?? "")",
                 concurrency: configuration.concurrency,
+                timeout: configuration.timeout,
                 requestBytes: configuration.invocation == .event
                     ? Self.eventBytes : InvocationLimit.requestBytes,
                 make: { name, context in

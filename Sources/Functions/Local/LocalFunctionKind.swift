@@ -15,6 +15,7 @@ package enum LocalFunctionKind: FunctionKind {
                 kind: Self.kind,
                 summary: configuration.command.joined(separator: " "),
                 concurrency: configuration.concurrency,
+                timeout: configuration.timeout,
                 make: { name, context in
                     LocalFunction(
                         name: name,

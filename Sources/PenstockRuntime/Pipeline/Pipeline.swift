@@ -150,7 +150,9 @@ package actor Pipeline {
         }
         // A stop that came while the source connected has found nothing to close.
         if self.isStopped { return await self.parts.source.stop() }
-        let loop = self.loop
+        let (loop, source) = (self.loop, self.parts.source)
+        // Ends with the stop of the source, which the group's end brings about.
+        async let work: Void = source.run()
         let failure = await withTaskGroup(of: (any Error)?.self) { group in
             group.addTask(executorPreference: loop) { await self.receive() }
             group.addTask(executorPreference: loop) { await self.performAll() }
@@ -160,6 +162,7 @@ package actor Pipeline {
             await group.waitForAll()
             return failure
         }
+        await work
         if let failure { throw failure }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import PenstockConfiguration
+import PenstockCore
 
 /// A whole configuration, typed and checked: what `penstock run` carries out.
 package struct Plan: Sendable {
@@ -169,7 +170,7 @@ package struct PlanReader: Sendable {
     /// Reads a document; all findings at once.
     package func read(_ document: ConfigurationDocument) -> ConfigurationResult<Plan> {
         document.read(self.table) { reader in
-            let plan = Plan(
+            var plan = Plan(
                 state: reader[self.state],
                 admin: reader[self.admin],
                 deadLetters: reader[self.deadLetters],
@@ -178,8 +179,21 @@ package struct PlanReader: Sendable {
                 triggers: reader[self.triggers],
                 text: PlanText(document.root)
             )
+            Self.fit(&plan)
             Self.check(plan, &reader)
             return plan
+        }
+    }
+
+    /// Tells the sources what their triggers say.
+    private static func fit(_ plan: inout Plan) {
+        for index in plan.triggers.indices {
+            let trigger = plan.triggers[index].value
+            guard let fit = trigger.source.fit, let function = plan.function(trigger.function.name) else {
+                continue
+            }
+            let terms = TriggerTerms(functionTimeout: function.timeout, batchWindow: trigger.batch.window)
+            plan.triggers[index].value.source = fit(terms)
         }
     }
 
@@ -199,27 +213,58 @@ package struct PlanReader: Sendable {
                     )
                 )
             }
+            if let lease = trigger.value.source.capabilities.lease, lease.length < function.timeout {
+                let finding = Finding(
+                    .conflict,
+                    at: trigger.place,
+                    path: trigger.path.key("source"),
+                    "records are leased for \(lease.length.configurationText), and the function "
+                        + "\"\(trigger.value.function.source)\" may take \(function.timeout.configurationText): when "
+                        + "Penstock is cut off, others get the records while it is still at work",
+                    suggestion: "lease them for longer, or give the function a shorter timeout"
+                )
+                reader.record(finding.asWarning)
+            }
         }
         Self.checkSharing(plan, &reader)
     }
 
     private static func checkSharing(_ plan: Plan, _ reader: inout ConfigurationReader) {
-        var readers: [String: String] = [:]
+        var readers: [String: Named<TriggerPlan>] = [:]
         for trigger in plan.triggers {
             for part in trigger.value.source.exclusive {
                 guard let other = readers[part] else {
-                    readers[part] = trigger.name
+                    readers[part] = trigger
                     continue
                 }
                 let finding = Finding(
                     .conflict,
                     at: trigger.place,
                     path: trigger.path.key("source"),
-                    "\"\(other)\" and \"\(trigger.name)\" both read \(part), so each gets only a part of the records",
-                    suggestion: "give each its own"
+                    "\"\(other.name)\" and \"\(trigger.name)\" both read \(part), "
+                        + Self.loss(between: other, and: trigger),
+                    suggestion: Self.canShare(other, trigger)
+                        ? "give each its own, or set \"filtered: release\"" : "give each its own"
                 )
                 reader.record(finding.asWarning)
             }
         }
+    }
+
+    /// Whether each could give back what is the other one's.
+    private static func canShare(_ one: Named<TriggerPlan>, _ other: Named<TriggerPlan>) -> Bool {
+        let capabilities = other.value.source.capabilities
+        return capabilities.lease != nil && capabilities.order != .group && one.value.filter != nil
+            && other.value.filter != nil
+    }
+
+    /// What two triggers lose that share a source.
+    private static func loss(between one: Named<TriggerPlan>, and other: Named<TriggerPlan>) -> String {
+        let taker = [one, other].first { $0.value.filter != nil && $0.value.filtered != .release }
+        guard one.value.filter != nil, other.value.filter != nil, let taker else {
+            return "so each gets only a part of the records"
+        }
+        let loser = taker.name == one.name ? other.name : one.name
+        return "and \"\(taker.name)\" settles what its filters refuse, so that \"\(loser)\" never gets it"
     }
 }

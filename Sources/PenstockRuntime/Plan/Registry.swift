@@ -109,6 +109,9 @@ package struct SourcePlan: Sendable {
     /// What a record of it is like where a test of the configuration does not say.
     package var sample: RecordSample
 
+    /// The same source as a trigger on these terms needs it; nil when they make no difference to it.
+    package var fit: (@Sendable (TriggerTerms) -> SourcePlan)?
+
     /// What it reads, for people: `kafka topics orders (group penstock-orders)`.
     package var summary: String
 
@@ -137,6 +140,21 @@ package struct SourcePlan: Sendable {
         self.batchInfo = batchInfo
         self.sample = sample
         self.make = make
+    }
+}
+
+/// What a trigger says that a source may have to know: how long it leases records, and what its events look like.
+package struct TriggerTerms: Sendable, Equatable {
+    /// How long an invocation may take.
+    package var functionTimeout: Duration
+
+    /// How long a batch may wait for more records.
+    package var batchWindow: Duration
+
+    /// Terms of a trigger.
+    package init(functionTimeout: Duration, batchWindow: Duration) {
+        self.functionTimeout = functionTimeout
+        self.batchWindow = batchWindow
     }
 }
 
@@ -276,6 +294,9 @@ package struct FunctionPlan: Sendable {
     /// Invocations side by side.
     package var concurrency: Int
 
+    /// How long an invocation may take.
+    package var timeout: Duration
+
     /// Whether it takes one record at a time, so that `batch.size` must be 1.
     package var takesSingleRecords: Bool
 
@@ -290,6 +311,7 @@ package struct FunctionPlan: Sendable {
         kind: String,
         summary: String,
         concurrency: Int,
+        timeout: Duration,
         takesSingleRecords: Bool = false,
         requestBytes: Int = InvocationLimit.requestBytes,
         make: @escaping @Sendable (_ name: String, _ context: RuntimeContext) throws -> any Function
@@ -297,6 +319,7 @@ package struct FunctionPlan: Sendable {
         self.kind = kind
         self.summary = summary
         self.concurrency = concurrency
+        self.timeout = timeout
         self.takesSingleRecords = takesSingleRecords
         self.requestBytes = requestBytes
         self.make = make

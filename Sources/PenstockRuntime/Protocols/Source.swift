@@ -24,6 +24,10 @@ package protocol Source: Sendable {
     /// upstream keeps positions itself (a Kafka group) uses them only where the upstream has none.
     func start(checkpoints: [String: Position]) async throws(SourceError)
 
+    /// Does the source's own work beside ``receive()``, such as calls that are under way for long: from ``start(checkpoints:)``
+    /// to ``stop()``, or until the task is cancelled. Once.
+    func run() async
+
     /// Sets how much may be handed out from now on; it replaces the budget before. A source hands out nothing before
     /// the first grant, which comes after ``start(checkpoints:)``. Any thread; never waits.
     func grant(_ budget: ReceiveBudget)
@@ -47,6 +51,11 @@ package protocol Source: Sendable {
     /// Leaves the group, closes connections, frees everything; at most a few seconds. Idempotent. Uncommitted
     /// positions are lost, so the pipeline commits before.
     func stop() async
+}
+
+extension Source {
+    /// Nothing: most sources work while they are asked.
+    package func run() async {}
 }
 
 /// How much a source may hand out from now on.

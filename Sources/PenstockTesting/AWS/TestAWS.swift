@@ -41,6 +41,38 @@ package final class TestAWS: Sendable {
         try self.run(Self.createScript, [name, source])
     }
 
+    /// Creates a queue, a FIFO queue when its name says so; returns its URL.
+    package func createQueue(_ name: String) throws -> String {
+        try self.run(
+            """
+            import boto3, sys
+            attributes = {"FifoQueue": "true"} if sys.argv[2].endswith(".fifo") else {}
+            client = boto3.client("sqs", endpoint_url=sys.argv[1])
+            print(client.create_queue(QueueName=sys.argv[2], Attributes=attributes)["QueueUrl"])
+            """,
+            [name]
+        )
+    }
+
+    /// How many messages a queue has, visible and in flight.
+    package func messages(in queue: String) throws -> (visible: Int, inFlight: Int) {
+        let text = try self.run(
+            """
+            import boto3, sys
+            client = boto3.client("sqs", endpoint_url=sys.argv[1])
+            names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+            found = client.get_queue_attributes(QueueUrl=sys.argv[2], AttributeNames=names)["Attributes"]
+            print(" ".join(found[name] for name in names))
+            """,
+            [queue]
+        )
+        let numbers = text.split(separator: " ").compactMap { Int($0) }
+        guard numbers.count == 2 else {
+            throw TestKafkaBroker.Unavailable(description: "no numbers: \(text)")
+        }
+        return (numbers[0], numbers[1])
+    }
+
     /// Runs a Python script with boto3 and returns what it printed.
     ///
     /// `sys.argv[1]` is the endpoint.

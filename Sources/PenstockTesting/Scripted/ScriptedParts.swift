@@ -235,6 +235,7 @@ package enum ScriptedFunctionKind: FunctionKind {
                 kind: Self.kind,
                 summary: "scripted",
                 concurrency: 4,
+                timeout: .seconds(3),
                 make: { name, _ in
                     guard let world = configuration.world, configuration.label != "broken" else {
                         throw SourceError(.rejected, "this function cannot be made")

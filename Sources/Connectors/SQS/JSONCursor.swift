@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Walks over a JSON text (RFC 8259) without building anything of it.
+///
+/// Pure. Strings are given as places in the text; ``append(_:to:)`` takes their escapes out.
+struct JSONCursor {
+    /// Why a text could not be read.
+    struct Malformed: Error {
+        /// The byte at which it stopped being JSON of the expected form.
+        var offset: Int
+    }
+
+    /// A string between its quotes.
+    struct Text {
+        var range: Range<Int>
+        var hasEscapes: Bool
+    }
+
+    let bytes: [UInt8]
+    private(set) var index = 0
+
+    /// A cursor before the first byte.
+    init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    private var malformed: Malformed { Malformed(offset: self.index) }
+
+    /// Passes over blanks; whether the next byte is this one.
+    mutating func isNext(_ byte: UInt8) -> Bool {
+        while self.index < self.bytes.count, Self.isBlank(self.bytes[self.index]) { self.index += 1 }
+        return self.index < self.bytes.count && self.bytes[self.index] == byte
+    }
+
+    private static func isBlank(_ byte: UInt8) -> Bool {
+        byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09
+    }
+
+    private mutating func take(_ byte: UInt8) throws(Malformed) {
+        guard self.isNext(byte) else { throw self.malformed }
+        self.index += 1
+    }
+
+    /// Visits the members of an object, with the cursor before each value, which the visitor passes over.
+    mutating func members(
+        _ visit: (inout JSONCursor, _ name: Text) throws(Malformed) -> Void
+    ) throws(Malformed) {
+        try self.take(UInt8(ascii: "{"))
+        if self.isNext(UInt8(ascii: "}")) {
+            self.index += 1
+            return
+        }
+        while true {
+            let name = try self.string()
+            try self.take(UInt8(ascii: ":"))
+            try visit(&self, name)
+            if self.isNext(UInt8(ascii: "}")) {
+                self.index += 1
+                return
+            }
+            try self.take(UInt8(ascii: ","))
+        }
+    }
+
+    /// Visits the elements of an array, in the same way.
+    mutating func elements(_ visit: (inout JSONCursor) throws(Malformed) -> Void) throws(Malformed) {
+        try self.take(UInt8(ascii: "["))
+        if self.isNext(UInt8(ascii: "]")) {
+            self.index += 1
+            return
+        }
+        while true {
+            try visit(&self)
+            if self.isNext(UInt8(ascii: "]")) {
+                self.index += 1
+                return
+            }
+            try self.take(UInt8(ascii: ","))
+        }
+    }
+
+    /// Passes over a string.
+    mutating func string() throws(Malformed) -> Text {
+        try self.take(UInt8(ascii: "\""))
+        let start = self.index
+        var hasEscapes = false
+        while self.index < self.bytes.count {
+            switch self.bytes[self.index] {
+            case UInt8(ascii: "\""):
+                defer { self.index += 1 }
+                return Text(range: start..<self.index, hasEscapes: hasEscapes)
+            case UInt8(ascii: "\\"):
+                hasEscapes = true
+                self.index += 2
+            default: self.index += 1
+            }
+        }
+        throw self.malformed
+    }
+
+    /// Passes over any value; only its strings and brackets are looked at.
+    mutating func skip() throws(Malformed) {
+        var depth = 0
+        while true {
+            if self.isNext(UInt8(ascii: "\"")) {
+                _ = try self.string()
+            } else {
+                guard self.index < self.bytes.count else { throw self.malformed }
+                switch self.bytes[self.index] {
+                case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+                case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+                case UInt8(ascii: ","), UInt8(ascii: ":"): break
+                default:
+                    while self.index + 1 < self.bytes.count, Self.isScalar(self.bytes[self.index + 1]) {
+                        self.index += 1
+                    }
+                }
+                guard depth >= 0 else { throw self.malformed }
+                self.index += 1
+            }
+            if depth == 0 { return }
+        }
+    }
+
+    private static func isScalar(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "+"), UInt8(ascii: "-"):
+            true
+        default: false
+        }
+    }
+
+    // MARK: - Strings
+
+    /// Whether a string is this one, which has no escapes.
+    func isEqual(_ text: Text, _ other: StaticString) -> Bool {
+        guard text.range.count == other.utf8CodeUnitCount else { return false }
+        for (offset, index) in text.range.enumerated() {
+            guard unsafe self.bytes[index] == other.utf8Start[offset] else { return false }
+        }
+        return true
+    }
+
+    /// A string as Swift has it.
+    func value(_ text: Text) throws(Malformed) -> String {
+        var value: [UInt8] = []
+        try self.append(text, to: &value)
+        return String(decoding: value, as: UTF8.self)
+    }
+
+    /// Appends what a string means.
+    func append(_ text: Text, to target: inout [UInt8]) throws(Malformed) {
+        guard text.hasEscapes else { return target.append(contentsOf: self.bytes[text.range]) }
+        var index = text.range.lowerBound
+        var start = index
+        while index < text.range.upperBound {
+            guard self.bytes[index] == UInt8(ascii: "\\") else {
+                index += 1
+                continue
+            }
+            target.append(contentsOf: self.bytes[start..<index])
+            try self.unescape(&index, to: &target)
+            start = index
+        }
+        target.append(contentsOf: self.bytes[start..<text.range.upperBound])
+    }
+
+    private func unescape(_ index: inout Int, to target: inout [UInt8]) throws(Malformed) {
+        guard index + 1 < self.bytes.count else { throw Malformed(offset: index) }
+        let byte = self.bytes[index + 1]
+        index += 2
+        switch byte {
+        case UInt8(ascii: "n"): target.append(0x0A)
+        case UInt8(ascii: "t"): target.append(0x09)
+        case UInt8(ascii: "r"): target.append(0x0D)
+        case UInt8(ascii: "b"): target.append(0x08)
+        case UInt8(ascii: "f"): target.append(0x0C)
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): target.append(byte)
+        case UInt8(ascii: "u"): try self.appendScalar(&index, to: &target)
+        default: throw Malformed(offset: index - 1)
+        }
+    }
+
+    /// Behind `\u`; half a surrogate pair becomes U+FFFD.
+    private func appendScalar(_ index: inout Int, to target: inout [UInt8]) throws(Malformed) {
+        var scalar = try self.codeUnit(&index)
+        if (0xD800..<0xDC00).contains(scalar), index + 1 < self.bytes.count,
+            self.bytes[index] == UInt8(ascii: "\\"), self.bytes[index + 1] == UInt8(ascii: "u")
+        {
+            var next = index + 2
+            let low = try self.codeUnit(&next)
+            if (0xDC00..<0xE000).contains(low) {
+                scalar = 0x10000 + (scalar - 0xD800) << 10 + (low - 0xDC00)
+                index = next
+            }
+        }
+        let replacement: Unicode.Scalar = "\u{FFFD}"
+        target.append(contentsOf: String(Unicode.Scalar(scalar) ?? replacement).utf8)
+    }
+
+    private func codeUnit(_ index: inout Int) throws(Malformed) -> UInt32 {
+        guard index + 4 <= self.bytes.count else { throw Malformed(offset: index) }
+        var value: UInt32 = 0
+        for place in index..<index + 4 {
+            guard let digit = Self.hexDigit(self.bytes[place]) else { throw Malformed(offset: place) }
+            value = value << 4 | digit
+        }
+        index += 4
+        return value
+    }
+
+    private static func hexDigit(_ byte: UInt8) -> UInt32? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte - UInt8(ascii: "0"))
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt32(byte - UInt8(ascii: "a") + 10)
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt32(byte - UInt8(ascii: "A") + 10)
+        default: nil
+        }
+    }
+}

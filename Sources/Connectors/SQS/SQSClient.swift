@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AWSClient
+import CurlClient
+import PenstockCore
+import Reactor
+
+/// The calls of SQS that we make (AWS JSON 1.0), each once: who calls knows what a repetition means.
+struct SQSClient: Sendable {
+    /// Entries of a batch call at most.
+    static let batchMax = 10
+
+    /// The longest time in seconds of a long poll.
+    static let waitMax = 20
+
+    /// The longest time in seconds for which a message can be invisible, in all its extensions together.
+    static let visibilityMax = 43_200
+
+    private let client: AWSClient
+
+    /// - Throws: ``AWSError`` for an endpoint that is no URL, or when libcurl cannot be set up.
+    init(_ options: AWSOptions, reactor: Reactor) throws(AWSError) {
+        self.client = try AWSClient(service: "sqs", options: options, reactor: reactor)
+    }
+
+    /// Ends calls in flight and all connections.
+    ///
+    /// Idempotent.
+    func close() async {
+        await self.client.close()
+    }
+
+    // MARK: - Calls
+
+    /// What is asked for with `ReceiveMessage`.
+    struct Receive {
+        /// Messages at most, to 10.
+        var messages: Int
+        /// Seconds to wait for the first of them.
+        var wait: Int
+        /// Seconds for which they are ours.
+        var visibility: Int
+        /// Names the attempt of a FIFO queue's receive: the same attempt gets the same messages.
+        var attempt: String?
+    }
+
+    /// The URL of a queue by its name, and its account if it is not our own.
+    func url(of name: String, account: String?) async throws(AWSError) -> String {
+        var body = Array("{".utf8) + JSONText.member("QueueName", name)
+        if let account { body += Array(",".utf8) + JSONText.member("QueueOwnerAWSAccountId", account) }
+        let response = try await self.call("GetQueueUrl", body + Array("}".utf8))
+        var url: String?
+        do {
+            var cursor = JSONCursor(response.body)
+            try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
+                guard cursor.isEqual(name, "QueueUrl") else { return try cursor.skip() }
+                url = try cursor.value(cursor.string())
+            }
+        } catch {
+            throw Self.unreadable("GetQueueUrl", error)
+        }
+        guard let url else { throw Self.unreadable("GetQueueUrl", JSONCursor.Malformed(offset: 0)) }
+        return url
+    }
+
+    /// Receives messages; the answer as it is.
+    func receive(_ receive: Receive, from queue: String) async throws(AWSError) -> [UInt8] {
+        var body = Array("{".utf8) + JSONText.member("QueueUrl", queue)
+        body += Array(
+            (",\"MaxNumberOfMessages\":\(receive.messages),\"WaitTimeSeconds\":\(receive.wait)"
+                + ",\"VisibilityTimeout\":\(receive.visibility)"
+                + ",\"MessageSystemAttributeNames\":[\"All\"],\"MessageAttributeNames\":[\"All\"]").utf8
+        )
+        if let attempt = receive.attempt {
+            body += Array(",".utf8) + JSONText.member("ReceiveRequestAttemptId", attempt)
+        }
+        let timeout = Duration.seconds(receive.wait + Self.patience)
+        return try await self.call(
+            "ReceiveMessage",
+            body + Array("}".utf8),
+            timeout: timeout,
+            limit: Self.receiveBytes
+        ).body
+    }
+
+    /// Seconds beyond a long poll's own after which nobody waits for its answer.
+    private static let patience = 15
+
+    /// Ten messages of 1 MiB, of which each byte may be an escape of six.
+    private static let receiveBytes = 64 << 20
+
+    /// One entry of a batch call.
+    struct Entry {
+        /// Names the delivery.
+        var receiptHandle: [UInt8]
+        /// Seconds from now for which it stays invisible; nil to delete it.
+        var visibility: Int?
+    }
+
+    /// What came of one entry of a batch call.
+    enum Outcome: Equatable, Sendable {
+        /// Carried out.
+        case done
+        /// Not carried out, for the reason of this code; another time it may be.
+        case refused(code: String)
+        /// The delivery is no longer ours: its time is up, or the message is gone.
+        case lost
+    }
+
+    /// Deletes deliveries, or changes how long they stay invisible: at most ten, all of one kind.
+    ///
+    /// - Parameters:
+    ///   - entries: the deliveries.
+    ///   - queue: the queue's URL.
+    /// - Returns: What came of each.
+    /// - Throws: ``AWSError`` when nobody knows what came of any.
+    func settle(_ entries: [Entry], of queue: String) async throws(AWSError) -> [Outcome] {
+        let isDeletion = entries.allSatisfy { $0.visibility == nil }
+        var body = Array("{".utf8) + JSONText.member("QueueUrl", queue) + Array(",\"Entries\":[".utf8)
+        for (number, entry) in entries.enumerated() {
+            body += Array("\(number > 0 ? "," : "")".utf8)
+            body += Array("{\"Id\":\"\(number)\",\"ReceiptHandle\":".utf8)
+            body += unsafe entry.receiptHandle.withUnsafeBytes { unsafe JSONText.escaped($0) }
+            if let visibility = entry.visibility {
+                body += Array(",\"VisibilityTimeout\":\(visibility)".utf8)
+            }
+            body.append(UInt8(ascii: "}"))
+        }
+        let operation = isDeletion ? "DeleteMessageBatch" : "ChangeMessageVisibilityBatch"
+        let response = try await self.call(operation, body + Array("]}".utf8))
+        do {
+            return try SQSBatchAnswer.outcomes(response.body, count: entries.count)
+        } catch {
+            throw Self.unreadable(operation, error)
+        }
+    }
+
+    // MARK: - The protocol
+
+    func call(
+        _ operation: String,
+        _ body: [UInt8],
+        timeout: Duration = .seconds(30),
+        limit: Int = 1 << 20
+    ) async throws(AWSError) -> CurlResponse {
+        var call = AWSCall(method: .post, path: "/", body: .bytes(body))
+        call.headers = [
+            ("Content-Type", "application/x-amz-json-1.0"), ("X-Amz-Target", "AmazonSQS.\(operation)"),
+        ]
+        call.timeout = timeout
+        call.responseLimit = limit
+        return try await self.client.call(call)
+    }
+
+    private static func unreadable(_ operation: String, _ error: JSONCursor.Malformed) -> AWSError {
+        AWSError(
+            .noAnswer,
+            code: "Client.Malformed",
+            message: "the answer to \(operation) is not the JSON of SQS, at byte \(error.offset)"
+        )
+    }
+}
+
+/// The answer to a batch call: each entry is among the successful or the failed ones.
+enum SQSBatchAnswer {
+    /// What came of each entry; one that the answer does not name was not carried out.
+    static func outcomes(
+        _ answer: [UInt8],
+        count: Int
+    ) throws(JSONCursor.Malformed) -> [SQSClient.Outcome] {
+        var outcomes = [SQSClient.Outcome](repeating: .refused(code: "Unanswered"), count: count)
+        var cursor = JSONCursor(answer)
+        try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
+            let isFailure = cursor.isEqual(name, "Failed")
+            guard isFailure || cursor.isEqual(name, "Successful"), cursor.isNext(UInt8(ascii: "[")) else {
+                return try cursor.skip()
+            }
+            try cursor.elements { (cursor) throws(JSONCursor.Malformed) in
+                let (id, code) = try Self.entry(&cursor)
+                guard let place = Int(id), outcomes.indices.contains(place) else { return }
+                outcomes[place] = isFailure ? Self.outcome(code) : .done
+            }
+        }
+        return outcomes
+    }
+
+    private static func entry(
+        _ cursor: inout JSONCursor
+    ) throws(JSONCursor.Malformed) -> (id: String, code: String) {
+        var (id, code) = ("", "")
+        try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
+            if cursor.isEqual(name, "Id") {
+                id = try cursor.value(cursor.string())
+            } else if cursor.isEqual(name, "Code") {
+                code = try cursor.value(cursor.string())
+            } else {
+                try cursor.skip()
+            }
+        }
+        return (id, code)
+    }
+
+    private static func outcome(_ code: String) -> SQSClient.Outcome {
+        SQSErrorCode.lost.contains(SQSErrorCode.bare(code)) ? .lost : .refused(code: code)
+    }
+}
+
+/// The error codes of SQS that mean something to us.
+enum SQSErrorCode {
+    /// Without what the older protocol put before it.
+    static func bare(_ code: String) -> String {
+        code.split(separator: ".").last.map(String.init) ?? code
+    }
+
+    /// A delivery is no longer ours: its visibility has ended, or its queue is gone.
+    ///
+    /// `InvalidParameterValue` is AWS's answer to a receipt handle that has expired.
+    static let lost: Set<String> = [
+        "ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue",
+        "InvalidParameterValueException",
+        "QueueDoesNotExist", "NonExistentQueue",
+    ]
+
+    /// The queue is not there.
+    static let noQueue: Set<String> = ["QueueDoesNotExist", "NonExistentQueue", "QueueDeletedRecently"]
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AWSClient
+package import PenstockConfiguration
+import PenstockCore
+package import PenstockRuntime
+
+/// Amazon SQS: a queue as a source.
+package enum SQSConnector: Connector {
+    package static let kind = "sqs"
+
+    package static var source: Alternative<SourcePlan>? {
+        .key(Self.kind, SQSSourceConfiguration.table.summary, .table(SQSSourceConfiguration.self)) {
+            configuration in
+            // Until the trigger says what its function and its batches are like.
+            let terms = TriggerTerms(functionTimeout: .seconds(30), batchWindow: .zero)
+            var plan = Self.plan(configuration, terms)
+            plan.fit = { Self.plan(configuration, $0) }
+            return plan
+        }
+    }
+
+    package static var destination: Alternative<DestinationPlan>? { nil }
+
+    private static func plan(_ configuration: SQSSourceConfiguration, _ terms: TriggerTerms) -> SourcePlan {
+        let queue = configuration.queue
+        let format = SQSEventFormat(batchWindow: terms.batchWindow)
+        let settings = SQSSettings(configuration, terms)
+        let region = configuration.options.region
+        let endpoint = configuration.options.endpoint.map { " at \($0)" } ?? ""
+        let arn = SQSQueueARN(region: region, account: queue.account, name: queue.name)
+        return SourcePlan(
+            kind: Self.kind,
+            summary: "sqs queue \(queue.name) in \(region)",
+            capabilities: SourceCapabilities(
+                settlement: .lease(settings.lease),
+                order: queue.isFIFO ? .group : .none,
+                windowStart: .lastInvocation,
+                canSeek: false,
+                prunesOnAcknowledge: true
+            ),
+            exclusive: ["queue \(queue.name) in \(region)\(endpoint)"],
+            format: format,
+            fields: SQSEventFormat.fields,
+            partition: { SQSEventFormat.partition($0, name: $1) },
+            sample: RecordSample(partition: arn.description),
+            make: { _, context throws(SourceError) in
+                do throws(AWSError) {
+                    return try SQSSource(
+                        settings,
+                        format: format,
+                        client: SQSClient(configuration.options, reactor: context.reactor),
+                        reactor: context.reactor
+                    )
+                } catch {
+                    throw SourceError(.rejected, "sqs queue \(queue.name): \(error)")
+                }
+            }
+        )
+    }
+}
+
+/// What a source does by: its configuration, on the terms of its trigger.
+struct SQSSettings: Sendable {
+    let queue: SQSQueueName
+    let region: String
+    let release: SQSSourceConfiguration.Release
+    let pollers: Int
+
+    /// Seconds for which a message is received.
+    let visibility: Int
+
+    /// Beyond the function and the batch's window (esm-spec section 2).
+    private static let spare = Duration.seconds(30)
+
+    init(_ configuration: SQSSourceConfiguration, _ terms: TriggerTerms) {
+        self.queue = configuration.queue
+        self.region = configuration.options.region
+        self.release = configuration.release
+        self.pollers = configuration.pollers
+        let wanted = configuration.visibility ?? terms.functionTimeout + terms.batchWindow + Self.spare
+        let seconds = (wanted.wholeMilliseconds + 999) / 1000
+        self.visibility = Int(min(Int64(SQSClient.visibilityMax), seconds))
+    }
+
+    /// Seconds to wait for messages: a part of the visibility, which may begin with the poll, must be left at its end.
+    var wait: Int { min(SQSClient.waitMax, max(1, self.visibility * 2 / 3)) }
+
+    /// What the engine may count on.
+    ///
+    /// SQS counts its twelve hours from the receipt, of which we know only that it came after the request left.
+    var lease: LeasePolicy {
+        LeasePolicy(
+            length: .seconds(self.visibility),
+            longest: .seconds(SQSClient.visibilityMax - 2 * SQSClient.waitMax),
+            longestDelay: .seconds(SQSClient.visibilityMax)
+        )
+    }
+}

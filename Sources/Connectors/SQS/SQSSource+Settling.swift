@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AWSClient
+import PenstockCore
+import PenstockRuntime
+import Reactor
+
+// MARK: - Deleting, releasing and extending
+
+extension SQSSource {
+    /// One delivery, with what is to be asked of it.
+    private struct Request {
+        var run: Run
+        var entry: SQSClient.Entry
+    }
+
+    func settle(_ settlements: [Settlement]) async throws(SourceError) -> SettlementOutcome {
+        var requests: [[Request]] = []
+        for settlement in settlements {
+            switch settlement.kind {
+            case .acknowledge: requests += Self.chunks(settlement.runs, visibility: nil)
+            case .release(let delay, let isFailure):
+                guard let seconds = self.seconds(delay, isFailure: isFailure) else { continue }
+                requests += Self.chunks(settlement.runs, visibility: seconds)
+            }
+        }
+        let outcomes = try await self.carryOut(requests)
+        return SettlementOutcome(
+            refused: outcomes.compactMap { if case .refused = $0.outcome { $0.run } else { nil } },
+            lost: outcomes.compactMap { $0.outcome == .lost ? $0.run : nil }
+        )
+    }
+
+    func extend(_ ticket: LeaseTicket) async throws(SourceError) -> LeaseExtension {
+        let sentAt = self.reactor.now
+        // Rounded down: the lease must never be longer than upstream's.
+        let seconds = Int(max(1, ticket.length.wholeMilliseconds / 1000))
+        let outcomes = try await self.carryOut(Self.chunks(ticket.runs, visibility: seconds))
+        return LeaseExtension(
+            until: sentAt + .seconds(seconds),
+            refused: outcomes.compactMap { if case .refused = $0.outcome { $0.run } else { nil } },
+            lost: outcomes.compactMap { $0.outcome == .lost ? $0.run : nil }
+        )
+    }
+
+    /// Gives messages back that arrived too late to be handed over; nobody waits for what comes of it.
+    func giveBack(_ block: RecordBlock?, _ url: String) async {
+        guard let block, block.count > 0 else { return }
+        let entries = (0..<block.count).map {
+            SQSClient.Entry(receiptHandle: Self.receiptHandle(block, $0), visibility: 0)
+        }
+        // When it fails, they come again as their visibility ends.
+        _ = try? await self.client.settle(entries, of: url)
+    }
+
+    /// After how many seconds a released message may come again; nil to let its visibility run out.
+    private func seconds(_ delay: Duration, isFailure: Bool) -> Int? {
+        switch isFailure ? self.settings.release : .backoff {
+        case .backoff: Int(min(Int64(SQSClient.visibilityMax), (delay.wholeMilliseconds + 999) / 1000))
+        case .visibility: nil
+        case .now: 0
+        }
+    }
+
+    /// The deliveries in calls of at most ten.
+    private static func chunks(_ runs: [Run], visibility: Int?) -> [[Request]] {
+        var chunks: [[Request]] = []
+        for run in runs {
+            for place in run.range {
+                let record = Run(admitted: run.admitted, range: place..<place + 1)
+                let handle = Self.receiptHandle(run.admitted.block, record.first)
+                let entry = SQSClient.Entry(receiptHandle: handle, visibility: visibility)
+                if chunks.last.map({ $0.count == SQSClient.batchMax }) ?? true { chunks.append([]) }
+                chunks[chunks.count - 1].append(Request(run: record, entry: entry))
+            }
+        }
+        return chunks
+    }
+
+    private static func receiptHandle(_ block: RecordBlock, _ index: Int) -> [UInt8] {
+        var handle: [UInt8] = []
+        unsafe block.forEachAttribute(at: index) { name, value in
+            guard handle.isEmpty, unsafe SQSAttribute.receiptHandle.isEqual(to: name) else { return }
+            handle = unsafe value.map { unsafe [UInt8]($0) } ?? []
+        }
+        return handle
+    }
+
+    /// Makes the calls, some of them side by side.
+    ///
+    /// A call of which nobody knows what came is counted as refused: a second deletion does no harm.
+    private func carryOut(
+        _ calls: [[Request]]
+    ) async throws(SourceError) -> [(run: Run, outcome: SQSClient.Outcome)] {
+        guard let url = self.url else {
+            throw SourceError(.closed, "sqs queue \(self.settings.queue.name): it was not read yet")
+        }
+        let loop = self.reactor
+        return await withTaskGroup { group in
+            var outcomes: [(run: Run, outcome: SQSClient.Outcome)] = []
+            var rest = calls[...]
+            for _ in 0..<Self.callsMax {
+                guard let call = rest.popFirst() else { break }
+                group.addTask(executorPreference: loop) { await self.carryOut(call, url) }
+            }
+            while let some = await group.next() {
+                outcomes += some
+                guard let call = rest.popFirst() else { continue }
+                group.addTask(executorPreference: loop) { await self.carryOut(call, url) }
+            }
+            return outcomes
+        }
+    }
+
+    /// Calls of one settlement side by side: the engine has up to four settlements under way.
+    private static let callsMax = SQSSourceConfiguration.settlers / 4
+
+    private func carryOut(
+        _ requests: [Request],
+        _ url: String
+    ) async -> [(run: Run, outcome: SQSClient.Outcome)] {
+        do throws(AWSError) {
+            let outcomes = try await self.client.settle(requests.map(\.entry), of: url)
+            return zip(requests, outcomes).map { ($0.run, $1) }
+        } catch {
+            let isGone = SQSErrorCode.noQueue.contains(SQSErrorCode.bare(error.code))
+            return requests.map { ($0.run, isGone ? .lost : .refused(code: error.code)) }
+        }
+    }
+}
+
+extension StaticString {
+    /// Whether a text is this one.
+    func isEqual(to text: UnsafeRawBufferPointer) -> Bool {
+        guard text.count == self.utf8CodeUnitCount else { return false }
+        for index in 0..<text.count {
+            guard unsafe text[index] == self.utf8Start[index] else { return false }
+        }
+        return true
+    }
+}

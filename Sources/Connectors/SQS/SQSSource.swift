@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AWSClient
+import PenstockCore
+import PenstockRuntime
+import Reactor
+import Synchronization
+
+/// Reads one queue by long polls, and settles its messages one by one.
+///
+/// ``SQSIntake`` decides how many polls there are; each is a task of ``run()``. Pinned to the reactor. See ``LeaseSource``
+/// for what it promises.
+actor SQSSource: LeaseSource {
+    nonisolated let format: any EventFormat
+
+    let settings: SQSSettings
+    let client: SQSClient
+    nonisolated let reactor: Reactor
+
+    private nonisolated let intake: Mutex<SQSIntake>
+    /// What the pipeline has not seen yet.
+    private nonisolated let events = Mailbox<SourceEvent>()
+    /// Wakes ``run()`` when a poll may begin; closed by the stop.
+    private nonisolated let turns = Mailbox<Void>()
+
+    private var reader: SQSMessageReader?
+    private var random = SplitMix64(seed: .random(in: .min ... .max))
+    /// The queue's URL, once it is known.
+    private(set) var url: String?
+    private var isConnected = true
+    private var isStopped = false
+    private var isRunning = false
+    private var stopWaiters: [CheckedContinuation<Void, Never>] = []
+
+    /// Waits after failures of a receive.
+    private static let backoff = Backoff(
+        initial: .milliseconds(200),
+        factor: 2,
+        max: .seconds(20),
+        jitter: .full
+    )
+
+    /// A source that has called nothing yet; it closes the client.
+    init(_ settings: SQSSettings, format: SQSEventFormat, client: SQSClient, reactor: Reactor) {
+        self.settings = settings
+        self.format = format
+        self.client = client
+        self.reactor = reactor
+        self.intake = Mutex(SQSIntake(most: settings.pollers))
+    }
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe self.reactor.asUnownedSerialExecutor()
+    }
+
+    // MARK: - The pipeline's side
+
+    func start(checkpoints: [String: Position]) async throws(SourceError) {}
+
+    nonisolated func grant(_ budget: ReceiveBudget) {
+        self.intake.withLock { $0.grant(budget) }
+        self.turns.put(())
+    }
+
+    nonisolated func receive() async throws(SourceError) -> [SourceEvent] {
+        let events = await self.events.takeAll()
+        var (records, bytes) = (0, 0)
+        for case .records(let block) in events {
+            records += block.count
+            bytes += block.byteCount
+        }
+        if records > 0 { self.intake.withLock { $0.returned(records: records, bytes: bytes) } }
+        return events
+    }
+
+    nonisolated func lag() -> [PartitionLag] { [] }
+
+    func stop() async {
+        self.isStopped = true
+        self.turns.close()
+        await withCheckedContinuation { waiter in
+            if self.isRunning { self.stopWaiters.append(waiter) } else { waiter.resume() }
+        }
+        self.events.close()
+        await self.client.close()
+    }
+
+    // MARK: - Polling
+
+    func run() async {
+        self.isRunning = true
+        defer {
+            self.isRunning = false
+            for waiter in self.stopWaiters { waiter.resume() }
+            self.stopWaiters = []
+        }
+        let loop = self.reactor
+        await withDiscardingTaskGroup { group in
+            group.addTask(executorPreference: loop) { await self.find() }
+            while !self.isStopped {
+                while let url = self.url, let ask = self.intake.withLock({ $0.next() }) {
+                    group.addTask(executorPreference: loop) { await self.poll(ask, url) }
+                }
+                if await self.turns.takeAll().isEmpty { break }
+            }
+            // Messages on their way to a poll that ends so come again when their visibility ends.
+            group.cancelAll()
+        }
+    }
+
+    /// Learns the queue's URL.
+    private func find() async {
+        var failures = 0
+        while !self.isStopped, self.url == nil {
+            do throws(AWSError) {
+                let queue = self.settings.queue
+                if let url = queue.url {
+                    self.found(url, account: queue.account)
+                } else {
+                    let url = try await self.client.url(of: queue.name, account: queue.account)
+                    self.found(url, account: queue.account ?? SQSQueueName(url)?.account)
+                }
+            } catch {
+                failures += 1
+                await self.complain(error, failures: failures)
+            }
+        }
+    }
+
+    private func found(_ url: String, account: String?) {
+        let arn = SQSQueueARN(
+            region: self.settings.region,
+            account: account,
+            name: self.settings.queue.name
+        )
+        let partition = SQSEventFormat.partition(PartitionID(1), name: arn.description)
+        self.reader = SQSMessageReader(partition: partition, hasGroups: self.settings.queue.isFIFO)
+        self.url = url
+        self.events.put(.assigned([partition]))
+        self.turns.put(())
+    }
+
+    /// One long poll.
+    private func poll(_ ask: Int, _ url: String) async {
+        let sentAt = self.reactor.now
+        let lease = BlockLease(until: sentAt + .seconds(self.settings.visibility))
+        let receive = SQSClient.Receive(
+            messages: ask,
+            wait: self.settings.wait,
+            visibility: self.settings.visibility
+        )
+        do throws(AWSError) {
+            let answer = try await self.client.receive(receive, from: url)
+            let block = try self.read(answer, lease)
+            if self.isStopped { return await self.giveBack(block, url) }
+            self.intake.withLock {
+                $0.ended(asked: ask, brought: block?.count ?? 0, bytes: block?.byteCount ?? 0)
+            }
+            if !self.isConnected {
+                self.isConnected = true
+                self.events.put(.status(.connected))
+            }
+            if let block { self.events.put(.records(block)) }
+        } catch {
+            if self.isStopped { return }
+            let failures = self.intake.withLock { $0.failuresInRow } + 1
+            await self.complain(error, failures: failures)
+            self.intake.withLock { $0.failed(asked: ask) }
+        }
+        self.turns.put(())
+    }
+
+    private func read(_ answer: [UInt8], _ lease: BlockLease) throws(AWSError) -> RecordBlock? {
+        do throws(JSONCursor.Malformed) {
+            return try self.reader?.read(answer, lease: lease)
+        } catch {
+            throw AWSError(
+                .noAnswer,
+                code: "Client.Malformed",
+                message: "the answer to ReceiveMessage is not the JSON of SQS, at byte \(error.offset)"
+            )
+        }
+    }
+
+    /// Says what is wrong, and waits before the next try.
+    private func complain(_ error: AWSError, failures: Int) async {
+        guard !self.isStopped else { return }
+        self.isConnected = false
+        self.events.put(.status(.disconnected(self.advice(error))))
+        var delay = Self.backoff.delay(attempt: failures, using: &self.random)
+        if case .throttled(let after?) = error.kind { delay = max(delay, min(after, .seconds(60))) }
+        await self.reactor.pause(for: max(delay, .milliseconds(50)))
+    }
+
+    private func advice(_ error: AWSError) -> String {
+        let code = SQSErrorCode.bare(error.code)
+        let advice =
+            switch (error.kind, code) {
+            case (_, _) where SQSErrorCode.noQueue.contains(code):
+                "; create the queue, or check \"queue\", \"region\" and \"endpoint\""
+            case (_, "OverLimit"): "; too many of its messages are in flight, at consumers beside this one"
+            case (_, "AccessDenied"), (_, "AccessDeniedException"):
+                "; allow sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility and sqs:GetQueueUrl"
+            case (.noCredentials, _): "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"
+            default: ""
+            }
+        return "sqs queue \(self.settings.queue.name): \(error)\(advice)"
+    }
+}
