@@ -20,7 +20,9 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
     var testDescription: String { self.name }
 
     /// All of them.
-    static var all: [BrokenConfiguration] { Self.files + Self.functions + Self.triggers + Self.orders + Self.queues }
+    static var all: [BrokenConfiguration] {
+        Self.files + Self.functions + Self.triggers + Self.orders + Self.queues
+    }
 }
 
 extension BrokenConfiguration {

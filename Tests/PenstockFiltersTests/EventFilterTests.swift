@@ -106,7 +106,8 @@ struct FilterFixture {
         arguments: [
             (#"{"system":{"group":["a"]}}"#, true), (#"{"system":{"group":["b"]}}"#, false),
             (#"{"own":{"origin":{"type":["String"]}}}"#, true), (#"{"own":["text"]}"#, false),
-            (#"{"own":{"none":[{"exists":false}]}}"#, true), (#"{"id":["7"]}"#, true), (#"{"id":[7]}"#, false),
+            (#"{"own":{"none":[{"exists":false}]}}"#, true),
+            (#"{"id":["7"]}"#, true), (#"{"id":[7]}"#, false),
             (#"{"id":["7"],"system":{"group":["a"]},"body":{"x":[1]}}"#, true),
             (#"{"id":["7"],"system":{"group":["a"]},"body":{"x":[2]}}"#, false),
             (#"{"absent":[{"exists":false}]}"#, true), (#"{"absent":["7"]}"#, false),
