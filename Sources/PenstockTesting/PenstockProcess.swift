@@ -41,7 +41,7 @@ package final class PenstockProcess: Sendable {
         let ready = folder.appendingPathComponent("ready")
         try? FileManager.default.removeItem(at: ready)
         try configuration.write(to: file, atomically: true, encoding: .utf8)
-        let libraries = TestKafkaBroker.environment.appendingPathComponent("rdk").path
+        let libraries = TestEnvironment.libraries
         self.process = try ForeignProcess(
             try Self.executable(),
             ["run", "--config", file.path, "--ready-file", ready.path] + arguments,

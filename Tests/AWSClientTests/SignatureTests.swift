@@ -204,7 +204,7 @@ private enum Botocore {
         let (input, output) = (folder.appendingPathComponent("in"), folder.appendingPathComponent("out"))
         try JSONEncoder().encode(requests).write(to: input)
         let process = Process()
-        process.executableURL = TestKafkaBroker.environment.appendingPathComponent("bin/python")
+        process.executableURL = TestEnvironment.python
         process.arguments = ["-c", self.script, input.path, output.path]
         try process.run()
         process.waitUntilExit()

@@ -137,7 +137,7 @@ struct CommandLineFailureTests {
         #expect(detail.contains("does not exist; correct `command`"), "\(detail)")
         let letters = try #require(try await world.get("/api/v1/dead-letters"))
         #expect(letters.document["total"] as? Int == 0)
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python").path
+        let python = TestEnvironment.python.path
         let script =
             "#!/bin/sh\nexec \"\(python)\" \"\(world.file("function.py").path)\" \"\(world.home.url.path)\"\n"
         try script.write(toFile: program, atomically: false, encoding: .utf8)
@@ -192,7 +192,7 @@ struct CommandLineFailureTests {
                 "mount -t tmpfs -o size=1m tmpfs \"$1\" && exec \"$2\" run --config \"$3\" --ready-file \"$4\"",
                 "sh", disk, try PenstockProcess.executable().path, config.path, ready,
             ],
-            environment: ["LD_LIBRARY_PATH": TestKafkaBroker.environment.appendingPathComponent("rdk").path]
+            environment: ["LD_LIBRARY_PATH": TestEnvironment.libraries]
         )
         let isReady = BoundedWait.until(within: .seconds(20)) {
             FileManager.default.fileExists(atPath: ready)

@@ -36,7 +36,7 @@ struct EventShapeTests {
                     print(json.dumps(event, sort_keys=True), file=out)
             """
         try handler.write(to: folder.appendingPathComponent("app.py"), atomically: true, encoding: .utf8)
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python").path
+        let python = TestEnvironment.python.path
         let penstock = try PenstockProcess(
             in: folder,
             configuration: """

@@ -48,7 +48,7 @@ struct FilterTests {
         let broker = try TestKafkaBroker()
         defer { broker.stop() }
         try broker.createTopic("orders")
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python")
+        let python = TestEnvironment.python
         func run(_ script: String, _ arguments: [String]) throws -> String {
             let file = folder.appendingPathComponent("\(script).py").path
             let process = try ForeignProcess(python, [file, broker.address] + arguments)

@@ -30,7 +30,7 @@ final class KillWorld {
     let farEnd: FarEnd
     let broker: TestKafkaBroker
     let proxy: TestProxy
-    private let python = TestKafkaBroker.environment.appendingPathComponent("bin/python")
+    private let python = TestEnvironment.python
 
     init(records: Int) throws {
         self.records = records

@@ -10,7 +10,7 @@ struct LiveWorld {
     let broker: TestKafkaBroker?
     let brokerPort: UInt16
 
-    private static var python: URL { TestKafkaBroker.environment.appendingPathComponent("bin/python") }
+    private static var python: URL { TestEnvironment.python }
 
     /// With a broker that has the topics, or with none on the port that the configuration names.
     init(topics: [String]?) throws {

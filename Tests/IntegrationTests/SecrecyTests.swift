@@ -145,7 +145,7 @@ struct SecrecyTests {
         try KillScripts.function.write(to: function, atomically: true, encoding: .utf8)
         let token = folder.appendingPathComponent("token")
         try Self.token.write(to: token, atomically: true, encoding: .utf8)
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python").path
+        let python = TestEnvironment.python.path
         let command = [python, function.path, "\(folder.path)/arrived", "\(folder.path)/lock", "1", "0", "1"]
         let tls = """
             { ca: "\(certificates.path("ca.pem"))", certificate: "\(certificates.path("client.pem"))", \

@@ -72,7 +72,7 @@ struct SystemLibraryTests {
             """
     }
 
-    private static var python: URL { TestKafkaBroker.environment.appendingPathComponent("bin/python") }
+    private static var python: URL { TestEnvironment.python }
 
     /// Which librdkafka a process has mapped.
     private static func libraries(of penstock: PenstockProcess) -> Set<String> {

@@ -16,11 +16,11 @@ package final class TestAWS: Sendable {
 
     /// Starts it and waits until it answers.
     ///
-    /// - Throws: ``TestKafkaBroker/Unavailable`` when it is not installed or does not answer.
+    /// - Throws: ``TestEnvironment/Unavailable`` when it is not installed or does not answer.
     package init() throws {
         let port = FreePort.pick()
         self.endpoint = "http://127.0.0.1:\(port)"
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/ministack")
+        let python = TestEnvironment.program("ministack")
         self.process = try ForeignProcess(
             python,
             [],
@@ -30,7 +30,7 @@ package final class TestAWS: Sendable {
             TestSocket.connect(port: port).map { $0.close() } != nil
         }
         guard answers else {
-            throw TestKafkaBroker.Unavailable(
+            throw TestEnvironment.Unavailable(
                 description: "ministack does not listen on \(self.endpoint): \(self.process.output)"
             )
         }
@@ -77,7 +77,7 @@ package final class TestAWS: Sendable {
     ///
     /// `sys.argv[1]` is the endpoint.
     package func run(_ script: String, _ arguments: [String]) throws -> String {
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python")
+        let python = TestEnvironment.python
         let environment = [
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": Self.region,
         ]
@@ -87,7 +87,7 @@ package final class TestAWS: Sendable {
             environment: environment
         )
         guard command.status(within: .seconds(60)) == 0 else {
-            throw TestKafkaBroker.Unavailable(description: "boto3 failed: \(command.output)")
+            throw TestEnvironment.Unavailable(description: "boto3 failed: \(command.output)")
         }
         return command.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }

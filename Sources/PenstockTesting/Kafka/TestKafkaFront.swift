@@ -32,7 +32,7 @@ package final class TestKafkaFront: Sendable {
     ///   - certificates: where certificates come from.
     ///   - users: passwords by name; nil lets everybody in.
     ///   - mechanisms: which of PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 it offers.
-    /// - Throws: ``TestKafkaBroker/Unavailable`` when something is not installed or does not answer.
+    /// - Throws: ``TestEnvironment/Unavailable`` when something is not installed or does not answer.
     package init(
         _ encryption: Encryption,
         certificates: TestCertificates,
@@ -56,7 +56,7 @@ package final class TestKafkaFront: Sendable {
         }
         if case .mutualTLS = encryption { options["client_ca"] = certificates.path("ca.pem") }
         let json = try JSONSerialization.data(withJSONObject: options)
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python")
+        let python = TestEnvironment.python
         let process = try ForeignProcess(
             python,
             ["-c", KafkaFrontScript.text, String(decoding: json, as: UTF8.self)]
@@ -66,7 +66,7 @@ package final class TestKafkaFront: Sendable {
             TestSocket.connect(port: port).map { $0.close() } != nil || !process.isRunning
         }
         guard answers, process.isRunning else {
-            throw TestKafkaBroker.Unavailable(description: "no front on \(self.address): \(process.output)")
+            throw TestEnvironment.Unavailable(description: "no front on \(self.address): \(process.output)")
         }
     }
 }
@@ -78,7 +78,7 @@ package final class TestCertificates: Sendable {
     /// Makes `ca`, `server` (127.0.0.1 and localhost), `other` (another host), `client`, and `stranger`, an authority
     /// that nobody trusts; each as `NAME.pem` and `NAME.key`.
     ///
-    /// - Throws: ``TestKafkaBroker/Unavailable`` when openssl fails.
+    /// - Throws: ``TestEnvironment/Unavailable`` when openssl fails.
     package init() throws {
         self.folder = FileManager.default.temporaryDirectory.appendingPathComponent(
             "tls-\(UUID().uuidString)"
@@ -105,7 +105,7 @@ package final class TestCertificates: Sendable {
             ["-c", "cd \(self.folder.path)\n" + script]
         )
         guard shell.status(within: .seconds(20)) == 0 else {
-            throw TestKafkaBroker.Unavailable(description: "openssl made no certificates: \(shell.output)")
+            throw TestEnvironment.Unavailable(description: "openssl made no certificates: \(shell.output)")
         }
     }
 

@@ -6,7 +6,7 @@ import Foundation
 package enum TestKafkaReader {
     /// The values of a header in the records of a topic, by partition and offset; empty where a record has none.
     ///
-    /// - Throws: ``TestKafkaBroker/Unavailable`` when the topic cannot be read to its end in 20 s.
+    /// - Throws: ``TestEnvironment/Unavailable`` when the topic cannot be read to its end in 20 s.
     package static func headers(_ name: String, of topic: String, on broker: String) throws -> [String] {
         let script = """
             import sys
@@ -32,10 +32,10 @@ package enum TestKafkaReader {
             for _, _, value in sorted(found):
                 print(value)
             """
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python")
+        let python = TestEnvironment.python
         let process = try ForeignProcess(python, ["-c", script, broker, topic, name])
         guard process.status(within: .seconds(20)) == 0 else {
-            throw TestKafkaBroker.Unavailable(description: "\(topic) was not read: \(process.output)")
+            throw TestEnvironment.Unavailable(description: "\(topic) was not read: \(process.output)")
         }
         return process.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(
             String.init

@@ -31,7 +31,7 @@ package enum TestKafkaWriter {
     ///   - records: what to write, in order.
     ///   - topic: where to.
     ///   - settings: librdkafka's properties, of which `bootstrap.servers` is one.
-    /// - Throws: ``TestKafkaBroker/Unavailable`` when the broker does not take them.
+    /// - Throws: ``TestEnvironment/Unavailable`` when the broker does not take them.
     package static func write(_ records: [Record], to topic: String, settings: [String: String]) throws {
         let script = """
             import json, sys
@@ -59,10 +59,10 @@ package enum TestKafkaWriter {
             let json = try JSONSerialization.data(withJSONObject: value, options: .fragmentsAllowed)
             return String(decoding: json, as: UTF8.self)
         }
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python")
+        let python = TestEnvironment.python
         let process = try ForeignProcess(python, ["-c", script] + arguments)
         guard process.status(within: .seconds(20)) == 0 else {
-            throw TestKafkaBroker.Unavailable(description: "\(topic) was not written: \(process.output)")
+            throw TestEnvironment.Unavailable(description: "\(topic) was not written: \(process.output)")
         }
     }
 }

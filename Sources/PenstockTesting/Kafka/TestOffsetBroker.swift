@@ -15,7 +15,7 @@ package final class TestOffsetBroker: Sendable {
 
     /// Starts a broker on a free port and waits until it answers.
     ///
-    /// - Throws: ``TestKafkaBroker/Unavailable`` when it is not installed or does not answer.
+    /// - Throws: ``TestEnvironment/Unavailable`` when it is not installed or does not answer.
     package init() throws {
         let port = FreePort.pick()
         self.address = "127.0.0.1:\(port)"
@@ -23,7 +23,7 @@ package final class TestOffsetBroker: Sendable {
             "noida-\(UUID().uuidString)"
         )
         self.process = try ForeignProcess(
-            try TestKafkaBroker.find("noida_db/noida-db"),
+            try TestEnvironment.file("noida_db/noida-db"),
             ["start", "--data-dir", self.folder.path, "--only", "kafka", "--kafka-port", "\(port)"]
         )
         let answers = BoundedWait.until(within: .seconds(60)) {
@@ -31,7 +31,7 @@ package final class TestOffsetBroker: Sendable {
         }
         guard answers else {
             let output = self.process.output
-            throw TestKafkaBroker.Unavailable(
+            throw TestEnvironment.Unavailable(
                 description: "noida-db does not listen on \(self.address): \(output)"
             )
         }
@@ -49,7 +49,7 @@ package final class TestOffsetBroker: Sendable {
     ///   - times: milliseconds since the epoch.
     ///   - removed: the records below this offset are removed again.
     ///   - committed: offsets of groups, as their members would have left them.
-    /// - Throws: ``TestKafkaBroker/Unavailable`` when the broker does not do it.
+    /// - Throws: ``TestEnvironment/Unavailable`` when the broker does not do it.
     package func makeTopic(
         _ name: String,
         times: [Int64] = [],
@@ -86,10 +86,10 @@ package final class TestOffsetBroker: Sendable {
     }
 
     private func run(_ script: String, _ arguments: [String]) throws {
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python")
+        let python = TestEnvironment.python
         let process = try ForeignProcess(python, ["-c", script, self.address] + arguments)
         guard process.status(within: .seconds(20)) == 0 else {
-            throw TestKafkaBroker.Unavailable(description: "noida-db did not do it: \(process.output)")
+            throw TestEnvironment.Unavailable(description: "noida-db did not do it: \(process.output)")
         }
     }
 }

@@ -37,7 +37,7 @@ final class DeliveryWorld: Sendable {
     let adminPort = FreePort.pick()
     private let home: TemporaryFolder
     private let configuration: String
-    private static var python: URL { TestKafkaBroker.environment.appendingPathComponent("bin/python") }
+    private static var python: URL { TestEnvironment.python }
 
     /// Makes the topics, with their records, and the files; starts nothing but the broker.
     ///
