@@ -43,14 +43,17 @@ package actor LambdaFunction: Function {
     }
 
     package func invoke(_ invocation: Invocation) async -> InvocationResult {
-        await self.run(invocation, wantsLog: self.configuration.wantsLogTail).result
+        let wantsLog = self.configuration.wantsLogTail
+        return await self.run(invocation, wantsLog: wantsLog, keepsLog: wantsLog).result
     }
 
     package func trace(_ invocation: Invocation) async -> InvocationTrace {
-        await self.run(invocation, wantsLog: self.configuration.invocation == .wait)
+        // The log is told by itself, so it does not stand in the failure too.
+        await self.run(invocation, wantsLog: self.configuration.invocation == .wait, keepsLog: false)
     }
 
-    private func run(_ invocation: Invocation, wantsLog: Bool) async -> InvocationTrace {
+    /// Asks AWS for the end of the log when `wantsLog`, and keeps it with a failure when `keepsLog`.
+    private func run(_ invocation: Invocation, wantsLog: Bool, keepsLog: Bool) async -> InvocationTrace {
         guard await self.room.enter(until: invocation.deadline) else {
             let message = "\(self.concurrency) invocations were under way until the deadline"
             return InvocationTrace(
@@ -66,7 +69,7 @@ package actor LambdaFunction: Function {
             let result = LambdaAnswer.result(
                 body: response.body,
                 functionError: response.header("x-amz-function-error"),
-                logTail: wantsLog ? String(log.suffix(1024)) : nil
+                logTail: keepsLog ? String(log.suffix(1024)) : nil
             )
             let lines = log.split(whereSeparator: \.isNewline).map(String.init)
             return InvocationTrace(

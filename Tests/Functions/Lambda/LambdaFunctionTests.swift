@@ -168,6 +168,13 @@ private func invocation(_ body: String, _ reactor: Reactor) -> Invocation {
             }
             #expect(failure.message.hasPrefix("negative\n"))
             #expect(failure.message.contains("ValueError: negative"))
+            let failed = await function.trace(invocation(#"{"n": -1}"#, reactor))
+            guard case .failed(let failure) = failed.result else {
+                Issue.record("\(failed.result)")
+                return
+            }
+            #expect(failure.message == "negative", "the log is told by itself, once")
+            #expect(failed.lines.contains { $0.contains("saw -1") })
         }
         try await withFunction(aws.endpoint, "function: nobody") { function, reactor in
             guard case .unavailable(let failure) = await function.invoke(invocation("{}", reactor)) else {
