@@ -21,7 +21,7 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
 
     /// All of them.
     static var all: [BrokenConfiguration] {
-        Self.files + Self.functions + Self.triggers + Self.orders + Self.queues
+        Self.files + Self.functions + Self.triggers + Self.orders + Self.queues + Self.answers
     }
 }
 

@@ -25,6 +25,7 @@ package enum KafkaConnector: Connector {
                     let brokers = configuration.brokers.sorted().joined(separator: ", ")
                     return "topic \(topic) of \(brokers) as group \(configuration.group)"
                 },
+                reads: { configuration.reads($0) },
                 format: format,
                 fields: KafkaEventFormat.fields,
                 partition: { id, name in format.partition(id, name: name) },
@@ -46,6 +47,7 @@ package enum KafkaConnector: Connector {
             DestinationPlan(
                 kind: Self.kind,
                 summary: "kafka topic \(configuration.topic)",
+                outlet: configuration.outlet,
                 make: { context, source async throws(DestinationError) in
                     try await KafkaDestination(
                         configuration,
@@ -64,10 +66,31 @@ extension KafkaConnector {
             configuration in
             ResultPlan(
                 summary: "kafka topic \(configuration.destination.topic)",
+                outlet: configuration.destination.outlet,
                 make: { context async throws(DestinationError) in
                     try await KafkaResultDestination(configuration.destination, logger: context.logger)
                 }
             )
+        }
+    }
+}
+
+extension KafkaDestinationConfiguration {
+    fileprivate var outlet: Outlet {
+        Outlet(kind: KafkaConnector.kind, hosts: Set(self.brokers), name: self.topic)
+    }
+}
+
+extension KafkaSourceConfiguration {
+    /// Whether one of its topics, or patterns of topics, is that of an outlet of the same brokers.
+    fileprivate func reads(_ outlet: Outlet) -> Bool {
+        guard outlet.kind == KafkaConnector.kind, !outlet.hosts.isDisjoint(with: self.brokers) else {
+            return false
+        }
+        return self.topics.contains { topic in
+            guard topic.hasPrefix("^") else { return topic == outlet.name }
+            // A pattern of librdkafka's that Swift does not understand only goes without the warning.
+            return (try? Regex(topic).firstMatch(in: outlet.name)) != nil
         }
     }
 }

@@ -21,6 +21,7 @@ package enum LambdaFunctionKind: FunctionKind {
                 timeout: configuration.timeout,
                 requestBytes: configuration.invocation == .event
                     ? Self.eventBytes : InvocationLimit.requestBytes,
+                answers: configuration.invocation == .wait,
                 make: { name, context in
                     try LambdaFunction(name: name, configuration: configuration, reactor: context.reactor)
                 }

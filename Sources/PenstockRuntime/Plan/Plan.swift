@@ -225,8 +225,29 @@ package struct PlanReader: Sendable {
                 )
                 reader.record(finding.asWarning)
             }
+            if !function.answers { Self.checkAnswers(trigger, &reader) }
         }
         Self.checkSharing(plan, &reader)
+    }
+
+    /// What a trigger expects of the answers of a function that gives none.
+    private static func checkAnswers(_ trigger: Named<TriggerPlan>, _ reader: inout ConfigurationReader) {
+        let source = trigger.value.function.source
+        func finding(_ key: String, _ consequence: String) -> Finding {
+            Finding(
+                .conflict,
+                at: trigger.value.function.place,
+                path: trigger.path.key("failure").key(key),
+                "the function \"\(source)\" is invoked without waiting for its answer, so \(consequence)",
+                suggestion: "remove failure.\(key), or let the function answer"
+            )
+        }
+        switch trigger.value.itemReports {
+        case .ignored: break
+        case .accepted:
+            reader.record(finding("report_item_failures", "nothing is ever reported").asWarning)
+        case .required: reader.record(finding("require_item_failures", "every batch would fail"))
+        }
     }
 
     private static func checkSharing(_ plan: Plan, _ reader: inout ConfigurationReader) {

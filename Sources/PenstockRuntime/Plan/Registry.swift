@@ -90,6 +90,9 @@ package struct SourcePlan: Sendable {
     /// What only one trigger can have whole, for people: `topic orders as group g`; validation warns when two have it.
     package var exclusive: [String]
 
+    /// Whether it reads what a destination writes to.
+    package var reads: @Sendable (_ outlet: Outlet) -> Bool
+
     /// How its records look in a Lambda event.
     package var format: any EventFormat
 
@@ -102,6 +105,11 @@ package struct SourcePlan: Sendable {
     /// Makes the source; connects nothing yet.
     package var make:
         @Sendable (_ trigger: String, _ context: RuntimeContext) throws(SourceError) -> any Source
+
+    /// The position that operators mean by this text, such as a message's id; nil for none.
+    ///
+    /// Decimal numbers, unless the connector has names of its own.
+    package var position: @Sendable (_ text: String) -> Position?
 
     /// What it adds to failure documents; nil for nothing.
     package var batchInfo: FailureBatchInfo?
@@ -121,9 +129,11 @@ package struct SourcePlan: Sendable {
         summary: String,
         capabilities: SourceCapabilities,
         exclusive: [String] = [],
+        reads: @escaping @Sendable (_ outlet: Outlet) -> Bool = { _ in false },
         format: any EventFormat,
         fields: RecordFields,
         partition: @escaping @Sendable (_ id: PartitionID, _ name: String) -> Partition,
+        position: @escaping @Sendable (_ text: String) -> Position? = { Position($0) },
         batchInfo: FailureBatchInfo? = nil,
         sample: RecordSample = RecordSample(),
         make:
@@ -134,9 +144,11 @@ package struct SourcePlan: Sendable {
         self.summary = summary
         self.capabilities = capabilities
         self.exclusive = exclusive
+        self.reads = reads
         self.format = format
         self.fields = fields
         self.partition = partition
+        self.position = position
         self.batchInfo = batchInfo
         self.sample = sample
         self.make = make
@@ -234,6 +246,27 @@ package struct SourceCapabilities: Sendable, Equatable {
     }
 }
 
+/// What a destination writes to and a source may read: a topic, a queue.
+///
+/// Validation warns when a trigger reads what it writes.
+package struct Outlet: Sendable, Equatable {
+    /// The connector's name.
+    package var kind: String
+
+    /// Where it is: brokers, an account.
+    package var hosts: Set<String>
+
+    /// Its name there.
+    package var name: String
+
+    /// An outlet.
+    package init(kind: String, hosts: Set<String>, name: String) {
+        self.kind = kind
+        self.hosts = hosts
+        self.name = name
+    }
+}
+
 /// A destination as configured, before it is connected.
 package struct DestinationPlan: Sendable {
     /// The connector's name.
@@ -241,6 +274,9 @@ package struct DestinationPlan: Sendable {
 
     /// What it is, for people: `kafka topic orders-failed`.
     package var summary: String
+
+    /// What it writes to, where a source could read it.
+    package var outlet: Outlet?
 
     /// Makes the destination for records of a source; connects nothing yet.
     package var make:
@@ -251,6 +287,7 @@ package struct DestinationPlan: Sendable {
     package init(
         kind: String,
         summary: String,
+        outlet: Outlet? = nil,
         make:
             @escaping @Sendable (_ context: RuntimeContext, _ source: SourcePlan)
             async throws(DestinationError)
@@ -258,6 +295,7 @@ package struct DestinationPlan: Sendable {
     ) {
         self.kind = kind
         self.summary = summary
+        self.outlet = outlet
         self.make = make
     }
 }
@@ -267,6 +305,9 @@ package struct ResultPlan: Sendable {
     /// What it is, for people: `kafka topic orders-done`.
     package var summary: String
 
+    /// What it writes to, where a source could read it.
+    package var outlet: Outlet?
+
     /// Makes the destination; connects nothing yet.
     package var make:
         @Sendable (_ context: RuntimeContext) async throws(DestinationError) -> any ResultDestination
@@ -274,11 +315,13 @@ package struct ResultPlan: Sendable {
     /// A destination as configured.
     package init(
         summary: String,
+        outlet: Outlet? = nil,
         make:
             @escaping @Sendable (_ context: RuntimeContext) async throws(DestinationError) ->
             any ResultDestination
     ) {
         self.summary = summary
+        self.outlet = outlet
         self.make = make
     }
 }
@@ -303,6 +346,9 @@ package struct FunctionPlan: Sendable {
     /// Bytes of an invocation's body at most.
     package var requestBytes: Int
 
+    /// Whether its answer can say what came of the records; false when an invocation is accepted and never answered.
+    package var answers: Bool
+
     /// Makes the function; starts nothing yet.
     package var make: @Sendable (_ name: String, _ context: RuntimeContext) throws -> any Function
 
@@ -314,6 +360,7 @@ package struct FunctionPlan: Sendable {
         timeout: Duration,
         takesSingleRecords: Bool = false,
         requestBytes: Int = InvocationLimit.requestBytes,
+        answers: Bool = true,
         make: @escaping @Sendable (_ name: String, _ context: RuntimeContext) throws -> any Function
     ) {
         self.kind = kind
@@ -322,6 +369,7 @@ package struct FunctionPlan: Sendable {
         self.timeout = timeout
         self.takesSingleRecords = takesSingleRecords
         self.requestBytes = requestBytes
+        self.answers = answers
         self.make = make
     }
 }

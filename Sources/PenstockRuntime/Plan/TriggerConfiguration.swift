@@ -250,6 +250,20 @@ extension TriggerPlan {
         }
         self.onFailure = reader[fields.onFailure]
         self.onSuccess = reader[fields.onSuccess]
+        let letters = if case .destination(let plan) = self.onFailure { plan.outlet } else { Outlet?.none }
+        reader.advise(
+            !(letters.map(self.source.reads) ?? false),
+            at: fields.onFailure,
+            "writes to \(letters?.name ?? ""), which this trigger reads: what fails comes back for ever",
+            suggestion: "name another one"
+        )
+        let results = self.onSuccess?.outlet
+        reader.advise(
+            !(results.map(self.source.reads) ?? false),
+            at: fields.onSuccess,
+            "writes to \(results?.name ?? ""), which this trigger reads: each result is invoked with as a record",
+            suggestion: "name another one"
+        )
     }
 }
 
