@@ -83,7 +83,10 @@ extension AdminResponder {
     func redrive(_ order: JSONValue) async throws -> Response {
         let selection = try Selection(order: order)
         try selection.requireScope()
-        let redriver = try await self.operations.requireRedriver(to: order["to"]?.stringValue)
+        let redriver = try await self.operations.requireRedriver(
+            to: order["to"]?.stringValue,
+            like: order["like"]?.stringValue
+        )
         let rate = order["rate"]?.numberValue
         if let rate, !(rate > 0 && rate <= 100_000) {
             throw AdminError(.badRequest, "bad-rate", "rate must be above 0 and at most 100000 a second")

@@ -34,7 +34,8 @@ extension RecordAddress {
 
 extension AdminError {
     fileprivate init(_ error: RecordTraceError) {
-        self.init(.notFound, error.code, error.message)
+        let isBad = if case .noPosition = error { true } else { false }
+        self.init(isBad ? .badRequest : .notFound, error.code, error.message)
     }
 }
 
@@ -44,6 +45,7 @@ extension RecordTraceError {
         switch self {
         case .noPartition: "no-such-partition"
         case .whichPartition: "which-partition"
+        case .noPosition: "bad-position"
         }
     }
 
@@ -52,6 +54,8 @@ extension RecordTraceError {
         switch self {
         case .noPartition(let name, let known):
             AdminError.unknown("partition", name, among: known).message
+        case .noPosition(let text):
+            "\"\(text.prefix(100))\" is no position of this source; a record \(RecordAddress.form)"
         case .whichPartition(let known) where known.isEmpty: "no partition is known yet"
         case .whichPartition(let known):
             "say which partition, as in \(known[0]):1042; there are \(known.prefix(20).joined(separator: ", "))"

@@ -17,9 +17,9 @@ package protocol Operations: Sendable {
     /// cannot remember it.
     func setPaused(_ isPaused: Bool, trigger: String) async throws -> Bool
 
-    /// Sends dead letters again: to the triggers' own functions, or to the one named; nil when no function has that
-    /// name.
-    func redriver(to function: String?) async -> Redriver?
+    /// Sends dead letters again: to the triggers' own functions, or to the one named, those of triggers that are not
+    /// configured any more like those of the trigger named; nil when no function has that name.
+    func redriver(to function: String?, like trigger: String?) async -> Redriver?
 
     /// How long one invocation of a function may take; nil when there is no such function.
     func timeout(of function: String) async -> Duration?
@@ -49,8 +49,14 @@ package protocol Operations: Sendable {
 }
 
 extension Operations {
-    func requireRedriver(to function: String?) async throws(AdminError) -> Redriver {
-        guard let redriver = await self.redriver(to: function) else {
+    func requireRedriver(
+        to function: String?,
+        like trigger: String? = nil
+    ) async throws(AdminError) -> Redriver {
+        if let trigger, await self.snapshot(of: trigger) == nil {
+            throw .unknown("trigger", trigger, among: await self.snapshots().map(\.name))
+        }
+        guard let redriver = await self.redriver(to: function, like: trigger) else {
             throw .unknown("function", function ?? "", among: await self.functionNames())
         }
         return redriver
@@ -95,9 +101,9 @@ package struct RunningPlan: Operations {
         try await self.supervisor.setPaused(isPaused, trigger: trigger)
     }
 
-    package func redriver(to function: String?) async -> Redriver? {
+    package func redriver(to function: String?, like trigger: String?) async -> Redriver? {
         if let function, await self.supervisor.function(function) == nil { return nil }
-        return await self.supervisor.redriver(to: function)
+        return await self.supervisor.redriver(to: function, like: trigger)
     }
 
     package func timeout(of function: String) async -> Duration? {

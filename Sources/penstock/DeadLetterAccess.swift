@@ -16,6 +16,14 @@ import Reactor
 struct DeadLetterAccess {
     let plan: Plan
 
+    /// Where a redrive sends letters.
+    struct Route {
+        /// Another function than the triggers' own.
+        var function: String?
+        /// For letters of a trigger that is not configured any more: one whose events look alike.
+        var model: String?
+    }
+
     private static let path = "/api/v1/dead-letters"
 
     /// A page of letters.
@@ -56,8 +64,15 @@ struct DeadLetterAccess {
     func event(_ id: DeadLetterID) async throws -> [UInt8] {
         if let bytes = try await self.call(.get, "\(Self.path)/\(id.rawValue)/event") { return bytes }
         return try await self.plan.withStore { store in
-            try await self.withFunctions(store, to: nil) { redriver in
-                guard let event = try await redriver.event(of: id) else { throw Self.noLetter(id) }
+            guard try await store.deadLetter(id) != nil else { throw Self.noLetter(id) }
+            return try await self.withFunctions(store, Route()) { redriver in
+                guard let event = try await redriver.event(of: id) else {
+                    throw CommandFailure(
+                        .failed,
+                        "no-such-trigger",
+                        "the letter's trigger is not configured any more"
+                    )
+                }
                 return event.body
             }
         }
@@ -78,15 +93,19 @@ struct DeadLetterAccess {
     /// - Throws: ``CommandFailure`` when it stopped before all were tried.
     func redrive(
         _ selection: Selection,
-        to function: String?,
+        by route: Route,
         rate: Double?,
         report: @escaping @Sendable (JSONValue) -> Void
     ) async throws {
-        if let function, self.plan.function(function) == nil {
+        if let function = route.function, self.plan.function(function) == nil {
             throw CommandFailure.noFunction(function, self.plan)
         }
+        if let model = route.model, !self.plan.triggers.contains(where: { $0.name == model }) {
+            throw CommandFailure.noTrigger(model, self.plan)
+        }
         var members = selection.document.members ?? []
-        if let function { members.append(.init("to", .string(function))) }
+        if let function = route.function { members.append(.init("to", .string(function))) }
+        if let model = route.model { members.append(.init("like", .string(model))) }
         if let rate { members.append(.init("rate", .number(rate))) }
         let lines = JSONLines { if $0["id"] != nil { report($0) } }
         let answer = try await self.call(.post, "\(Self.path)/redrive", .object(members)) { lines.add($0) }
@@ -94,7 +113,7 @@ struct DeadLetterAccess {
         try await self.plan.withStore { store in
             let missing = try await selection.missing(in: store)
             if let id = missing.first { throw Self.noLetter(id) }
-            try await self.withFunctions(store, to: function) { redriver in
+            try await self.withFunctions(store, route) { redriver in
                 let order = Redriver.Order(
                     query: selection.query,
                     ids: selection.ids.map { Set($0) },
@@ -135,7 +154,7 @@ struct DeadLetterAccess {
     /// Makes the plan's functions for as long as `body` takes.
     private func withFunctions<Value>(
         _ store: any StateStore,
-        to function: String?,
+        _ route: Route,
         _ body: (Redriver) async throws -> Value
     ) async throws -> Value {
         let reactor = try Reactor()
@@ -150,7 +169,7 @@ struct DeadLetterAccess {
             let redriver = Redriver(
                 store: store,
                 loop: reactor,
-                route: self.plan.routes(functions, to: function)
+                route: self.plan.routes(functions, to: route.function, like: route.model)
             )
             result = .success(try await body(redriver))
         } catch {

@@ -167,6 +167,7 @@ struct DeadLetters: AsyncParsableCommand {
                   penstock dlq redrive --all
                   penstock dlq redrive 17 18 --function resize-fixed
                   penstock dlq redrive --trigger orders --error KeyError --rate 10/s
+                  penstock dlq redrive --trigger removed --like orders
                 """
         )
 
@@ -178,6 +179,11 @@ struct DeadLetters: AsyncParsableCommand {
             help: "Another function than the triggers' own."
         )
         var to: String?
+        @Option(
+            help:
+                "For letters of a trigger that is not configured any more: one with the same kind of source."
+        )
+        var like: String?
         @Option(help: "Invocations a second at most, such as 10/s.") var rate: String?
         @Flag(help: "Accepted for scripts; a redrive does not ask.") var yes = false
         @OptionGroup var config: ConfigOptions
@@ -189,9 +195,10 @@ struct DeadLetters: AsyncParsableCommand {
             let selection = try self.selection.selection(ids: self.ids, all: self.all)
             let rate = try self.parsedRate()
             let access = DeadLetterAccess(plan: try self.config.plan().plan)
+            let route = DeadLetterAccess.Route(function: self.to, model: self.like)
             let progress = RedriveProgress(RedriveProgress.style(self.output.format))
             do {
-                try await access.redrive(selection, to: self.to, rate: rate) { progress.add($0) }
+                try await access.redrive(selection, by: route, rate: rate) { progress.add($0) }
             } catch {
                 progress.end()
                 throw error

@@ -60,7 +60,8 @@ struct Why: AnsweringCommand {
         do {
             return try await plan.withStore { try await RecordTrace(address, of: trigger, in: $0).document }
         } catch let error as RecordTraceError {
-            throw CommandFailure(.failed, error.code, error.message)
+            let isBad = if case .noPosition = error { true } else { false }
+            throw CommandFailure(isBad ? .invalid : .failed, error.code, error.message)
         }
     }
 }

@@ -223,11 +223,15 @@ final class ScriptedOperations: Operations {
         }
     }
 
-    func redriver(to function: String?) async -> Redriver? {
+    func redriver(to function: String?, like trigger: String?) async -> Redriver? {
         if let function, !["f", "other"].contains(function) { return nil }
         let functions = ["f", "other"].reduce(into: [:]) { $0[$1] = ScriptedFunction($1, self.world) }
         guard let plan = try? ScriptedPlan.read(self.plan) else { return nil }
-        return Redriver(store: self.store, loop: self.reactor, route: plan.routes(functions, to: function))
+        return Redriver(
+            store: self.store,
+            loop: self.reactor,
+            route: plan.routes(functions, to: function, like: trigger)
+        )
     }
 
     private var plan: String {

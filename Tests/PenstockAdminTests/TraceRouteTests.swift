@@ -69,9 +69,16 @@ struct TraceRouteTests {
             ("?at=r:1", 404, "no-such-partition", "there is no partition \"r\"; there are p"),
             ("?at=orders-1:1", 404, "no-such-partition", "there is no partition \"orders-1\"; there are p"),
             ("", 400, "bad-parameter", "\"at\" is missing; it \(RecordAddress.form)"),
-            ("?at=p", 400, "bad-parameter", "\"at\" \(RecordAddress.form)"),
+            (
+                "?at=p", 400, "bad-position",
+                "\"p\" is no position of this source; a record \(RecordAddress.form)"
+            ),
+            ("?at=p:", 400, "bad-parameter", "\"at\" \(RecordAddress.form)"),
             ("?at=:1", 400, "bad-parameter", "\"at\" \(RecordAddress.form)"),
-            ("?at=p:-1", 400, "bad-parameter", "\"at\" \(RecordAddress.form)"),
+            (
+                "?at=p:-1", 400, "bad-position",
+                "\"-1\" is no position of this source; a record \(RecordAddress.form)"
+            ),
             ("?on=p:1", 400, "bad-parameter", "\"on\" is not known; there is at"),
         ]
     )

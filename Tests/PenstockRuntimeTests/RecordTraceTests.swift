@@ -30,10 +30,10 @@ struct RecordTraceTests {
 
     @Test("An address is a partition and a position, and its text the same again")
     func addresses() {
-        #expect(RecordAddress("a:b:7") == RecordAddress(partition: "a:b", position: Position(7)))
-        #expect(RecordAddress("7") == RecordAddress(partition: nil, position: Position(7)))
+        #expect(RecordAddress("a:b:7") == RecordAddress(partition: "a:b", place: "7"))
+        #expect(RecordAddress("7") == RecordAddress(partition: nil, place: "7"))
         for text in ["orders-3:1042", "7", "a:b:7"] { #expect(RecordAddress(text)?.description == text) }
-        for text in ["", ":", ":7", "p:", "p:x", "x", "p:-1", "p: 7"] { #expect(RecordAddress(text) == nil) }
+        for text in ["", ":", ":7", "p:"] { #expect(RecordAddress(text) == nil) }
     }
 
     @Test("From an invocation to the next attempt, the dead letter and what comes behind it")
@@ -69,6 +69,11 @@ struct RecordTraceTests {
             #expect(call.batch.map(\.positions) == [Position(0)...Position(1)])
             await #expect(throws: RecordTraceError.noPartition("q", known: ["p"])) {
                 _ = try await Self.trace(fixture, "q:1")
+            }
+            for place in ["x", "-1", "1 "] {
+                await #expect(throws: RecordTraceError.noPosition(place)) {
+                    _ = try await Self.trace(fixture, "p:\(place)")
+                }
             }
         }
     }

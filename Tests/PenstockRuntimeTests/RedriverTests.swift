@@ -16,21 +16,30 @@ struct RedriverTests {
     private let folder = FileManager.default.temporaryDirectory
         .appendingPathComponent("penstock-\(UUID().uuidString)")
 
-    private func with(_ body: (_ store: SQLiteStore, _ redriver: Redriver) async throws -> Void) async throws
-    {
+    private func with(
+        like model: String? = nil,
+        _ body: (_ store: SQLiteStore, _ redriver: Redriver) async throws -> Void
+    ) async throws {
         let store = try SQLiteStore.open(path: self.folder.appendingPathComponent("penstock.db").path)
         defer { try? FileManager.default.removeItem(at: self.folder) }
         let reactor = try TestReactor()
-        try await body(store, Redriver(store: store, loop: reactor.reactor, route: try self.route()))
+        try await body(
+            store,
+            Redriver(store: store, loop: reactor.reactor, route: try self.route(like: model))
+        )
         await store.close()
     }
 
-    private func route() throws -> @Sendable (String) -> Redriver.Route? {
+    private func route(like model: String? = nil) throws -> @Sendable (String) -> Redriver.Route? {
         let text = """
             functions: { f: { scripted: { world: \(self.world.name) } } }
             triggers: { orders: { source: { scripted: { world: \(self.world.name) } }, function: f } }
             """
-        return try ScriptedPlan.read(text).routes(["f": ScriptedFunction("f", self.world)], to: nil)
+        return try ScriptedPlan.read(text).routes(
+            ["f": ScriptedFunction("f", self.world)],
+            to: nil,
+            like: model
+        )
     }
 
     private static func letter(
@@ -130,9 +139,23 @@ struct RedriverTests {
             let report = Report()
             try await redriver.run(Self.all()) { report.add($0, $1) }
             #expect(
-                report.failures == ["the trigger \"gone\" is not configured; name a function to send it to"]
+                report.failures == [
+                    "the trigger \"gone\" is not configured any more: name one whose events are alike with --like, "
+                        + "and another function than its own with --function"
+                ]
             )
             #expect(try await store.countDeadLetters(matching: DeadLetterQuery()).count == 1)
+        }
+    }
+
+    @Test("A letter of a trigger that is gone is sent like those of another, and the others as ever")
+    func likeAnother() async throws {
+        try await self.with(like: "orders") { store, redriver in
+            try await store.append([Self.letter("p", 0, trigger: "gone"), Self.letter("p", 1)])
+            let report = Report()
+            try await redriver.run(Self.all()) { report.add($0, $1) }
+            #expect(report.lines == ["1 succeeded of 2", "2 succeeded of 2"])
+            #expect(self.world.events == ["invoked f p@0", "invoked f p@1"])
         }
     }
 

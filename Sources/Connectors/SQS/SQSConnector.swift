@@ -43,6 +43,7 @@ package enum SQSConnector: Connector {
             format: format,
             fields: SQSEventFormat.fields,
             partition: { SQSEventFormat.partition($0, name: $1) },
+            position: { Position($0) ?? SQSMessageID.position(of: $0.utf8) },
             sample: RecordSample(partition: arn.description),
             make: { _, context throws(SourceError) in
                 do throws(AWSError) {

@@ -116,7 +116,9 @@ package struct Redriver: Sendable {
         guard let route = self.route(letter.trigger) else {
             return Failure(
                 type: "Penstock.UnknownTrigger",
-                message: "the trigger \"\(letter.trigger)\" is not configured; name a function to send it to"
+                message:
+                    "the trigger \"\(letter.trigger)\" is not configured any more: name one whose events are alike with "
+                    + "--like, and another function than its own with --function"
             )
         }
         let wall = self.loop.wallNow

@@ -9,30 +9,24 @@ package import PenstockStore
 package struct RecordAddress: Sendable, Equatable, LosslessStringConvertible {
     /// The upstream's name of the partition; nil for the only one.
     package var partition: String?
-    /// Where it stands there.
-    package var position: Position
+    /// Where it stands there, in the source's words: a position, or what ``SourcePlan/position`` makes one of.
+    package var place: String
 
     /// An address.
-    package init(partition: String?, position: Position) {
+    package init(partition: String?, place: String) {
         self.partition = partition
-        self.position = position
+        self.place = place
     }
 
-    /// Reads an address; nil when what follows the last colon is no position, or nothing stands before it.
+    /// Reads an address; nil when nothing stands before or behind the last colon.
     package init?(_ text: String) {
-        guard let colon = text.lastIndex(of: ":") else {
-            guard let position = Position(text) else { return nil }
-            self.init(partition: nil, position: position)
-            return
-        }
-        guard colon > text.startIndex, let position = Position(String(text[text.index(after: colon)...]))
-        else {
-            return nil
-        }
-        self.init(partition: String(text[..<colon]), position: position)
+        let colon = text.lastIndex(of: ":")
+        let place = colon.map { text[text.index(after: $0)...] } ?? text[...]
+        guard !place.isEmpty, colon != text.startIndex else { return nil }
+        self.init(partition: colon.map { String(text[..<$0]) }, place: String(place))
     }
 
-    package var description: String { (self.partition.map { "\($0):" } ?? "") + self.position.description }
+    package var description: String { (self.partition.map { "\($0):" } ?? "") + self.place }
 }
 
 /// Why nothing can be said of an address.
@@ -41,6 +35,8 @@ package enum RecordTraceError: Error, Sendable, Equatable {
     case noPartition(String, known: [String])
     /// The address names no partition, and there is not exactly one.
     case whichPartition(known: [String])
+    /// No record of this source can stand at such a place.
+    case noPosition(String)
 }
 
 /// What is known of one record: where it is, what was tried, and how far its partition has come.
@@ -136,6 +132,7 @@ package struct RecordTrace: Sendable {
         in store: any StateStore,
         live: LiveTrace? = nil
     ) async throws {
+        let position = try trigger.value.source.position(of: address)
         let checkpoints = try await store.checkpoints(of: trigger.name)
         let known = Set(live?.partitions ?? []).union(checkpoints.keys).sorted()
         guard let partition = address.partition ?? (known.count == 1 ? known[0] : nil) else {
@@ -144,12 +141,12 @@ package struct RecordTrace: Sendable {
         var query = DeadLetterQuery()
         query.trigger = trigger.name
         query.partition = partition
-        query.position = address.position
+        query.position = position
         let id = try await store.deadLetters(matching: query).last?.id
         self.letter = if let id { try await store.deadLetter(id) } else { nil }
         self.trigger = trigger.name
         self.partition = partition
-        self.position = address.position
+        self.position = position
         self.invocations = live?.invocations ?? []
         self.forgotten = live?.forgotten
         self.positions = live?.lookup.positions
@@ -351,13 +348,13 @@ package struct LiveTrace: Sendable {
 
 extension Pipeline {
     /// What is known here of one record; without a partition, of the one in the only partition owned.
-    func trace(_ address: RecordAddress) -> LiveTrace {
+    func trace(_ partition: String?, _ position: Position) -> LiveTrace {
         var trace = LiveTrace()
         trace.partitions = self.engine.partitions
         trace.isLeased = self.parts.policy.lease != nil
         trace.now = self.now
         let sole = trace.partitions.count == 1 ? trace.partitions.first : nil
-        let (partition, position) = (address.partition ?? sole, address.position)
+        let partition = partition ?? sole
         trace.add(self.log, partition, position)
         guard let partition else { return trace }
         trace.lookup = self.engine.lookup(partition, position)
@@ -367,6 +364,16 @@ extension Pipeline {
             trace.record = self.latestBlocks.find(partition, position)
         }
         return trace
+    }
+}
+
+extension SourcePlan {
+    /// The position that an address means.
+    ///
+    /// - Throws: ``RecordTraceError/noPosition(_:)``.
+    func position(of address: RecordAddress) throws(RecordTraceError) -> Position {
+        guard let position = self.position(address.place) else { throw .noPosition(address.place) }
+        return position
     }
 }
 

@@ -269,7 +269,8 @@ package actor Supervisor: Service {
         guard let runner = self.triggers.first(where: { $0.name == trigger })?.runner,
             let plan = self.plan.triggers.first(where: { $0.name == trigger })
         else { return nil }
-        let live = await runner.trace(address)
+        let position = try plan.value.source.position(of: address)
+        let live = await runner.trace(address.partition, position)
         return try await RecordTrace(address, of: plan, in: self.store, live: live)
     }
 
@@ -284,10 +285,10 @@ package actor Supervisor: Service {
     /// The functions' names, in the order of the configuration.
     package var functionNames: [String] { self.plan.functions.map(\.name) }
 
-    /// Sends dead letters again through the running functions; to another function than the trigger's own when one is
-    /// named.
-    package func redriver(to function: String? = nil) -> Redriver {
-        Redriver(store: self.store, loop: self.loop, route: self.plan.routes(self.functions, to: function))
+    /// Sends dead letters again through the running functions; see ``Plan/routes(_:to:like:)``.
+    package func redriver(to function: String? = nil, like trigger: String? = nil) -> Redriver {
+        let route = self.plan.routes(self.functions, to: function, like: trigger)
+        return Redriver(store: self.store, loop: self.loop, route: route)
     }
 }
 
@@ -313,12 +314,17 @@ extension Plan {
     }
 
     /// The ways of dead letters to `functions`: each trigger's own, or the one named.
+    ///
+    /// Letters of a trigger that is not configured any more go the way of the trigger `model`, if one is named: its source
+    /// says how their events look.
     package func routes(
         _ functions: [String: any Function],
-        to name: String?
+        to name: String?,
+        like model: String? = nil
     ) -> @Sendable (_ trigger: String) -> Redriver.Route? {
         { trigger in
-            guard let plan = self.triggers.first(where: { $0.name == trigger })?.value else { return nil }
+            let own = self.triggers.first { $0.name == trigger }
+            guard let plan = (own ?? self.triggers.first { $0.name == model })?.value else { return nil }
             guard let function = functions[name ?? plan.function.name] else { return nil }
             return Redriver.Route(
                 source: plan.source,

@@ -134,10 +134,10 @@ package actor TriggerRunner {
     }
 
     /// What is known here of one record; without a partition, of the one in the only partition owned.
-    func trace(_ address: RecordAddress) async -> LiveTrace {
-        if let pipeline = self.pipeline { return await pipeline.trace(address) }
+    func trace(_ partition: String?, _ position: Position) async -> LiveTrace {
+        if let pipeline = self.pipeline { return await pipeline.trace(partition, position) }
         var trace = LiveTrace()
-        trace.add(self.log, address.partition, address.position)
+        trace.add(self.log, partition, position)
         return trace
     }
 

@@ -68,7 +68,7 @@ package final class TestAWS: Sendable {
         )
         let numbers = text.split(separator: " ").compactMap { Int($0) }
         guard numbers.count == 2 else {
-            throw TestKafkaBroker.Unavailable(description: "no numbers: \(text)")
+            throw TestEnvironment.Unavailable(description: "no numbers: \(text)")
         }
         return (numbers[0], numbers[1])
     }

@@ -149,4 +149,41 @@ struct SQSSourceTests {
         #expect(arrived.count { $0 == ["a", "2"] } == 2)
         #expect(arrived.count { $0[0] == "b" } == 5)
     }
+
+    @Test("A message is asked about by its id: what became of it, and of one that never came")
+    func trace() async throws {
+        let handler = """
+            def handler(event, context):
+                for record in event["Records"]:
+                    if record["body"] == "bad":
+                        raise ValueError("bad")
+            """
+        let world = try SQSWorld(queue: "traced", handler: handler)
+        let ids = ["good", "bad"].map { body in
+            Result {
+                try world.run(
+                    "print(sqs.send_message(QueueUrl=queue, MessageBody=\"\(body)\")[\"MessageId\"])"
+                )
+            }
+        }
+        let (good, bad) = (try ids[0].get(), try ids[1].get())
+        let penstock = try world.start(trigger: "batch: { size: 1, window: 0s }\nfailure: { retries: 0 }")
+        try world.waitUntilEmpty(penstock)
+        let text = try String(contentsOf: world.file("ready"), encoding: .utf8)
+        let port = try #require(Int(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+        func state(_ id: String) async throws -> [String: Any] {
+            let path = "/api/v1/triggers/orders/trace?at=\(id)"
+            let answer = try #require(await TestConnection.exchange("GET", path, port: port))
+            return try #require(JSONSerialization.jsonObject(with: Data(answer.body)) as? [String: Any])
+        }
+        let given = try await state(bad)
+        #expect(given["state"] as? String == "dead_lettered", "\(given)")
+        #expect((given["invocations"] as? [[String: Any]])?.first?["verdict"] as? String == "failed")
+        let settled = try await state(good)
+        #expect(settled["state"] as? String == "settled", "\(settled)")
+        #expect((settled["detail"] as? String)?.hasPrefix("the function dealt with it at 20") == true)
+        let unknown = try await state("00000000-0000-4000-8000-000000000000")
+        #expect(unknown["state"] as? String == "unknown" && unknown["seen"] as? Bool == false)
+        try penstock.terminate()
+    }
 }

@@ -23,7 +23,7 @@ struct SQSWorld {
 
     /// Starts a Penstock; `source` stands beside the queue, `trigger` beside source and function.
     func start(source: String = "", trigger: String = "", function: String = "") throws -> PenstockProcess {
-        let python = TestKafkaBroker.environment.appendingPathComponent("bin/python").path
+        let python = TestEnvironment.python.path
         return try PenstockProcess(
             in: self.home.url,
             configuration: """
