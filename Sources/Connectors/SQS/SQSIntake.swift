@@ -19,7 +19,7 @@ struct SQSIntake {
     private(set) var underWay = 0
 
     /// Failures since the last receive that did not.
-    private(set) var failuresInRow = 0
+    private var failuresInRow = 0
 
     /// What is left of the standing budget.
     private var records = 0
@@ -53,7 +53,7 @@ struct SQSIntake {
 
     /// A receive brought so many messages, which are handed over.
     mutating func ended(asked: Int, brought: Int, bytes: Int) {
-        self.end(asked)
+        self.ended(asked: asked)
         self.failuresInRow = 0
         self.records -= brought
         self.bytes -= bytes
@@ -62,14 +62,17 @@ struct SQSIntake {
         self.target = brought >= asked ? min(self.most, 2 * self.target) : max(1, self.target - 1)
     }
 
-    /// A receive failed; the next ones are few.
-    mutating func failed(asked: Int) {
-        self.end(asked)
+    /// A receive under way failed: others are not worth it now.
+    ///
+    /// Returns how often in a row that was so.
+    mutating func failed() -> Int {
         self.failuresInRow += 1
         self.target = 1
+        return self.failuresInRow
     }
 
-    private mutating func end(_ asked: Int) {
+    /// A receive ended without an answer.
+    mutating func ended(asked: Int) {
         self.underWay -= 1
         self.asked -= asked
     }

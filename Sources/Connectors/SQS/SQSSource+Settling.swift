@@ -18,10 +18,11 @@ extension SQSSource {
         var requests: [[Request]] = []
         for settlement in settlements {
             switch settlement.kind {
-            case .acknowledge: requests += Self.chunks(settlement.runs, visibility: nil)
+            case .acknowledge: requests += Self.chunks(settlement.runs) { _ in nil }
             case .release(let delay, let isFailure):
                 guard let seconds = self.seconds(delay, isFailure: isFailure) else { continue }
-                requests += Self.chunks(settlement.runs, visibility: seconds)
+                let now = self.reactor.now
+                requests += Self.chunks(settlement.runs) { min(seconds, Self.secondsLeft(of: $0, at: now)) }
             }
         }
         let outcomes = try await self.carryOut(requests)
@@ -35,7 +36,7 @@ extension SQSSource {
         let sentAt = self.reactor.now
         // Rounded down: the lease must never be longer than upstream's.
         let seconds = Int(max(1, ticket.length.wholeMilliseconds / 1000))
-        let outcomes = try await self.carryOut(Self.chunks(ticket.runs, visibility: seconds))
+        let outcomes = try await self.carryOut(Self.chunks(ticket.runs) { _ in seconds })
         return LeaseExtension(
             until: sentAt + .seconds(seconds),
             refused: outcomes.compactMap { if case .refused = $0.outcome { $0.run } else { nil } },
@@ -62,10 +63,18 @@ extension SQSSource {
         }
     }
 
-    /// The deliveries in calls of at most ten.
-    private static func chunks(_ runs: [Run], visibility: Int?) -> [[Request]] {
+    /// For how long SQS can keep a delivery invisible: its twelve hours begin with the receipt, which was a poll's length
+    /// before we had it at most.
+    private static func secondsLeft(of run: Run, at now: Instant) -> Int {
+        let held = Int((now - run.admitted.receivedAt).wholeMilliseconds / 1000)
+        return max(0, SQSClient.visibilityMax - held - SQSClient.waitMax - 1)
+    }
+
+    /// The deliveries in calls of at most ten, each with its new visibility; nil to delete it.
+    private static func chunks(_ runs: [Run], visibility: (Run) -> Int?) -> [[Request]] {
         var chunks: [[Request]] = []
         for run in runs {
+            let visibility = visibility(run)
             for place in run.range {
                 let record = Run(admitted: run.admitted, range: place..<place + 1)
                 let handle = Self.receiptHandle(run.admitted.block, record.first)
@@ -121,8 +130,10 @@ extension SQSSource {
     ) async -> [(run: Run, outcome: SQSClient.Outcome)] {
         do throws(AWSError) {
             let outcomes = try await self.client.settle(requests.map(\.entry), of: url)
+            self.note(nil, of: .settling)
             return zip(requests, outcomes).map { ($0.run, $1) }
         } catch {
+            self.note(error, of: .settling)
             let isGone = SQSErrorCode.noQueue.contains(SQSErrorCode.bare(error.code))
             return requests.map { ($0.run, isGone ? .lost : .refused(code: error.code)) }
         }

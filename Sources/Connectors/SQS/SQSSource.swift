@@ -27,10 +27,16 @@ actor SQSSource: LeaseSource {
     private var random = SplitMix64(seed: .random(in: .min ... .max))
     /// The queue's URL, once it is known.
     private(set) var url: String?
-    private var isConnected = true
+    /// What is wrong, by what it is wrong with; shown until that goes well again.
+    private var problems: [Activity: String] = [:]
     private var isStopped = false
     private var isRunning = false
     private var stopWaiters: [CheckedContinuation<Void, Never>] = []
+
+    /// What a source does, each of which may fail by itself.
+    enum Activity: String, CaseIterable {
+        case finding, receiving, settling
+    }
 
     /// Waits after failures of a receive.
     private static let backoff = Backoff(
@@ -111,7 +117,7 @@ actor SQSSource: LeaseSource {
     /// Learns the queue's URL.
     private func find() async {
         var failures = 0
-        while !self.isStopped, self.url == nil {
+        while !self.isStopped, self.url == nil, !Task.isCancelled {
             do throws(AWSError) {
                 let queue = self.settings.queue
                 if let url = queue.url {
@@ -122,7 +128,7 @@ actor SQSSource: LeaseSource {
                 }
             } catch {
                 failures += 1
-                await self.complain(error, failures: failures)
+                await self.complain(error, of: .finding, failures: failures)
             }
         }
     }
@@ -136,38 +142,45 @@ actor SQSSource: LeaseSource {
         let partition = SQSEventFormat.partition(PartitionID(1), name: arn.description)
         self.reader = SQSMessageReader(partition: partition, hasGroups: self.settings.queue.isFIFO)
         self.url = url
+        self.note(nil, of: .finding)
         self.events.put(.assigned([partition]))
         self.turns.put(())
     }
 
-    /// One long poll.
+    /// One long poll, and in a FIFO queue its repetitions while nobody knows what it brought.
     private func poll(_ ask: Int, _ url: String) async {
-        let sentAt = self.reactor.now
-        let lease = BlockLease(until: sentAt + .seconds(self.settings.visibility))
-        let receive = SQSClient.Receive(
+        var receive = SQSClient.Receive(
             messages: ask,
             wait: self.settings.wait,
             visibility: self.settings.visibility
         )
-        do throws(AWSError) {
-            let answer = try await self.client.receive(receive, from: url)
-            let block = try self.read(answer, lease)
-            if self.isStopped { return await self.giveBack(block, url) }
-            self.intake.withLock {
-                $0.ended(asked: ask, brought: block?.count ?? 0, bytes: block?.byteCount ?? 0)
+        if self.settings.queue.isFIFO { receive.attempt = self.newAttempt() }
+        while !self.isStopped, !Task.isCancelled {
+            let lease = BlockLease(until: self.reactor.now + .seconds(self.settings.visibility))
+            do throws(AWSError) {
+                let block = try self.read(try await self.client.receive(receive, from: url), lease)
+                if self.isStopped { return await self.giveBack(block, url) }
+                self.intake.withLock {
+                    $0.ended(asked: ask, brought: block?.count ?? 0, bytes: block?.byteCount ?? 0)
+                }
+                self.note(nil, of: .receiving)
+                if let block { self.events.put(.records(block)) }
+                return self.turns.put(())
+            } catch {
+                if self.isStopped { return }
+                let failures = self.intake.withLock { $0.failed() }
+                await self.complain(error, of: .receiving, failures: failures)
+                // A lost answer may have had messages, which nobody else in the group overtakes: ask for the same again.
+                if receive.attempt != nil, error.kind == .noAnswer { continue }
+                self.intake.withLock { $0.ended(asked: ask) }
+                return self.turns.put(())
             }
-            if !self.isConnected {
-                self.isConnected = true
-                self.events.put(.status(.connected))
-            }
-            if let block { self.events.put(.records(block)) }
-        } catch {
-            if self.isStopped { return }
-            let failures = self.intake.withLock { $0.failuresInRow } + 1
-            await self.complain(error, failures: failures)
-            self.intake.withLock { $0.failed(asked: ask) }
         }
-        self.turns.put(())
+    }
+
+    /// At most 128 letters and digits, different from all others for five minutes.
+    private func newAttempt() -> String {
+        String(self.random.next(), radix: 36) + String(self.random.next(), radix: 36)
     }
 
     private func read(_ answer: [UInt8], _ lease: BlockLease) throws(AWSError) -> RecordBlock? {
@@ -183,13 +196,21 @@ actor SQSSource: LeaseSource {
     }
 
     /// Says what is wrong, and waits before the next try.
-    private func complain(_ error: AWSError, failures: Int) async {
+    private func complain(_ error: AWSError, of activity: Activity, failures: Int) async {
         guard !self.isStopped else { return }
-        self.isConnected = false
-        self.events.put(.status(.disconnected(self.advice(error))))
+        self.note(error, of: activity)
         var delay = Self.backoff.delay(attempt: failures, using: &self.random)
         if case .throttled(let after?) = error.kind { delay = max(delay, min(after, .seconds(60))) }
         await self.reactor.pause(for: max(delay, .milliseconds(50)))
+    }
+
+    /// Tells the pipeline what is wrong, when that has changed; nil when it went well.
+    func note(_ error: AWSError?, of activity: Activity) {
+        let problem = error.map { self.advice($0) }
+        guard self.problems[activity] != problem else { return }
+        self.problems[activity] = problem
+        let all = Activity.allCases.compactMap { self.problems[$0] }
+        self.events.put(.status(all.first.map { .disconnected($0) } ?? .connected))
     }
 
     private func advice(_ error: AWSError) -> String {
@@ -198,7 +219,8 @@ actor SQSSource: LeaseSource {
             switch (error.kind, code) {
             case (_, _) where SQSErrorCode.noQueue.contains(code):
                 "; create the queue, or check \"queue\", \"region\" and \"endpoint\""
-            case (_, "OverLimit"): "; too many of its messages are in flight, at consumers beside this one"
+            case (_, "OverLimit"):
+                "; too many of its messages are in flight, which others may have received"
             case (_, "AccessDenied"), (_, "AccessDeniedException"):
                 "; allow sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility and sqs:GetQueueUrl"
             case (.noCredentials, _): "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"

@@ -430,20 +430,26 @@ package actor Pipeline {
         self.endTasks()
     }
 
+    /// Waits until nothing is in flight, for so long at most; not at all when everything is to end at once.
     private func drain(within limit: Duration) async {
         guard !self.isQuiet else { return }
-        let deadline = self.loop.now + limit
-        let id = self.loop.schedule(at: deadline) { [weak self] in
+        let loop = self.loop
+        let deadline = loop.now + limit
+        let id = loop.schedule(at: deadline) { [weak self] in
             self?.assumeIsolated { $0.drainWaiter.take()?.resume() }
         }
-        await withCheckedContinuation { waiter in
-            if self.isQuiet || self.loop.now >= deadline {
-                waiter.resume()
-            } else {
-                self.drainWaiter = waiter
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { waiter in
+                if self.isQuiet || loop.now >= deadline || Task.isCancelled {
+                    waiter.resume()
+                } else {
+                    self.drainWaiter = waiter
+                }
             }
+        } onCancel: {
+            loop.submit { [weak self] in self?.assumeIsolated { $0.drainWaiter.take()?.resume() } }
         }
-        self.loop.cancel(id)
+        loop.cancel(id)
     }
 
     /// Stops or goes on invoking, while the source stays connected.

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Glibc
+import PenstockCore
+import PenstockTesting
+import Testing
+
+/// A scripted queue, real processes, and a far end that counts by itself.
+@Suite(.serialized, .ownThreads, .timeLimit(.minutes(5)))
+struct SQSKillTests {
+    @Test(
+        "SIGKILL at random moments loses no message of a standard queue, and repeats only what was in flight"
+    )
+    func standard() throws {
+        try Self.killed(messages: 50_000, groups: nil, kills: 4)
+    }
+
+    @Test("SIGKILL at random moments keeps 200 message groups in order")
+    func groups() throws {
+        try Self.killed(messages: 50_000, groups: 200, kills: 4)
+    }
+
+    private static func killed(messages: Int, groups: Int?, kills: Int) throws {
+        let began = ContinuousClock.now
+        let seed = UInt64.random(in: .min ... .max)
+        var random = SplitMix64(seed: seed)
+        let world = try SQSKillWorld(messages: messages, groups: groups)
+        var bound = 0
+        for _ in 0..<kills {
+            let penstock = try world.start()
+            let wanted = world.read() + Int.random(in: 500...messages / (2 * kills), using: &random)
+            try world.wait(for: "\(wanted) arrivals", penstock) { world.read() >= wanted }
+            #expect(world.distinct < messages, "a kill after the last message proves nothing")
+            penstock.kill()
+            try world.waitForWriters()
+            bound += world.queue.figures.inFlight
+        }
+        let last = try world.start()
+        try world.wait(for: "all messages", last) {
+            world.read()
+            return world.distinct == messages && world.queue.bodies.isEmpty
+        }
+        try last.terminate()
+        world.read()
+        let line =
+            "SIGKILL sqs\(groups == nil ? "" : " fifo"): \(messages) messages, seed \(seed), \(kills) kills, "
+            + "bound \(bound), \(world.duplicates) duplicates, \(ContinuousClock.now - began)\n"
+        FileHandle.standardError.write(Data(line.utf8))
+        #expect(world.distinct == messages)
+        #expect(world.violations.prefix(5) == [])
+        #expect(world.duplicates <= bound)
+    }
+}
+
+/// A queue with messages that say their group and their number in it, and Penstocks that read it one after the other.
+private final class SQSKillWorld {
+    let queue: ScriptedSQS
+    private let home: TemporaryFolder
+    private let python = TestEnvironment.python
+    private let keepsOrder: Bool
+    private var consumed: UInt64 = 0
+    private var partial = ""
+    private var seen: Set<String> = []
+    private var next: [Substring: Int] = [:]
+
+    /// Messages that arrived, each counted once.
+    var distinct: Int { self.seen.count }
+    /// Arrivals beyond the first.
+    private(set) var duplicates = 0
+    /// First arrivals that came before an earlier message of their group.
+    private(set) var violations: [String] = []
+
+    init(messages: Int, groups: Int?) throws {
+        self.keepsOrder = groups != nil
+        self.queue = try ScriptedSQS(groups == nil ? "kill" : "kill.fifo")
+        self.home = try TemporaryFolder()
+        let groups = groups ?? 1
+        self.queue.send(
+            (0..<messages).map { number in
+                let group = "g\(number % groups)"
+                return ("\(group) \(number / groups)", self.keepsOrder ? group : nil)
+            }
+        )
+        try Self.function.write(
+            to: self.home.url.appendingPathComponent("function.py"),
+            atomically: true,
+            encoding: .utf8
+        )
+    }
+
+    deinit {
+        self.queue.stop()
+    }
+
+    func start() throws -> PenstockProcess {
+        let folder = self.home.url.path
+        return try PenstockProcess(
+            in: self.home.url,
+            configuration: """
+                state: "sqlite:\(folder)/penstock.db"
+                admin: { listen: "127.0.0.1:0" }
+                functions:
+                  sink:
+                    local:
+                      command: ["\(self.python.path)", "\(folder)/function.py", "\(folder)"]
+                      concurrency: 2
+                      timeout: 3s
+                triggers:
+                  kill:
+                    source:
+                      sqs:
+                        queue: "\(self.queue.url)"
+                        region: eu-west-1
+                        credentials: { access_key_id: test, secret_access_key: test }
+                        visibility: 3s
+                    function: sink
+                    batch: { size: 200, window: 20ms }
+
+                """
+        )
+    }
+
+    /// Waits until a condition holds.
+    func wait(for what: String, _ penstock: PenstockProcess, _ condition: () -> Bool) throws {
+        guard BoundedWait.until(within: .seconds(120), condition) else {
+            let state = "\(self.distinct) arrived; \(self.queue.figures)"
+            throw PenstockProcess.Failure("waited for \(what): \(state); log:\n\(penstock.logTail)")
+        }
+    }
+
+    /// Waits until no function is left that could still write.
+    func waitForWriters() throws {
+        let descriptor = unsafe open(self.home.url.appendingPathComponent("lock").path, O_RDONLY)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        guard BoundedWait.until(within: .seconds(60), { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }) else {
+            throw PenstockProcess.Failure("a function outlived its Penstock")
+        }
+    }
+
+    /// Reads what arrived since the last call; all arrivals so far.
+    @discardableResult
+    func read() -> Int {
+        let file = self.home.url.appendingPathComponent("arrived")
+        if let handle = try? FileHandle(forReadingFrom: file) {
+            defer { try? handle.close() }
+            try? handle.seek(toOffset: self.consumed)
+            let data = (try? handle.readToEnd()) ?? Data()
+            self.consumed += UInt64(data.count)
+            self.partial += String(decoding: data, as: UTF8.self)
+            var lines = self.partial.split(separator: "\n", omittingEmptySubsequences: false)
+            let rest = String(lines.removeLast())
+            for line in lines { self.arrived(line) }
+            self.partial = rest
+        }
+        return self.distinct + self.duplicates
+    }
+
+    private func arrived(_ line: Substring) {
+        guard self.seen.insert(String(line)).inserted else {
+            self.duplicates += 1
+            return
+        }
+        let parts = line.split(separator: " ")
+        guard parts.count == 2, let number = Int(parts[1]) else {
+            self.violations.append("not a message of this test: \(line)")
+            return
+        }
+        guard self.keepsOrder else { return }
+        let due = self.next[parts[0], default: 0]
+        if number != due { self.violations.append("\(parts[0]): \(number) came first, \(due) was due") }
+        self.next[parts[0]] = number + 1
+    }
+
+    /// Writes each body by one write(2) for each batch, and only then answers; holds a lock as long as it lives.
+    private static let function = """
+        import fcntl, http.client, json, os, sys, time
+
+        folder = sys.argv[1]
+        out = os.open(folder + "/arrived", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        lock = os.open(folder + "/lock", os.O_WRONLY | os.O_CREAT, 0o644)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+        base = "/2018-06-01/runtime/invocation/"
+        while True:
+            api.request("GET", base + "next")
+            answer = api.getresponse()
+            event = json.loads(answer.read())
+            block = "".join(r["body"] + "\\n" for r in event["Records"]).encode()
+            assert os.write(out, block) == len(block)
+            time.sleep(0.005)
+            api.request("POST", base + answer.getheader("Lambda-Runtime-Aws-Request-Id") + "/response", "null")
+            api.getresponse().read()
+        """
+}
