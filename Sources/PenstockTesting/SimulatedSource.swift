@@ -19,6 +19,8 @@ package final class SimulatedSource: Source {
         var budget = ReceiveBudget.none
         var events: [SourceEvent] = []
         var waiter: CheckedContinuation<Void, Never>?
+        /// Something changed since the last look.
+        var isSignalled = false
         var isClosed = false
     }
 
@@ -59,7 +61,10 @@ package final class SimulatedSource: Source {
     }
 
     private func wake() {
-        self.state.withLock { $0.waiter.take() }?.resume()
+        self.state.withLock { state in
+            state.isSignalled = true
+            return state.waiter.take()
+        }?.resume()
     }
 
     package func grant(_ budget: ReceiveBudget) {
@@ -73,6 +78,7 @@ package final class SimulatedSource: Source {
             if Task.isCancelled || self.state.withLock({ $0.isClosed }) { return [] }
             self.shuffleOwnership()
             let events = self.state.withLock { state in
+                state.isSignalled = false
                 defer { state.events = [] }
                 return state.events + [self.nextBlock(&state)].compactMap { $0.map(SourceEvent.records) }
             }
@@ -80,7 +86,7 @@ package final class SimulatedSource: Source {
             await withTaskCancellationHandler {
                 await withCheckedContinuation { continuation in
                     let isDone = self.state.withLock { state in
-                        if state.isClosed || Task.isCancelled || !state.events.isEmpty { return true }
+                        if state.isClosed || Task.isCancelled || state.isSignalled { return true }
                         state.waiter = continuation
                         return false
                     }
@@ -102,12 +108,18 @@ package final class SimulatedSource: Source {
             guard !state.budget.held.contains(owned.partition.id) else { continue }
             let count = self.world.state.withLock { $0.recordCounts[owned.partition.name] ?? 0 }
             let wanted = UInt64(self.world.random(in: 1...20))
-            let end = min(count, owned.next + min(wanted, UInt64(state.budget.records)))
-            guard owned.next < end else { continue }
+            var end = min(count, owned.next + min(wanted, UInt64(max(0, state.budget.records))))
+            guard owned.next < end, state.budget.bytes > 0 else { continue }
             let partitionIndex = builder.add(owned.partition)
             for offset in owned.next..<end {
+                // The last record may go over.
+                guard state.budget.bytes > 0 else {
+                    end = offset
+                    break
+                }
                 let key = self.world.key(owned.partition.name, offset)
                 let body = key.map { Array(#"{"at":[\#(offset)],"customer":{"id":"c\#($0)"}}"#.utf8) } ?? []
+                state.budget.bytes -= body.count + (key == nil ? 0 : 1)
                 unsafe [key ?? 0].withUnsafeBytes { keyBytes in
                     unsafe body.withUnsafeBytes { bodyBytes in
                         unsafe builder.append(
@@ -151,6 +163,12 @@ package final class SimulatedSource: Source {
         }
         self.state.withLock { $0.events.append(.lost(gone.map(\.partition.id))) }
         self.assignLater(gone)
+    }
+
+    /// Asks some of its partitions back, which come again after a while.
+    package func askBack() {
+        self.revoke()
+        self.wake()
     }
 
     private func revoke() {

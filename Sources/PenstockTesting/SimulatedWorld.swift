@@ -166,6 +166,11 @@ package final class SimulatedWorld: Sendable {
         }
     }
 
+    /// Gives all records the same key, so that they are of one size.
+    package func makeAlike() {
+        self.state.withLock { $0.keys = $0.keys.mapValues { $0.map { _ in 1 } } }
+    }
+
     /// Ends all faults but bad records.
     package func calm() {
         self.state.withLock { state in

@@ -175,7 +175,7 @@ package final class JournalSource: Source {
                 Self.append(stored, to: &builder, index)
                 state.position = stored.position
                 state.budget.records -= 1
-                state.budget.bytes -= stored.entry.body.count
+                state.budget.bytes -= stored.entry.key.utf8.count + stored.entry.body.count
             }
             state.hasMore = entries.count == limit || builder.count < entries.count
             return builder.count > 0 ? builder.finish() : nil

@@ -15,6 +15,8 @@ package import PenstockCore
 /// - A lost connection is not an error: it reconnects, and says so by ``SourceEvent/status(_:)``. It throws only what
 ///   cannot heal without an operator or a restart.
 ///
+/// `SourceConformance` in PenstockTesting is this contract, run by each source of the family.
+///
 /// All calls may come from any isolation; none blocks the caller's thread. One task calls ``receive()`` at a time.
 package protocol Source: Sendable {
     /// How this source's records look in a Lambda event.
@@ -34,7 +36,8 @@ package protocol Source: Sendable {
 
     /// Waits until there is something to tell and returns all of it, in order.
     ///
-    /// Returns an empty array when the source was stopped or the task cancelled.
+    /// Returns an empty array when the source was stopped or the task cancelled; what was not returned comes with the next
+    /// call.
     func receive() async throws(SourceError) -> [SourceEvent]
 
     /// Acknowledges upstream: everything up to and including these positions. Returns when upstream has accepted.
@@ -48,8 +51,8 @@ package protocol Source: Sendable {
     /// How far the settled positions are behind the upstream's ends, as far as known.
     func lag() -> [PartitionLag]
 
-    /// Leaves the group, closes connections, frees everything; at most a few seconds. Idempotent. Uncommitted
-    /// positions are lost, so the pipeline commits before.
+    /// Leaves the group, closes connections, frees everything; at most a few seconds. Idempotent, also before a start. No
+    /// records come out of ``receive()`` any more. Uncommitted positions are lost, so the pipeline commits before.
     func stop() async
 }
 
