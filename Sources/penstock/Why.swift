@@ -70,6 +70,9 @@ struct Why: AnsweringCommand {
 struct TraceText {
     let text: String
 
+    /// Invocations that are shown at most; `--format json` has all that are known.
+    private static let rowsMax = 20
+
     /// - Parameter trace: As the admin API tells of it.
     init(_ trace: JSONValue) {
         let words = ["trigger", "partition", "position"].map { trace[$0]?.stringValue ?? "" }
@@ -83,7 +86,11 @@ struct TraceText {
         let invocations = trace["invocations"]?.arrayValue ?? []
         if !invocations.isEmpty {
             let head = ["  AT", "TOOK", "ATTEMPT", "RECORDS", "VERDICT", "REQUEST ID", "BATCH", "ERROR"]
-            lines += ["", "invocations", Terminal.table([head] + invocations.map(Self.row))]
+            let shown = invocations.suffix(Self.rowsMax)
+            let title =
+                shown.count < invocations.count
+                ? "last \(shown.count) of \(invocations.count) invocations" : "invocations"
+            lines += ["", title, Terminal.table([head] + shown.map(Self.row))]
         } else if let attempts = trace["history"]?.arrayValue, !attempts.isEmpty {
             lines += ["", "attempts", Terminal.table(attempts.map(LetterText.row))]
         }

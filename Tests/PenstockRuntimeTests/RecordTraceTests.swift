@@ -142,4 +142,24 @@ struct RecordTraceTests {
             #expect(before.detail.hasPrefix(words), "\(before.detail)")
         }
     }
+
+    @Test("A record that waits for a function without room says until when, and what each try was told")
+    func throttled() async throws {
+        let world = self.world
+        world.answer { _, _ in .throttled(retryAfter: .seconds(60), Failure(type: "Busy", message: "later")) }
+        try await SupervisorFixture.run(self.text("")) { fixture in
+            await world.wait(for: "source started")
+            world.deliver("p", 0..<1)
+            await world.wait(for: "invoked f p@0")
+            var trace = try await Self.trace(fixture, "p:0")
+            while trace.state == .inFlight { trace = try await Self.trace(fixture, "p:0") }
+            #expect(trace.state == .waiting && trace.attempts == 0)
+            let words = "not invoked yet; the function has no room or cannot be reached; the next try is at "
+            #expect(trace.detail.hasPrefix(words), "\(trace.detail)")
+            #expect(trace.invocations.map(\.word) == [.throttled])
+            #expect(try await fixture.supervisor.setPaused(true, trigger: "orders"))
+            let paused = try await Self.trace(fixture, "p:0")
+            #expect(paused.detail == "not invoked yet; the trigger is paused")
+        }
+    }
 }

@@ -304,7 +304,8 @@ package struct RecordTrace: Sendable {
         case .others: "it waits for records before it"
         case .pause: "the trigger is paused"
         case .store: "the store refuses checkpoints"
-        case .throttling(let until): "the function had no room; the next try is at \(live.text(until))"
+        case .throttling(let until):
+            "the function has no room or cannot be reached; the next try is at \(live.text(until))"
         case .concurrency: "as many invocations run as may"
         case .window(let until): "the batch waits for more records until \(live.text(until))"
         }
