@@ -98,6 +98,14 @@ struct JSONCursor {
         throw self.malformed
     }
 
+    /// Passes over any value, and gives the place of its text.
+    mutating func value() throws(Malformed) -> Range<Int> {
+        _ = self.isNext(0)
+        let start = self.index
+        try self.skip()
+        return start..<self.index
+    }
+
     /// Passes over any value; only its strings and brackets are looked at.
     mutating func skip() throws(Malformed) {
         var depth = 0

@@ -104,7 +104,7 @@ struct SQSClient: Sendable {
         /// Not carried out, for the reason of this code; another time it may be.
         case refused(code: String)
         /// The delivery is no longer ours: its time is up, or the message is gone.
-        case lost
+        case lost(code: String)
     }
 
     /// Deletes deliveries, or changes how long they stay invisible: at most ten, all of one kind.
@@ -132,6 +132,47 @@ struct SQSClient: Sendable {
             return try SQSBatchAnswer.outcomes(response.body, count: entries.count)
         } catch {
             throw Self.unreadable(operation, error)
+        }
+    }
+
+    /// A message to be sent.
+    struct Outgoing {
+        /// Its body: not empty.
+        var body: [UInt8]
+        /// In a FIFO queue, what it is in order with.
+        var group: String?
+        /// In a FIFO queue, what tells it from others for five minutes.
+        var deduplication: String?
+    }
+
+    /// Sends messages, at most ten and at most as large together as one may be.
+    ///
+    /// - Returns: Why each was refused; nil for one that is durable.
+    /// - Throws: ``AWSError`` when nobody knows what came of any.
+    func send(_ messages: [Outgoing], to queue: String) async throws(AWSError) -> [String?] {
+        var body = Array("{".utf8) + JSONText.member("QueueUrl", queue) + Array(",\"Entries\":[".utf8)
+        for (number, message) in messages.enumerated() {
+            body += Array("\(number > 0 ? "," : ""){\"Id\":\"\(number)\",\"MessageBody\":".utf8)
+            body += unsafe message.body.withUnsafeBytes { unsafe JSONText.escaped($0) }
+            if let group = message.group {
+                body += Array(",".utf8) + JSONText.member("MessageGroupId", group)
+            }
+            if let deduplication = message.deduplication {
+                body += Array(",".utf8) + JSONText.member("MessageDeduplicationId", deduplication)
+            }
+            body.append(UInt8(ascii: "}"))
+        }
+        let response = try await self.call("SendMessageBatch", body + Array("]}".utf8))
+        do {
+            return try SQSBatchAnswer.outcomes(response.body, count: messages.count).map { outcome in
+                switch outcome {
+                case .done: nil
+                case .refused(let code): code
+                case .lost(let code): code
+                }
+            }
+        } catch {
+            throw Self.unreadable("SendMessageBatch", error)
         }
     }
 
@@ -201,7 +242,7 @@ enum SQSBatchAnswer {
     }
 
     private static func outcome(_ code: String) -> SQSClient.Outcome {
-        SQSErrorCode.lost.contains(SQSErrorCode.bare(code)) ? .lost : .refused(code: code)
+        SQSErrorCode.lost.contains(SQSErrorCode.bare(code)) ? .lost(code: code) : .refused(code: code)
     }
 }
 

@@ -35,6 +35,11 @@ package struct SQSSourceConfiguration: ConfigurationTable {
         "When a message comes again on which the function failed: after the trigger's `backoff`, when its `visibility` ends, as with AWS, or `now`.",
         default: Release.backoff
     )
+    static let eventField = Field.choice(
+        "event",
+        "What the function gets: the Lambda event of `sqs`; the bodies alone in a list (`raw`); the events of `sns` or `s3` that the bodies hold.",
+        default: SQSEventForm.sqs
+    )
     static let pollersField = Field.integer(
         "pollers",
         "Receives side by side at most, under a backlog; an idle queue has one.",
@@ -46,7 +51,9 @@ package struct SQSSourceConfiguration: ConfigurationTable {
     package static let table = FieldTable(
         "sqs",
         "Reads a queue of Amazon SQS, or of anything with its API.",
-        [Self.queueField] + AWSFields.all + [Self.visibilityField, Self.releaseField, Self.pollersField]
+        [Self.queueField] + AWSFields.all + [
+            Self.visibilityField, Self.releaseField, Self.eventField, Self.pollersField,
+        ]
     )
 
     /// Why a queue could not be read.
@@ -61,6 +68,7 @@ package struct SQSSourceConfiguration: ConfigurationTable {
     let queue: SQSQueueName
     let visibility: Duration?
     let release: Release
+    let event: SQSEventForm
     let pollers: Int
     let options: AWSOptions
 
@@ -73,6 +81,7 @@ package struct SQSSourceConfiguration: ConfigurationTable {
         self.queue = queue ?? SQSQueueName(bare: "queue")
         self.visibility = reader[Self.visibilityField]
         self.release = reader[Self.releaseField]
+        self.event = reader[Self.eventField]
         self.pollers = reader[Self.pollersField]
         var options = AWSOptions(
             &reader,

@@ -5,7 +5,7 @@ package import PenstockConfiguration
 import PenstockCore
 package import PenstockRuntime
 
-/// Amazon SQS: a queue as a source.
+/// Amazon SQS: a queue as a source, and as a destination of dead letters and of results.
 package enum SQSConnector: Connector {
     package static let kind = "sqs"
 
@@ -20,14 +20,51 @@ package enum SQSConnector: Connector {
         }
     }
 
-    package static var destination: Alternative<DestinationPlan>? { nil }
+    package static var destination: Alternative<DestinationPlan>? {
+        .key(Self.kind, SQSDestinationConfiguration.table.summary, .table(SQSDestinationConfiguration.self)) {
+            configuration in
+            DestinationPlan(
+                kind: Self.kind,
+                summary: configuration.summary,
+                outlet: Self.outlet(configuration.queue, configuration.options),
+                make: { context, source throws(DestinationError) in
+                    try SQSDestination(configuration, FailureDocument(source), reactor: context.reactor)
+                }
+            )
+        }
+    }
+
+    package static var results: Alternative<ResultPlan>? {
+        .key(
+            Self.kind,
+            "Sends a message for each invocation to a queue.",
+            .table(SQSDestinationConfiguration.self)
+        ) { configuration in
+            ResultPlan(
+                summary: configuration.summary,
+                outlet: Self.outlet(configuration.queue, configuration.options),
+                make: { context throws(DestinationError) in
+                    try SQSDestination(configuration, nil, reactor: context.reactor)
+                }
+            )
+        }
+    }
+
+    /// Names a queue wherever it is read or written.
+    private static func outlet(_ queue: SQSQueueName, _ options: AWSOptions) -> Outlet {
+        let own = AWSEndpoint.url(service: "sqs", region: options.region)
+        let endpoint = options.endpoint ?? own
+        return Outlet(kind: Self.kind, hosts: ["\(endpoint) \(options.region)"], name: queue.name)
+    }
 
     private static func plan(_ configuration: SQSSourceConfiguration, _ terms: TriggerTerms) -> SourcePlan {
         let queue = configuration.queue
-        let format = SQSEventFormat(batchWindow: terms.batchWindow)
+        let format = SQSEventFormat(batchWindow: terms.batchWindow, form: configuration.event)
         let settings = SQSSettings(configuration, terms)
         let region = configuration.options.region
-        let endpoint = configuration.options.endpoint.map { " at \($0)" } ?? ""
+        let outlet = Self.outlet(queue, configuration.options)
+        let own = AWSEndpoint.url(service: "sqs", region: region)
+        let elsewhere = configuration.options.endpoint.flatMap { $0 == own ? nil : " at \($0)" } ?? ""
         let arn = SQSQueueARN(region: region, account: queue.account, name: queue.name)
         return SourcePlan(
             kind: Self.kind,
@@ -39,7 +76,8 @@ package enum SQSConnector: Connector {
                 canSeek: false,
                 prunesOnAcknowledge: true
             ),
-            exclusive: ["queue \(queue.name) in \(region)\(endpoint)"],
+            exclusive: ["queue \(queue.name) in \(region)\(elsewhere)"],
+            reads: { $0 == outlet },
             format: format,
             fields: SQSEventFormat.fields,
             partition: { SQSEventFormat.partition($0, name: $1) },

@@ -12,9 +12,11 @@ package struct SQSEventFormat: EventFormat {
     /// Whether records without attributes of their sender say so by a null digest: AWS does when the batch window is a
     /// second or longer.
     private let showsNoDigest: Bool
+    private let form: SQSEventForm
 
-    init(batchWindow: Duration) {
+    init(batchWindow: Duration, form: SQSEventForm = .sqs) {
         self.showsNoDigest = batchWindow >= .seconds(1)
+        self.form = form
     }
 
     package var contentType: String { "application/json" }
@@ -101,7 +103,7 @@ package struct SQSEventFormat: EventFormat {
             } else if self.showsNoDigest {
                 size += Key.attributesDigest.utf8CodeUnitCount + 4
             }
-            return size
+            return size + self.form.surplus
         }
     }
 
@@ -112,15 +114,25 @@ package struct SQSEventFormat: EventFormat {
     // MARK: - Writing
 
     package func encode(_ batch: Batch, into writer: inout EventWriter) {
-        writer.literal(Self.head)
+        if self.form == .raw { writer.byte(UInt8(ascii: "[")) } else { writer.literal(Self.head) }
+        var isEmpty = true
         for run in batch.runs {
             for index in run.indices {
-                self.encode(run.admitted.block, index, into: &writer)
+                let block = run.admitted.block
+                if self.form == .sqs {
+                    self.encode(block, index, into: &writer)
+                } else if let unwrapped = unsafe self.form.unwrap(block.body(at: index)) {
+                    guard !unwrapped.isEmpty else { continue }
+                    writer.raw(unwrapped)
+                } else {
+                    self.encode(block, index, into: &writer)
+                }
                 writer.byte(UInt8(ascii: ","))
+                isEmpty = false
             }
         }
-        if batch.count > 0 { writer.removeLast() }
-        writer.literal("]}")
+        if !isEmpty { writer.removeLast() }
+        if self.form == .raw { writer.byte(UInt8(ascii: "]")) } else { writer.literal("]}") }
     }
 
     private func encode(_ block: RecordBlock, _ index: Int, into writer: inout EventWriter) {

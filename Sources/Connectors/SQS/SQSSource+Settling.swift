@@ -28,7 +28,7 @@ extension SQSSource {
         let outcomes = try await self.carryOut(requests)
         return SettlementOutcome(
             refused: outcomes.compactMap { if case .refused = $0.outcome { $0.run } else { nil } },
-            lost: outcomes.compactMap { $0.outcome == .lost ? $0.run : nil }
+            lost: outcomes.compactMap { if case .lost = $0.outcome { $0.run } else { nil } }
         )
     }
 
@@ -40,7 +40,7 @@ extension SQSSource {
         return LeaseExtension(
             until: sentAt + .seconds(seconds),
             refused: outcomes.compactMap { if case .refused = $0.outcome { $0.run } else { nil } },
-            lost: outcomes.compactMap { $0.outcome == .lost ? $0.run : nil }
+            lost: outcomes.compactMap { if case .lost = $0.outcome { $0.run } else { nil } }
         )
     }
 
@@ -135,7 +135,7 @@ extension SQSSource {
         } catch {
             self.note(error, of: .settling)
             let isGone = SQSErrorCode.noQueue.contains(SQSErrorCode.bare(error.code))
-            return requests.map { ($0.run, isGone ? .lost : .refused(code: error.code)) }
+            return requests.map { ($0.run, isGone ? .lost(code: error.code) : .refused(code: error.code)) }
         }
     }
 }

@@ -198,7 +198,10 @@ import Testing
             """#
         let outcomes = try SQSBatchAnswer.outcomes(Array(answer.utf8), count: 5)
         #expect(
-            outcomes == [.done, .lost, .refused(code: "InternalError"), .lost, .refused(code: "Unanswered")]
+            outcomes == [
+                .done, .lost(code: "ReceiptHandleIsInvalid"), .refused(code: "InternalError"),
+                .lost(code: "AWS.SimpleQueueService.MessageNotInflight"), .refused(code: "Unanswered"),
+            ]
         )
     }
 }

@@ -4,15 +4,15 @@
 ///
 /// Stricter than some readers and never laxer, because what it accepts is put into other JSON as it is.
 @safe
-struct JSONScanner {
+package struct JSONScanner {
     /// How deep values may be nested: what common readers take.
-    static let depthMax = 128
+    package static let depthMax = 128
 
     private let bytes: UnsafeRawBufferPointer
     private var cursor = 0
 
     /// Whether `bytes` are one JSON value.
-    static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    package static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var scanner = unsafe JSONScanner(bytes)
         guard scanner.value(depth: 0) else { return false }
         scanner.skipBlanks()
