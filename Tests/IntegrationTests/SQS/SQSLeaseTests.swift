@@ -74,6 +74,40 @@ struct SQSLeaseTests {
         #expect(Set(queue.figures.visibilities) == [2])
     }
 
+    @Test("Triggers with filters share a queue when each gives back what is the other's")
+    func shared() throws {
+        let (queue, home) = (try ScriptedSQS(), try TemporaryFolder())
+        let server = try TestHTTPServer { _, exchange in exchange.respond() }
+        defer {
+            queue.stop()
+            server.stop()
+        }
+        queue.send((0..<8).map { ("{\"kind\":\"\($0 % 2 == 0 ? "even" : "odd")\",\"n\":\($0)}", nil) })
+        func trigger(_ kind: String) -> String {
+            "filters: [{ body: { kind: [\(kind)] } }]\n    filtered: release\n    batch: { size: 10, window: 0s }"
+        }
+        let other = """
+              other:
+                source:
+                  sqs:
+                    queue: "\(queue.url)"
+                    region: eu-west-1
+                    credentials: { access_key_id: test, secret_access_key: test }
+                function: sink
+            """
+        let penstock = try Self.start(
+            queue,
+            server,
+            in: home,
+            trigger: trigger("even") + "\n" + other + "\n    " + trigger("odd")
+        )
+        try Self.wait(for: "deletions", penstock) { queue.bodies.isEmpty }
+        try penstock.terminate()
+        #expect(queue.figures.deleted == 8)
+        let events = server.requests.map { String(decoding: $0.body, as: UTF8.self) }
+        #expect(events.allSatisfy { $0.contains(#"\"even\""#) != $0.contains(#"\"odd\""#) })
+    }
+
     @Test("A function without room costs no receipt: its messages stay in hand, and no more are received")
     func throttled() throws {
         let (queue, home) = (try ScriptedSQS(), try TemporaryFolder())
