@@ -38,3 +38,7 @@ require_swift() {
         *) die "Swift 6.3 or later is needed; \`swift --version\` says \"$version\"" ;;
     esac
 }
+
+# What the benchmarks' peers need, beside the packages of scripts/setup.
+# shellcheck disable=SC2034  # read by those who source this file
+BENCH_PACKAGES="gcc make wrk"
