@@ -30,7 +30,7 @@ package final class PenstockProcess: Sendable {
 
     /// Starts `penstock run` in `folder` with `configuration`, and waits until it says that it is ready.
     ///
-    /// - Throws: ``Failure`` when the program was not built, ends, or is not ready in 20 s.
+    /// - Throws: ``Failure`` when the program was not built, ends, or is not ready in 90 s.
     package init(
         in folder: URL,
         configuration: String,
@@ -47,7 +47,7 @@ package final class PenstockProcess: Sendable {
             ["run", "--config", file.path, "--ready-file", ready.path] + arguments,
             environment: ["LD_LIBRARY_PATH": library == .newest ? libraries : ""]
         )
-        let isReady = BoundedWait.until(within: .seconds(20)) {
+        let isReady = BoundedWait.until(within: .seconds(90)) {
             FileManager.default.fileExists(atPath: ready.path) || !self.process.isRunning
         }
         guard isReady, self.process.isRunning else { throw self.failure("did not get ready") }

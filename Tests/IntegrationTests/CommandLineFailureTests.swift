@@ -194,7 +194,7 @@ struct CommandLineFailureTests {
             ],
             environment: ["LD_LIBRARY_PATH": TestEnvironment.libraries]
         )
-        let isReady = BoundedWait.until(within: .seconds(20)) {
+        let isReady = BoundedWait.until(within: .seconds(90)) {
             FileManager.default.fileExists(atPath: ready)
         }
         try #require(isReady, "\(penstock.output)")

@@ -29,7 +29,7 @@ extension KillTests {
                 && (try? world.committed().dropFirst().allSatisfy { $0 == perPartition }) == true
         }
         #expect(othersDone, "the neighbours go on: \(world.farEnd.next)")
-        let isBlocked = BoundedWait.until(within: .seconds(20)) {
+        let isBlocked = BoundedWait.until(within: .seconds(90)) {
             (try? Self.trigger(world))?["state"] as? String == "blocked"
         }
         #expect(isBlocked)

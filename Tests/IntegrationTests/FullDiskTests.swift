@@ -84,7 +84,7 @@ extension KillTests {
             URL(fileURLWithPath: "/usr/bin/curl"),
             ["--silent", "--write-out", "\n%{http_code}", url]
         )
-        guard curl.status(within: .seconds(20)) == 0 else {
+        guard curl.status(within: .seconds(90)) == 0 else {
             throw KillWorld.Failure(description: "/readyz does not answer: \(curl.output)")
         }
         let lines = curl.output.split(separator: "\n")

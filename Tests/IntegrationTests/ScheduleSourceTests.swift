@@ -45,7 +45,7 @@ struct ScheduleSourceTests {
             let penstock = try PenstockProcess(in: home.url, configuration: configuration)
             let wanted = before + Int.random(in: 1...3, using: &random)
             #expect(
-                BoundedWait.until(within: .seconds(20)) { server.requests.count >= wanted },
+                BoundedWait.until(within: .seconds(90)) { server.requests.count >= wanted },
                 "\(penstock.logTail)"
             )
             penstock.kill()
@@ -53,7 +53,7 @@ struct ScheduleSourceTests {
         let last = try PenstockProcess(in: home.url, configuration: configuration)
         let before = server.requests.count
         #expect(
-            BoundedWait.until(within: .seconds(20)) { server.requests.count >= before + 2 },
+            BoundedWait.until(within: .seconds(90)) { server.requests.count >= before + 2 },
             "\(last.logTail)"
         )
         try last.terminate()
@@ -81,7 +81,7 @@ struct ScheduleSourceTests {
                 .replacingOccurrences(of: "penstock.db", with: "\(before)/penstock.db")
             let penstock = try PenstockProcess(in: folder, configuration: configuration)
             #expect(
-                BoundedWait.until(within: .seconds(20)) { server.requests.count > before },
+                BoundedWait.until(within: .seconds(90)) { server.requests.count > before },
                 "\(penstock.logTail)"
             )
             try penstock.terminate()

@@ -123,7 +123,7 @@ struct SecrecyTests {
                         "http://127.0.0.1:\(port)/\(path)",
                     ]
                 )
-                #expect(curl.status(within: .seconds(20)) == 0)
+                #expect(curl.status(within: .seconds(90)) == 0)
                 #expect(curl.output.hasPrefix("HTTP/1.1"))
                 answers["/\(path) with \"\(token)\""] = curl.output
             }

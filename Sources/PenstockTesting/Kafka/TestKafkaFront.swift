@@ -104,7 +104,7 @@ package final class TestCertificates: Sendable {
             URL(fileURLWithPath: "/bin/bash"),
             ["-c", "cd \(self.folder.path)\n" + script]
         )
-        guard shell.status(within: .seconds(20)) == 0 else {
+        guard shell.status(within: .seconds(90)) == 0 else {
             throw TestEnvironment.Unavailable(description: "openssl made no certificates: \(shell.output)")
         }
     }

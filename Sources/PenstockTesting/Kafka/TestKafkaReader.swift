@@ -6,7 +6,7 @@ import Foundation
 package enum TestKafkaReader {
     /// The values of a header in the records of a topic, by partition and offset; empty where a record has none.
     ///
-    /// - Throws: ``TestEnvironment/Unavailable`` when the topic cannot be read to its end in 20 s.
+    /// - Throws: ``TestEnvironment/Unavailable`` when the topic cannot be read to its end in 90 s.
     package static func headers(_ name: String, of topic: String, on broker: String) throws -> [String] {
         let script = """
             import sys
@@ -34,7 +34,7 @@ package enum TestKafkaReader {
             """
         let python = TestEnvironment.python
         let process = try ForeignProcess(python, ["-c", script, broker, topic, name])
-        guard process.status(within: .seconds(20)) == 0 else {
+        guard process.status(within: .seconds(90)) == 0 else {
             throw TestEnvironment.Unavailable(description: "\(topic) was not read: \(process.output)")
         }
         return process.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(

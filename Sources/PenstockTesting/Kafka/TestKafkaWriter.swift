@@ -61,7 +61,7 @@ package enum TestKafkaWriter {
         }
         let python = TestEnvironment.python
         let process = try ForeignProcess(python, ["-c", script] + arguments)
-        guard process.status(within: .seconds(20)) == 0 else {
+        guard process.status(within: .seconds(90)) == 0 else {
             throw TestEnvironment.Unavailable(description: "\(topic) was not written: \(process.output)")
         }
     }

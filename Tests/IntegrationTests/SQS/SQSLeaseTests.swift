@@ -143,7 +143,7 @@ struct SQSLeaseTests {
         let (queue, home) = (try ScriptedSQS(), try TemporaryFolder())
         let server = try TestHTTPServer { _, exchange in
             // Until what waits has been given back, long before its visibility ends.
-            _ = BoundedWait.until(within: .seconds(20)) { queue.figures.visibilities.count == 10 }
+            _ = BoundedWait.until(within: .seconds(90)) { queue.figures.visibilities.count == 10 }
             exchange.respond()
         }
         defer {
