@@ -51,8 +51,8 @@ package struct RequestSigner: Sendable {
         ].joined(separator: "\n")
         let scope = "\(time.day)/\(self.region)/\(self.service)/aws4_request"
         let text =
-            "AWS4-HMAC-SHA256\n\(time.full)\n\(scope)\n\(Self.hex(SHA256.hash(data: Array(canonical.utf8))))"
-        let signature = Self.hex(Self.code(text, key: self.key(credentials, day: time.day)))
+            "AWS4-HMAC-SHA256\n\(time.full)\n\(scope)\n\(Hexadecimal.text(SHA256.hash(data: Array(canonical.utf8))))"
+        let signature = Hexadecimal.text(Self.code(text, key: self.key(credentials, day: time.day)))
         let authorization =
             "AWS4-HMAC-SHA256 Credential=\(credentials.accessKeyID)/\(scope), "
             + "SignedHeaders=\(names), Signature=\(signature)"
@@ -70,13 +70,6 @@ package struct RequestSigner: Sendable {
 
     private static func code(_ text: String, key: SymmetricKey) -> HMAC<SHA256>.MAC {
         HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: key)
-    }
-
-    static func hex(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        for byte in bytes { text += [digits[Int(byte >> 4)], digits[Int(byte & 15)]] }
-        return String(decoding: text, as: UTF8.self)
     }
 
     /// Blanks around a value do not count, and several in a row count as one.
@@ -138,13 +131,13 @@ package struct SignedRequest: Sendable {
     }
 
     /// The hash of no body.
-    package static let hashOfNothing = RequestSigner.hex(SHA256.hash(data: []))
+    package static let hashOfNothing = Hexadecimal.text(SHA256.hash(data: []))
 
     /// The SHA-256 of a body in hexadecimal digits.
     package static func hash(of body: UnsafeRawBufferPointer) -> String {
         var hash = SHA256()
         unsafe hash.update(bufferPointer: body)
-        return RequestSigner.hex(hash.finalize())
+        return Hexadecimal.text(hash.finalize())
     }
 }
 

@@ -82,10 +82,9 @@ package enum JSONText {
             case 0x0D: result.append(contentsOf: [UInt8(ascii: "\\"), UInt8(ascii: "r")])
             case 0x09: result.append(contentsOf: [UInt8(ascii: "\\"), UInt8(ascii: "t")])
             case 0..<0x20:
-                let digits = Array("0123456789abcdef".utf8)
                 result.append(contentsOf: Array("\\u00".utf8))
-                result.append(digits[Int(byte >> 4)])
-                result.append(digits[Int(byte & 15)])
+                result.append(Hexadecimal.digit(byte >> 4))
+                result.append(Hexadecimal.digit(byte))
             default: result.append(byte)
             }
         }

@@ -264,4 +264,16 @@ enum SQSErrorCode {
 
     /// The queue is not there.
     static let noQueue: Set<String> = ["QueueDoesNotExist", "NonExistentQueue", "QueueDeletedRecently"]
+
+    /// What to do about a code, behind its message; empty when it speaks for itself.
+    ///
+    /// `actions` is what has to be allowed for what is done with the queue.
+    static func advice(_ code: String, allowing actions: String) -> String {
+        switch Self.bare(code) {
+        case let code where Self.noQueue.contains(code):
+            "; create the queue, or check \"queue\", \"region\" and \"endpoint\""
+        case "AccessDenied", "AccessDeniedException": "; allow \(actions)"
+        default: ""
+        }
+    }
 }

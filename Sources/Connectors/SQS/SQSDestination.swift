@@ -154,12 +154,7 @@ final class SQSDestination: Destination, ResultDestination {
     }
 
     private func advice(_ code: String) -> String {
-        switch SQSErrorCode.bare(code) {
-        case let code where SQSErrorCode.noQueue.contains(code):
-            "; create the queue, or check \"queue\", \"region\" and \"endpoint\""
-        case "AccessDenied", "AccessDeniedException": "; allow sqs:SendMessage and sqs:GetQueueUrl"
-        default: ""
-        }
+        SQSErrorCode.advice(code, allowing: "sqs:SendMessage and sqs:GetQueueUrl")
     }
 }
 
@@ -203,8 +198,6 @@ enum SQSGroup {
 
     /// SHA-256 in 64 hexadecimal digits.
     static func digest(_ bytes: [UInt8]) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        let text = SHA256.hash(data: bytes).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
-        return String(decoding: text, as: UTF8.self)
+        Hexadecimal.text(SHA256.hash(data: bytes))
     }
 }

@@ -143,7 +143,7 @@ package struct SQSEventFormat: EventFormat {
             unsafe writer.string(id)
         } else {
             writer.byte(UInt8(ascii: "\""))
-            writer.raw(SQSMessageID.text(of: entry.position))
+            writer.raw(Array(SQSMessageID.text(of: entry.position).utf8))
             writer.byte(UInt8(ascii: "\""))
         }
         writer.literal(Key.receiptHandle)
@@ -199,8 +199,7 @@ package struct SQSEventFormat: EventFormat {
     private static func digest(of body: UnsafeRawBufferPointer?) -> [UInt8] {
         var hash = Insecure.MD5()
         if let body = unsafe body { unsafe hash.update(bufferPointer: body) }
-        let digits = Array("0123456789abcdef".utf8)
-        return hash.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
+        return Hexadecimal.digits(hash.finalize())
     }
 
     // MARK: - Item failures

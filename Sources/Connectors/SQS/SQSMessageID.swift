@@ -18,7 +18,7 @@ enum SQSMessageID {
         guard id.count == Self.byteCount else { return nil }
         var number: UInt128 = 0
         for (offset, byte) in id.enumerated() {
-            if Self.hyphens.contains(offset) {
+            if Self.isHyphen(offset) {
                 guard byte == UInt8(ascii: "-") else { return nil }
                 continue
             }
@@ -33,7 +33,9 @@ enum SQSMessageID {
         return number
     }
 
-    private static let hyphens: Set<Int> = [8, 13, 18, 23]
+    private static func isHyphen(_ offset: Int) -> Bool {
+        offset == 8 || offset == 13 || offset == 18 || offset == 23
+    }
 
     /// Twice FNV-1a, from two starts.
     private static func hash(_ id: some Collection<UInt8>) -> UInt128 {
@@ -46,15 +48,7 @@ enum SQSMessageID {
     }
 
     /// The id of a record that has none of its own: its position in the form of a UUID.
-    static func text(of position: Position) -> [UInt8] {
-        let number = position.wide ?? 0
-        var text: [UInt8] = []
-        text.reserveCapacity(Self.byteCount)
-        for digit in 0..<32 {
-            if Self.hyphens.contains(text.count) { text.append(UInt8(ascii: "-")) }
-            let value = UInt8(truncatingIfNeeded: number >> UInt128(124 - 4 * digit)) & 15
-            text.append(value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10)
-        }
-        return text
+    static func text(of position: Position) -> String {
+        Hexadecimal.uuid(position.wide ?? 0)
     }
 }

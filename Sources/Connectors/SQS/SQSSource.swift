@@ -214,17 +214,17 @@ actor SQSSource: LeaseSource {
     }
 
     private func advice(_ error: AWSError) -> String {
-        let code = SQSErrorCode.bare(error.code)
         let advice =
-            switch (error.kind, code) {
-            case (_, _) where SQSErrorCode.noQueue.contains(code):
-                "; create the queue, or check \"queue\", \"region\" and \"endpoint\""
+            switch (error.kind, SQSErrorCode.bare(error.code)) {
+            case (.noCredentials, _): "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"
             case (_, "OverLimit"):
                 "; too many of its messages are in flight, which others may have received"
-            case (_, "AccessDenied"), (_, "AccessDeniedException"):
-                "; allow sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility and sqs:GetQueueUrl"
-            case (.noCredentials, _): "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"
-            default: ""
+            case (_, let code):
+                SQSErrorCode.advice(
+                    code,
+                    allowing:
+                        "sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility and sqs:GetQueueUrl"
+                )
             }
         return "sqs queue \(self.settings.queue.name): \(error)\(advice)"
     }

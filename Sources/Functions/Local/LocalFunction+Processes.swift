@@ -115,8 +115,7 @@ extension LocalFunction {
     }
 
     private static func randomHex() -> String {
-        let digits = Array("0123456789abcdef")
-        return String((0..<32).map { _ in digits[Int.random(in: 0..<16)] })
+        Hexadecimal.text((0..<16).map { _ in UInt8.random(in: .min ... .max) })
     }
 
     // MARK: - Ends

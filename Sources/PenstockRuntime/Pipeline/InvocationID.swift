@@ -30,20 +30,7 @@ package enum InvocationID {
     }
 
     private static func text(_ first: UInt64, _ second: UInt64) -> String {
-        unsafe String(unsafeUninitializedCapacity: 36) { bytes in
-            var place = 0
-            for index in 0..<32 {
-                if index == 8 || index == 12 || index == 16 || index == 20 {
-                    unsafe bytes[place] = UInt8(ascii: "-")
-                    place += 1
-                }
-                let word = index < 16 ? first : second
-                let digit = UInt8(truncatingIfNeeded: word >> (60 - 4 * UInt64(index % 16)) & 15)
-                unsafe bytes[place] = digit + (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
-                place += 1
-            }
-            return place
-        }
+        Hexadecimal.uuid(UInt128(first) << 64 | UInt128(second))
     }
 }
 
