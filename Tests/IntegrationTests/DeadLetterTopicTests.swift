@@ -45,7 +45,8 @@ extension KillTests {
         try world.waitForAll(penstock)
         try penstock.terminate()
         #expect(try world.uncommitted() == 0)
-        let sources = try TestKafkaReader.headers("penstock-source", of: "letters", on: letters.address)
+        let messages = try TestKafkaReader.messages(of: "letters", on: letters.address)
+        let sources = messages.map { $0.headers["penstock-source"] }
         #expect(sources == stride(from: 0, to: perPartition, by: 500).map { "kill-0@\($0)" })
         Self.summarize("dead-letter topic away", world, "\(sources.count) letters", since: began)
         Self.expectContract(world, atMost: 0)

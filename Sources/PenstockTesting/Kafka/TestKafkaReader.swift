@@ -4,15 +4,26 @@ import Foundation
 
 /// Reads topics with a client written by others, without a group.
 package enum TestKafkaReader {
-    /// The values of a header in the records of a topic, by partition and offset; empty where a record has none.
+    /// A message of a topic, its texts as UTF-8.
+    package struct Message: Sendable, Decodable {
+        /// Its key; nil for none.
+        package var key: String?
+        /// Its value.
+        package var value: String
+        /// Its headers; the last of several with one name.
+        package var headers: [String: String]
+    }
+
+    /// The messages of a topic, by partition and offset.
     ///
     /// - Throws: ``TestEnvironment/Unavailable`` when the topic cannot be read to its end in 90 s.
-    package static func headers(_ name: String, of topic: String, on broker: String) throws -> [String] {
+    package static func messages(of topic: String, on broker: String) throws -> [Message] {
         let script = """
-            import sys
+            import json, sys
             from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-            broker, topic, name = sys.argv[1:]
+            broker, topic = sys.argv[1:]
+            text = lambda value: (value or b"").decode(errors="replace")
             consumer = Consumer({"bootstrap.servers": broker, "group.id": "reader", "enable.partition.eof": True,
                 "enable.auto.commit": False})
             count = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
@@ -27,18 +38,15 @@ package enum TestKafkaReader {
                         sys.exit(str(message.error()))
                     ends.add(message.partition())
                 else:
-                    value = dict(message.headers() or []).get(name) or b""
-                    found.append((message.partition(), message.offset(), value.decode()))
-            for _, _, value in sorted(found):
-                print(value)
+                    found.append((message.partition(), message.offset(), {
+                        "key": message.key() and message.key().decode(), "value": text(message.value()),
+                        "headers": {name: text(value) for name, value in message.headers() or []}}))
+            print(json.dumps([message for _, _, message in sorted(found, key=lambda m: m[:2])]))
             """
-        let python = TestEnvironment.python
-        let process = try ForeignProcess(python, ["-c", script, broker, topic, name])
+        let process = try ForeignProcess(TestEnvironment.python, ["-c", script, broker, topic])
         guard process.status(within: .seconds(90)) == 0 else {
             throw TestEnvironment.Unavailable(description: "\(topic) was not read: \(process.output)")
         }
-        return process.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(
-            String.init
-        )
+        return try JSONDecoder().decode([Message].self, from: Data(process.output.utf8))
     }
 }

@@ -110,7 +110,7 @@ struct KafkaDestinationTests {
         try await destination.deliver(Self.letters(4..<5))
         await destination.close()
         #expect(
-            try TestKafkaReader.headers("penstock-source", of: "dlq", on: cluster.address)
+            try TestKafkaReader.messages(of: "dlq", on: cluster.address).map { $0.headers["penstock-source"] }
                 == (0..<5).map { "orders-3@\($0)" }
         )
     }
@@ -134,7 +134,7 @@ struct KafkaDestinationTests {
         try await destination.deliver(Self.letters(0..<3))
         await destination.close()
         #expect(
-            try TestKafkaReader.headers("penstock-source", of: "dlq", on: cluster.address)
+            try TestKafkaReader.messages(of: "dlq", on: cluster.address).map { $0.headers["penstock-source"] }
                 == (0..<3).map { "orders-3@\($0)" }
         )
     }

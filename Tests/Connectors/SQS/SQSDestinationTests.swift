@@ -17,13 +17,7 @@ import Testing
         by name: String? = nil,
         _ body: (SQSDestination) async throws -> Void
     ) async throws {
-        let yaml = """
-            queue: "\(name ?? queue.url)"
-            endpoint: \(queue.endpoint)
-            region: eu-west-1
-            credentials: { access_key_id: KEY, secret_access_key: s3cret }
-            \(more)
-            """
+        let yaml = queue.settings(named: name, more)
         let read = ConfigurationLoader.process.parse(yaml, file: "t.yaml").read(
             SQSDestinationConfiguration.self
         )

@@ -30,13 +30,7 @@ final class SourceProbe: Sendable {
         by name: String? = nil,
         _ body: (SourceProbe) async throws -> Void
     ) async throws {
-        let yaml = """
-            queue: "\(name ?? queue.url)"
-            endpoint: \(queue.endpoint)
-            region: eu-west-1
-            credentials: { access_key_id: KEY, secret_access_key: s3cret }
-            \(more)
-            """
+        let yaml = queue.settings(named: name, more)
         let read = ConfigurationLoader.process.parse(yaml, file: "t.yaml").read(SQSSourceConfiguration.self)
         let configuration = try #require(read.value, "\(read.findings)")
         let terms = TriggerTerms(functionTimeout: .seconds(5), batchWindow: .zero)
@@ -366,5 +360,18 @@ final class SourceProbe: Sendable {
             began = clock.now
         }
         #expect(clock.now - began < .seconds(10))
+    }
+}
+
+extension ScriptedSQS {
+    /// What leads a source or a destination to this queue: by its URL, or by a name; and more lines.
+    func settings(named name: String? = nil, _ more: String = "") -> String {
+        """
+        queue: "\(name ?? self.url)"
+        endpoint: \(self.endpoint)
+        region: eu-west-1
+        credentials: { access_key_id: KEY, secret_access_key: s3cret }
+        \(more)
+        """
     }
 }

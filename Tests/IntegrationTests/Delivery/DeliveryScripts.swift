@@ -112,31 +112,6 @@ enum DeliveryScripts {
         sys.exit("%d left, %s" % (left, failures) if left or failures else 0)
         """
 
-    /// Prints a topic's messages as JSON, by partition and offset: broker, topic.
-    static let messages = """
-        import json, sys
-        from confluent_kafka import Consumer, KafkaError, TopicPartition
-
-        consumer = Consumer({"bootstrap.servers": sys.argv[1], "group.id": "reader", "enable.partition.eof": True,
-            "enable.auto.commit": False})
-        count = len(consumer.list_topics(sys.argv[2], timeout=10).topics[sys.argv[2]].partitions)
-        consumer.assign([TopicPartition(sys.argv[2], number, 0) for number in range(count)])
-        found, ends = [], set()
-        while len(ends) < count:
-            message = consumer.poll(10)
-            if message is None:
-                sys.exit("nothing came")
-            if message.error():
-                if message.error().code() != KafkaError._PARTITION_EOF:
-                    sys.exit(str(message.error()))
-                ends.add(message.partition())
-            else:
-                found.append((message.partition(), message.offset(), {
-                    "key": message.key() and message.key().decode(), "value": message.value().decode(),
-                    "headers": {name: value.decode() for name, value in message.headers() or []}}))
-        print(json.dumps([message for _, _, message in sorted(found, key=lambda m: m[:2])]))
-        """
-
     /// Prints groups' committed offsets by partition as JSON, 0 for none: broker, then group and partitions of each;
     /// a group's topic has its name.
     static let committed = """

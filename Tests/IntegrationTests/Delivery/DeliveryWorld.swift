@@ -139,9 +139,9 @@ final class DeliveryWorld: Sendable {
         return offsets
     }
 
-    /// The messages of a topic as JSON: objects with `key`, `value` and `headers`, all texts.
-    func messages(of topic: String) throws -> String {
-        try self.run(DeliveryScripts.messages, [topic])
+    /// The messages of a topic.
+    func messages(of topic: String) throws -> [TestKafkaReader.Message] {
+        try TestKafkaReader.messages(of: topic, on: self.broker.address)
     }
 
     private func run(_ script: String, _ arguments: [String]) throws -> String {

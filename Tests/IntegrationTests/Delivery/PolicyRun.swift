@@ -20,7 +20,7 @@ struct PolicyRun: Sendable {
     var redrive: String
     var redriven: [[String]]
     /// The messages that came to the topic `letters`, and the lines of the file.
-    var messages: [Message]
+    var messages: [TestKafkaReader.Message]
     var lines: [[UInt8]]
     /// The lines of the file with what `answered` answered.
     var results: [[UInt8]]
@@ -36,13 +36,6 @@ struct PolicyRun: Sendable {
         var metrics: String
         var shown: String
         var invocations: [String: [[String]]]
-    }
-
-    /// A message of the topic of letters.
-    struct Message: Sendable, Decodable {
-        var key: String?
-        var value: String
-        var headers: [String: String]
     }
 
     /// The run, made once for all tests.
@@ -98,10 +91,7 @@ struct PolicyRun: Sendable {
             mended: mended,
             redrive: redrive.output,
             redriven: redriven,
-            messages: try JSONDecoder().decode(
-                [Message].self,
-                from: Data(world.messages(of: "letters").utf8)
-            ),
+            messages: try world.messages(of: "letters"),
             lines: try world.lines("letters.jsonl"),
             results: try world.lines("results.jsonl"),
             shown: try world.command(["dlq", "show", first, "--format", "json"]).output
