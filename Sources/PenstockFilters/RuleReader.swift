@@ -401,10 +401,7 @@ struct RuleReader {
         _ message: String,
         _ suggestion: String?
     ) -> Value? {
-        self.findings.append(
-            Finding(.badPattern, at: node.place, path: location, message, suggestion: suggestion)
-        )
-        return nil
+        self.refuse(at: node.place, location, message, suggestion)
     }
 
     private mutating func refuse<Value>(
@@ -413,8 +410,17 @@ struct RuleReader {
         _ message: String,
         _ suggestion: String?
     ) -> Value? {
+        self.refuse(at: entry.place, location, message, suggestion)
+    }
+
+    private mutating func refuse<Value>(
+        at place: Place,
+        _ location: ConfigurationPath,
+        _ message: String,
+        _ suggestion: String?
+    ) -> Value? {
         self.findings.append(
-            Finding(.badPattern, at: entry.place, path: location, message, suggestion: suggestion)
+            Finding(.badPattern, at: place, path: location, message, suggestion: suggestion)
         )
         return nil
     }

@@ -57,20 +57,19 @@ struct CommandFailure: Error {
 extension CommandFailure {
     /// A function that the configuration does not have.
     static func noFunction(_ name: String, _ plan: Plan) -> CommandFailure {
-        let names = plan.functions.map(\.name)
-        let known = names.isEmpty ? "there is none" : "there are \(names.joined(separator: ", "))"
-        let advice = didYouMean(name, among: names) ?? known
-        return CommandFailure(.invalid, "no-such-function", "there is no function \"\(name)\"; \(advice)")
+        let text = Self.absence(of: "function", name, among: plan.functions.map(\.name))
+        return CommandFailure(.invalid, "no-such-function", text)
     }
-}
 
-extension CommandFailure {
     /// A trigger that the configuration does not have.
     static func noTrigger(_ name: String, _ plan: Plan) -> CommandFailure {
-        let names = plan.triggers.map(\.name)
+        let text = Self.absence(of: "trigger", name, among: plan.triggers.map(\.name))
+        return CommandFailure(.failed, "no-such-trigger", text)
+    }
+
+    private static func absence(of what: String, _ name: String, among names: [String]) -> String {
         let known = names.isEmpty ? "there is none" : "there are \(names.joined(separator: ", "))"
-        let advice = didYouMean(name, among: names) ?? known
-        return CommandFailure(.failed, "no-such-trigger", "there is no trigger \"\(name)\"; \(advice)")
+        return "there is no \(what) \"\(name)\"; \(didYouMean(name, among: names) ?? known)"
     }
 }
 
