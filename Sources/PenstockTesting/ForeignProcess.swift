@@ -11,30 +11,55 @@ package final class ForeignProcess: @unchecked Sendable {
     // @unchecked: `Process` is only asked for its state and told to end, which it does under its own lock.
     private let process: Process
 
-    /// Where its output goes.
-    package let log: URL
+    /// Where its output and its errors go.
+    private let answers: URL
+    private let errors: URL
 
-    /// Starts `executable`; its output goes to a file of its own.
+    /// Starts `executable`; its output and its errors go to files of their own.
     ///
     /// - Throws: when it cannot be started.
     package init(_ executable: URL, _ arguments: [String], environment: [String: String] = [:]) throws {
-        let name = "penstock-\(executable.lastPathComponent)-\(UUID().uuidString).log"
-        self.log = FileManager.default.temporaryDirectory.appendingPathComponent(name)
-        _ = FileManager.default.createFile(atPath: self.log.path, contents: nil)
+        let name = "penstock-\(executable.lastPathComponent)-\(UUID().uuidString)"
+        let folder = FileManager.default.temporaryDirectory
+        self.answers = folder.appendingPathComponent("\(name).out")
+        self.errors = folder.appendingPathComponent("\(name).log")
         self.process = Process()
         self.process.executableURL = executable
         self.process.arguments = arguments
         self.process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        let output = try FileHandle(forWritingTo: self.log)
-        self.process.standardOutput = output
-        self.process.standardError = output
+        self.process.standardOutput = try Self.create(self.answers)
+        self.process.standardError = try Self.create(self.errors)
         self.process.standardInput = FileHandle.nullDevice
         try self.process.run()
     }
 
     deinit {
         self.kill()
-        try? FileManager.default.removeItem(at: self.log)
+        for file in [self.answers, self.errors] { try? FileManager.default.removeItem(at: file) }
+    }
+
+    private static func create(_ file: URL) throws -> FileHandle {
+        _ = FileManager.default.createFile(atPath: file.path, contents: nil)
+        return try FileHandle(forWritingTo: file)
+    }
+
+    /// Runs a program to its end, and returns what it wrote to its standard output.
+    ///
+    /// Blocks the thread, for 90 s at most.
+    ///
+    /// - Throws: ``Failure`` with all that it wrote, when it takes longer or its exit status is not 0.
+    package static func answer(
+        of executable: URL,
+        _ arguments: [String],
+        environment: [String: String] = [:]
+    ) throws -> String {
+        let process = try Self(executable, arguments, environment: environment)
+        switch process.status(within: .seconds(90)) {
+        case 0: return process.read(process.answers)
+        case let status:
+            let end = status.map { "ended with status \($0)" } ?? "did not end"
+            throw Failure("\(executable.lastPathComponent) \(end): \(process.output)")
+        }
     }
 
     /// The process id.
@@ -43,8 +68,10 @@ package final class ForeignProcess: @unchecked Sendable {
     /// Whether it runs.
     package var isRunning: Bool { self.process.isRunning }
 
-    /// What it has written so far.
-    package var output: String { (try? String(contentsOf: self.log, encoding: .utf8)) ?? "" }
+    /// What it has written so far: its output, and then its errors.
+    package var output: String { self.read(self.answers) + self.read(self.errors) }
+
+    private func read(_ file: URL) -> String { (try? String(contentsOf: file, encoding: .utf8)) ?? "" }
 
     /// Ends it at once, without letting it say goodbye.
     package func kill() {
@@ -57,6 +84,13 @@ package final class ForeignProcess: @unchecked Sendable {
     package func status(within timeout: Duration) -> Int32? {
         let ended = BoundedWait.until(within: timeout) { !self.process.isRunning }
         return ended ? self.process.terminationStatus : nil
+    }
+
+    /// A program that did not do what it was to do, and what it said.
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
+
+        package init(_ description: String) { self.description = description }
     }
 }
 

@@ -51,9 +51,7 @@ struct FilterTests {
         let python = TestEnvironment.python
         func run(_ script: String, _ arguments: [String]) throws -> String {
             let file = folder.appendingPathComponent("\(script).py").path
-            let process = try ForeignProcess(python, [file, broker.address] + arguments)
-            #expect(process.status(within: .seconds(60)) == 0, "\(process.output)")
-            return process.output
+            return try ForeignProcess.answer(of: python, [file, broker.address] + arguments)
         }
         _ = try run("p", [])
         let output = folder.appendingPathComponent("arrived")

@@ -80,14 +80,11 @@ extension KillTests {
 
     private static func readiness(_ world: KillWorld) throws -> (status: Int, body: String) {
         let url = "http://127.0.0.1:\(world.adminPort)/readyz"
-        let curl = try ForeignProcess(
-            URL(fileURLWithPath: "/usr/bin/curl"),
-            ["--silent", "--write-out", "\n%{http_code}", url]
+        let answer = try ForeignProcess.answer(
+            of: URL(fileURLWithPath: "/usr/bin/curl"),
+            ["--silent", "--show-error", "--write-out", "\n%{http_code}", url]
         )
-        guard curl.status(within: .seconds(90)) == 0 else {
-            throw KillWorld.Failure(description: "/readyz does not answer: \(curl.output)")
-        }
-        let lines = curl.output.split(separator: "\n")
+        let lines = answer.split(separator: "\n")
         return (lines.last.flatMap { Int($0) } ?? 0, lines.dropLast().joined(separator: "\n"))
     }
 }
@@ -120,9 +117,11 @@ final class TinyDisk {
 
     /// Runs a program of util-linux; why it failed, or nil.
     private static func run(_ name: String, _ arguments: [String]) -> String? {
-        guard let process = try? ForeignProcess(URL(fileURLWithPath: "/usr/bin/\(name)"), arguments) else {
-            return "there is no \(name)"
+        do {
+            _ = try ForeignProcess.answer(of: URL(fileURLWithPath: "/usr/bin/\(name)"), arguments)
+            return nil
+        } catch {
+            return "\(error)"
         }
-        return process.status(within: .seconds(60)) == 0 ? nil : process.output
     }
 }

@@ -175,10 +175,9 @@ final class KillWorld {
 
     private func run(_ script: String, _ arguments: [String]) throws -> String {
         let file = self.folder.appendingPathComponent("\(script).py").path
-        let process = try ForeignProcess(self.python, [file, "127.0.0.1:\(self.proxy.port)"] + arguments)
-        guard process.status(within: .seconds(90)) == 0 else {
-            throw Failure(description: "\(script) failed: \(process.output)")
-        }
-        return process.output
+        return try ForeignProcess.answer(
+            of: self.python,
+            [file, "127.0.0.1:\(self.proxy.port)"] + arguments
+        )
     }
 }

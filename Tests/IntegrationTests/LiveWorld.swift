@@ -75,8 +75,8 @@ struct LiveWorld {
     /// Produces so many records of that size to `orders`.
     func produce(_ count: Int, bytes: Int = 10) throws {
         let arguments = ["producer.py", "127.0.0.1:\(self.brokerPort)", "orders", "\(count)", "\(bytes)"]
-        let process = try ForeignProcess(Self.python, [self.file(arguments[0]).path] + arguments.dropFirst())
-        try #require(process.status(within: .seconds(30)) == 0, "producer: \(process.output)")
+        let script = self.file(arguments[0]).path
+        _ = try ForeignProcess.answer(of: Self.python, [script] + arguments.dropFirst())
     }
 
     /// Moves all of the store's pages from its log into the file, as a backup tool would.
@@ -88,8 +88,10 @@ struct LiveWorld {
     func editStore(_ sql: String) throws {
         let script =
             "import sqlite3, sys; sqlite3.connect(sys.argv[1], isolation_level=None).execute(sys.argv[2])"
-        let process = try ForeignProcess(Self.python, ["-c", script, self.file("penstock.db").path, sql])
-        try #require(process.status(within: .seconds(60)) == 0, "\(process.output)")
+        _ = try ForeignProcess.answer(
+            of: Self.python,
+            ["-c", script, self.file("penstock.db").path, sql]
+        )
     }
 
     /// The offsets that arrived at the function and were dealt with, in order.

@@ -84,11 +84,8 @@ struct SystemLibraryTests {
 
     private static func committed(_ folder: URL, _ broker: TestOffsetBroker) throws -> Int? {
         let script = ["-c", KillScripts.committed, broker.address, "orders", "1", "g"]
-        let process = try ForeignProcess(Self.python, script)
-        guard process.status(within: .seconds(90)) == 0 else {
-            throw KillWorld.Failure(description: "no offsets: \(process.output)")
-        }
-        return Int(process.output.trimmingCharacters(in: .whitespacesAndNewlines))
+        let answer = try ForeignProcess.answer(of: Self.python, script)
+        return Int(answer.trimmingCharacters(in: .whitespacesAndNewlines))
     }
 
     private static func wait(_ penstock: PenstockProcess, _ what: String, _ condition: () -> Bool) throws {

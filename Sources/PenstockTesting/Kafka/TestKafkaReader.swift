@@ -43,10 +43,7 @@ package enum TestKafkaReader {
                         "headers": {name: text(value) for name, value in message.headers() or []}}))
             print(json.dumps([message for _, _, message in sorted(found, key=lambda m: m[:2])]))
             """
-        let process = try ForeignProcess(TestEnvironment.python, ["-c", script, broker, topic])
-        guard process.status(within: .seconds(90)) == 0 else {
-            throw TestEnvironment.Unavailable(description: "\(topic) was not read: \(process.output)")
-        }
-        return try JSONDecoder().decode([Message].self, from: Data(process.output.utf8))
+        let answer = try ForeignProcess.answer(of: TestEnvironment.python, ["-c", script, broker, topic])
+        return try JSONDecoder().decode([Message].self, from: Data(answer.utf8))
     }
 }

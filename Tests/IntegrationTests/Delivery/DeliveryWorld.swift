@@ -145,11 +145,7 @@ final class DeliveryWorld: Sendable {
     }
 
     private func run(_ script: String, _ arguments: [String]) throws -> String {
-        let process = try ForeignProcess(Self.python, ["-c", script, self.broker.address] + arguments)
-        guard process.status(within: .seconds(60)) == 0 else {
-            throw PenstockProcess.Failure("a client failed: \(process.output)")
-        }
-        return process.output
+        try ForeignProcess.answer(of: Self.python, ["-c", script, self.broker.address] + arguments)
     }
 
     // MARK: - What came of it
