@@ -1,36 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CReactor
 package import Foundation
 import Glibc
+import Reactor
+import Synchronization
 
 /// A program that a test runs beside itself: a broker, a client written by others.
 ///
-/// Ended by its process id, at the latest when the last reference goes.
-package final class ForeignProcess: @unchecked Sendable {
-    // @unchecked: `Process` is only asked for its state and told to end, which it does under its own lock.
-    private let process: Process
+/// Ended by its process id, at the latest when the last reference goes. Not Foundation's `Process`, which notices an end
+/// by a socket that programs started at the same moment inherit: as long as one of them lives, the end goes unseen.
+package final class ForeignProcess: Sendable {
+    /// The process id.
+    package let id: Int32
+
+    /// How it ended: its exit status, or 128 and the signal; nil while it runs.
+    private let ending = Mutex<Int32?>(nil)
 
     /// Where its output and its errors go.
     private let answers: URL
     private let errors: URL
 
-    /// Starts `executable`; its output and its errors go to files of their own.
+    /// Starts `executable` in `directory`, or where the test runs; its output and its errors go to files of their own.
     ///
     /// - Throws: when it cannot be started.
-    package init(_ executable: URL, _ arguments: [String], environment: [String: String] = [:]) throws {
+    package init(
+        _ executable: URL,
+        _ arguments: [String],
+        environment: [String: String] = [:],
+        in directory: URL? = nil
+    ) throws {
         let name = "penstock-\(executable.lastPathComponent)-\(UUID().uuidString)"
         let folder = FileManager.default.temporaryDirectory
         self.answers = folder.appendingPathComponent("\(name).out")
         self.errors = folder.appendingPathComponent("\(name).log")
-        self.process = Process()
-        self.process.executableURL = executable
-        self.process.arguments = arguments
-        self.process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        self.process.standardOutput = try Self.create(self.answers)
-        self.process.standardError = try Self.create(self.errors)
-        self.process.standardInput = FileHandle.nullDevice
-        try self.process.run()
+        let output = try Self.create(self.answers)
+        let errors = try Self.create(self.errors)
+        let path = executable.path(percentEncoded: false)
+        do {
+            self.id = try ChildProcess.spawn(
+                [path] + arguments,
+                environment: ProcessInfo.processInfo.environment.merging(environment) { $1 }
+                    .map { "\($0.key)=\($0.value)" },
+                directory: directory?.path(percentEncoded: false) ?? FileManager.default.currentDirectoryPath,
+                output: output.fileDescriptor,
+                error: errors.fileDescriptor
+            )
+        } catch {
+            throw Failure("cannot start \(path): error \(error.code)")
+        }
     }
 
     deinit {
@@ -55,35 +72,53 @@ package final class ForeignProcess: @unchecked Sendable {
     ) throws -> String {
         let process = try Self(executable, arguments, environment: environment)
         switch process.status(within: .seconds(90)) {
-        case 0: return process.read(process.answers)
+        case 0: return process.standardOutput
         case let status:
             let end = status.map { "ended with status \($0)" } ?? "did not end"
             throw Failure("\(executable.lastPathComponent) \(end): \(process.output)")
         }
     }
 
-    /// The process id.
-    package var id: Int32 { self.process.processIdentifier }
-
     /// Whether it runs.
-    package var isRunning: Bool { self.process.isRunning }
+    package var isRunning: Bool { self.end(waiting: false) == nil }
 
     /// What it has written so far: its output, and then its errors.
-    package var output: String { self.read(self.answers) + self.read(self.errors) }
+    package var output: String { self.standardOutput + self.standardError }
 
-    private func read(_ file: URL) -> String { (try? String(contentsOf: file, encoding: .utf8)) ?? "" }
+    /// What it has written to its standard output so far.
+    package var standardOutput: String { Self.read(self.answers) }
+
+    /// What it has written to its standard error so far.
+    package var standardError: String { Self.read(self.errors) }
+
+    private static func read(_ file: URL) -> String {
+        (try? String(contentsOf: file, encoding: .utf8)) ?? ""
+    }
 
     /// Ends it at once, without letting it say goodbye.
     package func kill() {
-        guard self.process.isRunning else { return }
-        _ = Glibc.kill(self.process.processIdentifier, SIGKILL)
-        self.process.waitUntilExit()
+        guard self.isRunning else { return }
+        _ = Glibc.kill(self.id, SIGKILL)
+        _ = self.end(waiting: true)
     }
 
-    /// Waits until it has ended, and returns its exit status; nil when that takes longer.
+    /// Waits until it has ended, and returns its exit status, or 128 and the signal that ended it; nil when that takes
+    /// longer.
     package func status(within timeout: Duration) -> Int32? {
-        let ended = BoundedWait.until(within: timeout) { !self.process.isRunning }
-        return ended ? self.process.terminationStatus : nil
+        _ = BoundedWait.until(within: timeout) { !self.isRunning }
+        return self.end(waiting: false)
+    }
+
+    /// How it ended; collects it when it has, so that its id is used no more.
+    private func end(waiting: Bool) -> Int32? {
+        self.ending.withLock { ending in
+            if let ending { return ending }
+            var status: Int32 = 0
+            guard unsafe waitpid(self.id, &status, waiting ? 0 : WNOHANG) == self.id else { return nil }
+            let signal = status & 0x7F
+            ending = signal == 0 ? (status >> 8) & 0xFF : 128 + signal
+            return ending
+        }
     }
 
     /// A program that did not do what it was to do, and what it said.

@@ -67,10 +67,10 @@ package final class PenstockProcess: Sendable {
 
     /// Ends it by SIGTERM, and waits until it has drained.
     ///
-    /// - Throws: ``Failure`` when that takes longer than 30 s or its exit status is not 0.
+    /// - Throws: ``Failure`` when that takes longer than 90 s or its exit status is not 0.
     package func terminate() throws {
         _ = Glibc.kill(self.process.id, SIGTERM)
-        guard let status = self.process.status(within: .seconds(30)) else {
+        guard let status = self.process.status(within: .seconds(90)) else {
             throw self.failure("did not end")
         }
         guard status == 0 else { throw self.failure("ended with status \(status)") }

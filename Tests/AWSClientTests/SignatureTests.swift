@@ -203,12 +203,7 @@ private enum Botocore {
         defer { try? FileManager.default.removeItem(at: folder) }
         let (input, output) = (folder.appendingPathComponent("in"), folder.appendingPathComponent("out"))
         try JSONEncoder().encode(requests).write(to: input)
-        let process = Process()
-        process.executableURL = TestEnvironment.python
-        process.arguments = ["-c", self.script, input.path, output.path]
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0)
+        _ = try ForeignProcess.answer(of: TestEnvironment.python, ["-c", self.script, input.path, output.path])
         return try JSONDecoder().decode([String].self, from: Data(contentsOf: output))
     }
 }

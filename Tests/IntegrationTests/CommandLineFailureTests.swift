@@ -163,13 +163,11 @@ struct CommandLineFailureTests {
 
     /// Whether this user may mount a file system of its own.
     private static let canMount: Bool = {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/unshare")
-        process.arguments = ["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
+        let process = try? ForeignProcess(
+            URL(fileURLWithPath: "/usr/bin/unshare"),
+            ["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+        )
+        return process?.status(within: .seconds(90)) == 0
     }()
 
     @Test(

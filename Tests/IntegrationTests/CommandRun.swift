@@ -24,25 +24,17 @@ struct CommandRun {
 
     /// Runs it in a folder.
     ///
-    /// - Throws: ``PenstockProcess/Failure`` when it does not end in 30 s; it is killed then.
+    /// - Throws: an error when it does not end in 90 s; it is killed then.
     init(_ arguments: [String], in folder: URL, environment: [String: String] = [:]) throws {
-        let logs = try TemporaryFolder()
-        let files = ["out", "err"].map { logs.url.appendingPathComponent($0) }
-        for file in files { try Data().write(to: file) }
-        let process = Process()
-        process.executableURL = try PenstockProcess.executable()
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.currentDirectoryURL = folder
-        process.standardOutput = try FileHandle(forWritingTo: files[0])
-        process.standardError = try FileHandle(forWritingTo: files[1])
-        try process.run()
-        let hasEnded = BoundedWait.until(within: .seconds(30)) { !process.isRunning }
-        if !hasEnded { process.terminate() }
-        self.output = try String(contentsOf: files[0], encoding: .utf8)
-        self.errors = try String(contentsOf: files[1], encoding: .utf8)
-        try #require(hasEnded, "\(arguments) did not end: \(self.errors.suffix(2000))")
-        self.status = process.terminationStatus
+        let process = try ForeignProcess(
+            try PenstockProcess.executable(),
+            arguments,
+            environment: environment,
+            in: folder
+        )
+        let status = process.status(within: .seconds(90))
+        (self.output, self.errors) = (process.standardOutput, process.standardError)
+        self.status = try #require(status, "\(arguments) did not end: \(self.errors.suffix(2000))")
     }
 
     /// The output as a JSON object.

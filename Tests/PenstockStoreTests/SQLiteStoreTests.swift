@@ -448,13 +448,8 @@ private func refusal(_ path: String) async -> StoreError? {
     }
 
     private func run(_ program: String, _ arguments: String...) throws -> Int32 {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = arguments
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        return process.terminationStatus
+        let process = try ForeignProcess(URL(fileURLWithPath: program), arguments)
+        return process.status(within: .seconds(90)) ?? -1
     }
 }
 

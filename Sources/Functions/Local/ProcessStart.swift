@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CReactor
 import Glibc
-import PenstockCore
+import Reactor
 
 /// Finds what a command means, and starts it.
 ///
@@ -77,37 +76,16 @@ enum ProcessStart {
         error: Int32
     ) throws(Refusal) -> pid_t {
         guard let program = arguments.first else { throw Refusal(detail: "`command` is empty") }
-        var pid: pid_t = 0
-        let code = unsafe Self.withStrings(arguments) { arguments in
-            unsafe Self.withStrings(environment) { environment in
-                unsafe program.withCString { program in
-                    unsafe directory.withCString { directory in
-                        var request = unsafe penstock_spawn_request(
-                            path: program,
-                            arguments: arguments,
-                            environment: environment,
-                            directory: directory,
-                            output: output,
-                            error: error
-                        )
-                        return unsafe penstock_spawn(&request, &pid)
-                    }
-                }
-            }
-        }
-        guard code == 0 else { throw Refusal(detail: "cannot start \(program): \(Self.text(code))") }
-        return pid
-    }
-
-    private static func withStrings<Result>(
-        _ strings: [String],
-        _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
-    ) -> Result {
-        let pointers = unsafe strings.map { unsafe strdup($0) } + [nil]
-        defer { unsafe pointers.forEach { unsafe free($0) } }
-        return unsafe pointers.withUnsafeBufferPointer { buffer in
-            guard let base = buffer.baseAddress else { preconditionFailure("an array with a nil at its end") }
-            return unsafe body(base)
+        do {
+            return try ChildProcess.spawn(
+                arguments,
+                environment: environment,
+                directory: directory,
+                output: output,
+                error: error
+            )
+        } catch {
+            throw Refusal(detail: "cannot start \(program): \(Self.text(error.code))")
         }
     }
 
