@@ -78,8 +78,8 @@ extension AdminResponder {
 
     // MARK: - Redrive
 
-    /// Streams one line for each letter as it happens, `{"id":…,"outcome":…,"total":…}`; ends with
-    /// `{"done":true}` when all was tried.
+    /// Streams one line for each letter as it happens, `{"id":…,"outcome":…,"total":…}`, and one with `waiting_ms` instead
+    /// of `outcome` for each wait for a function without room; ends with `{"done":true}` when all was tried.
     func redrive(_ order: JSONValue) async throws -> Response {
         let selection = try Selection(order: order)
         try selection.requireScope()
@@ -87,10 +87,7 @@ extension AdminResponder {
             to: order["to"]?.stringValue,
             like: order["like"]?.stringValue
         )
-        let rate = order["rate"]?.numberValue
-        if let rate, !(rate > 0 && rate <= 100_000) {
-            throw AdminError(.badRequest, "bad-rate", "rate must be above 0 and at most 100000 a second")
-        }
+        let rate = try Self.rate(order)
         let ids = try await selection.requireIDs(in: self.store)
         let redrive = Redriver.Order(query: selection.query, ids: ids, rate: rate)
         return Response(
@@ -101,6 +98,12 @@ extension AdminResponder {
                 try await lines.stream(redrive, redriver)
             }
         )
+    }
+
+    private static func rate(_ order: JSONValue) throws(AdminError) -> RedriveRate? {
+        guard let number = order["rate"]?.numberValue else { return nil }
+        if let rate = RedriveRate(perSecond: number) { return rate }
+        throw AdminError(.badRequest, "bad-rate", "rate must be \(RedriveRate.rangeText)")
     }
 }
 
@@ -117,8 +120,8 @@ private final class LineWriter: @unchecked Sendable {
 
     func stream(_ order: Redriver.Order, _ redriver: Redriver) async throws {
         do {
-            try await redriver.run(order) { outcome, total in
-                await self.write(outcome.document(total: total))
+            try await redriver.run(order) { event, total in
+                await self.write(event.document(total: total))
             }
             _ = await self.write(.document(("done", .boolean(true))))
         } catch {

@@ -212,15 +212,28 @@ extension StoredDeadLetter {
     }
 }
 
-extension Redriver.Outcome {
+extension Redriver.Event {
     /// One line of a redrive's report; `total` is the number of letters of the whole redrive.
+    ///
+    /// `outcome` is in the line that tells what became of a letter, `waiting_ms` in one that tells of a wait before it is
+    /// tried again.
     package func document(total: Int) -> JSONValue {
-        .document(
-            ("id", .integer(Int(self.id.rawValue))),
-            ("outcome", .string(self.kind.rawValue)),
-            ("error", self.failure?.document),
-            ("total", .integer(total))
-        )
+        switch self {
+        case .outcome(let outcome):
+            .document(
+                ("id", .integer(Int(outcome.id.rawValue))),
+                ("outcome", .string(outcome.kind.rawValue)),
+                ("error", outcome.failure?.document),
+                ("total", .integer(total))
+            )
+        case .waiting(let waiting):
+            .document(
+                ("id", .integer(Int(waiting.id.rawValue))),
+                ("waiting_ms", .integer(Int(waiting.duration.wholeMilliseconds))),
+                ("error", waiting.failure.document),
+                ("total", .integer(total))
+            )
+        }
     }
 }
 

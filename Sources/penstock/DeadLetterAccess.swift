@@ -94,7 +94,7 @@ struct DeadLetterAccess {
     func redrive(
         _ selection: Selection,
         by route: Route,
-        rate: Double?,
+        rate: RedriveRate?,
         report: @escaping @Sendable (JSONValue) -> Void
     ) async throws {
         if let function = route.function, self.plan.function(function) == nil {
@@ -106,7 +106,7 @@ struct DeadLetterAccess {
         var members = selection.document.members ?? []
         if let function = route.function { members.append(.init("to", .string(function))) }
         if let model = route.model { members.append(.init("like", .string(model))) }
-        if let rate { members.append(.init("rate", .number(rate))) }
+        if let rate { members.append(.init("rate", .number(rate.perSecond))) }
         let lines = JSONLines { if $0["id"] != nil { report($0) } }
         let answer = try await self.call(.post, "\(Self.path)/redrive", .object(members)) { lines.add($0) }
         if answer != nil { return try lines.requireEnd() }
@@ -119,8 +119,8 @@ struct DeadLetterAccess {
                     ids: selection.ids.map { Set($0) },
                     rate: rate
                 )
-                try await redriver.run(order) { outcome, total in
-                    report(outcome.document(total: total))
+                try await redriver.run(order) { event, total in
+                    report(event.document(total: total))
                     return true
                 }
             }

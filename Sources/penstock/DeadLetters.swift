@@ -160,8 +160,12 @@ struct DeadLetters: AsyncParsableCommand {
                 On a terminal a bar shows how far it is, elsewhere a line for each letter; then what became of all. It \
                 can be interrupted: what was not tried stays.
 
-                Exit codes: 0 all succeeded, 1 any failed or was skipped, 2 nothing says which letters, 3 no Penstock \
-                and no store.
+                While the function has no room (throttled, not reachable, not startable), the redrive waits, as long as \
+                the function asks or at most 30 s at a time, and tries again; this costs no attempt. After 5 minutes \
+                without room, what is left for that function is reported as unavailable, and stays as it was. A letter \
+                that somebody else dropped or redrove before its turn is reported as gone.
+
+                Exit codes: 0 all succeeded, 1 any did not, 2 nothing says which letters, 3 no Penstock and no store.
 
                 Examples:
                   penstock dlq redrive --all
@@ -184,7 +188,7 @@ struct DeadLetters: AsyncParsableCommand {
                 "For letters of a trigger that is not configured any more: one with the same kind of source."
         )
         var like: String?
-        @Option(help: "Invocations a second at most, such as 10/s.") var rate: String?
+        @Option(help: "Invocations a second at most, such as 10/s or 0.5/s.") var rate: String?
         @Flag(help: "Accepted for scripts; a redrive does not ask.") var yes = false
         @OptionGroup var config: ConfigOptions
         @OptionGroup var output: FormatOptions
@@ -207,13 +211,10 @@ struct DeadLetters: AsyncParsableCommand {
             return progress.outcome
         }
 
-        private func parsedRate() throws -> Double? {
-            guard let rate = self.rate else { return nil }
-            let text = rate.hasSuffix("/s") ? String(rate.dropLast(2)) : rate
-            guard let number = Double(text), number > 0, number <= 100_000 else {
-                throw CommandFailure(.invalid, "bad-rate", "--rate must be like 10/s, at most 100000/s")
-            }
-            return number
+        private func parsedRate() throws -> RedriveRate? {
+            guard let text = self.rate else { return nil }
+            if let rate = RedriveRate(text: text) { return rate }
+            throw CommandFailure(.invalid, "bad-rate", "--rate must be like 10/s, \(RedriveRate.rangeText)")
         }
     }
 }

@@ -34,8 +34,10 @@ final class RedriveProgress: Sendable {
     }
 
     private struct State {
+        /// For the envelope; empty where each was shown.
         var outcomes: [JSONValue] = []
         var counts: [Redriver.Outcome.Kind: Int] = [:]
+        var total: Int { self.counts.values.reduce(0, +) }
     }
 
     private let style: Style
@@ -52,27 +54,37 @@ final class RedriveProgress: Sendable {
         return isatty(STDERR_FILENO) == 1 ? .bar(width: Terminal.width) : .lines
     }
 
-    /// One more letter.
-    func add(_ outcome: JSONValue) {
-        guard let kind = outcome["outcome"]?.stringValue.flatMap({ Redriver.Outcome.Kind(rawValue: $0) })
-        else {
-            return
-        }
+    /// One more line of the report.
+    func add(_ event: JSONValue) {
+        let kind = event["outcome"]?.stringValue.flatMap { Redriver.Outcome.Kind(rawValue: $0) }
+        guard let text = kind.map({ Self.line(event, $0) }) ?? Self.waiting(event) else { return }
         self.state.withLock { state in
-            state.outcomes.append(outcome)
-            state.counts[kind, default: 0] += 1
+            if let kind { state.counts[kind, default: 0] += 1 }
             switch self.style {
-            case .silent: break
-            case .lines: Terminal.print(Self.line(outcome, kind))
+            case .silent:
+                if kind != nil { state.outcomes.append(event) }
+            case .lines: Terminal.print(text)
             case .bar(let width):
-                if kind == .failed {
+                if Self.isWorthALine(kind, state.counts) {
                     Terminal.complain("\r\u{1B}[K", newline: false)
-                    Terminal.print(Self.line(outcome, kind))
+                    Terminal.print(text)
                 }
-                let total = max(outcome["total"]?.integerValue ?? 0, state.outcomes.count)
-                let bar = Self.bar(state.outcomes.count, of: total, Self.summary(state.counts), width: width)
+                let total = max(event["total"]?.integerValue ?? 0, state.total)
+                let bar = Self.bar(state.total, of: total, Self.summary(state.counts), width: width)
                 Terminal.complain("\r\u{1B}[K\(bar)", newline: false)
             }
+        }
+    }
+
+    /// Whether it is shown above the bar: not what is one of many.
+    private static func isWorthALine(
+        _ kind: Redriver.Outcome.Kind?,
+        _ counts: [Redriver.Outcome.Kind: Int]
+    ) -> Bool {
+        switch kind {
+        case .succeeded, .skipped: false
+        case .unavailable: counts[.unavailable] == 1
+        case .failed, .gone, nil: true
         }
     }
 
@@ -85,28 +97,51 @@ final class RedriveProgress: Sendable {
     var outcome: Outcome {
         let (outcomes, counts) = self.state.withLock { ($0.outcomes, $0.counts) }
         let summary = Self.summary(counts)
-        let stayed = counts[.failed, default: 0] + counts[.skipped, default: 0]
+        let stayed = [.failed, .skipped, .unavailable].reduce(0) { $0 + counts[$1, default: 0] }
+        let gone = counts[.gone, default: 0]
         let seconds = Double(((ContinuousClock.now - self.began) / .milliseconds(10)).rounded()) / 100
-        var text = outcomes.isEmpty ? "no dead letter matches" : "\(summary) in \(seconds) s"
+        var text = counts.isEmpty ? "no dead letter matches" : "\(summary) in \(seconds) s"
         if stayed > 0 { text += "; what did not succeed is still in `penstock dlq list`" }
+        if gone > 0 { text += "; what is gone was dropped or redriven by somebody else" }
         return Outcome(
             text: text,
             result: .document(("summary", .string(summary)), ("outcomes", .array(outcomes))),
-            exitCode: stayed > 0 ? 1 : 0
+            exitCode: stayed + gone > 0 ? 1 : 0
         )
     }
 
     private static func summary(_ counts: [Redriver.Outcome.Kind: Int]) -> String {
-        Redriver.Outcome.Kind.allCases.map { "\(counts[$0, default: 0]) \($0.rawValue)" }
-            .joined(separator: ", ")
+        Redriver.Outcome.Kind.allCases.filter { kind in
+            switch kind {
+            case .succeeded, .failed, .skipped: true
+            case .unavailable, .gone: counts[kind] != nil
+            }
+        }
+        .map { "\(counts[$0, default: 0]) \($0.rawValue)" }.joined(separator: ", ")
     }
 
     private static func line(_ outcome: JSONValue, _ kind: Redriver.Outcome.Kind) -> String {
         let id = outcome["id"]?.text ?? ""
-        if kind == .skipped { return "\(id) skipped: an earlier letter of its partition failed" }
-        guard let error = outcome["error"] else { return "\(id) \(kind.rawValue)" }
-        let words = [error["type"]?.stringValue, error["message"]?.stringValue].compactMap(\.self)
-        return Terminal.visible("\(id) \(kind.rawValue): \(words.joined(separator: ": "))")
+        switch kind {
+        case .skipped: return "\(id) skipped: an earlier letter of its partition failed"
+        case .gone: return "\(id) gone: somebody else dropped or redrove it"
+        case .succeeded: return "\(id) succeeded"
+        case .failed: return "\(id) failed: \(Self.words(outcome["error"]))"
+        case .unavailable: return "\(id) unavailable: \(Self.words(outcome["error"]))"
+        }
+    }
+
+    /// A wait that is long enough to be noticed; nil for others.
+    private static func waiting(_ event: JSONValue) -> String? {
+        guard let wait = event["waiting_ms"]?.integerValue, wait >= 1000 else { return nil }
+        return
+            "\(event["id"]?.text ?? "") waits for \(Duration.milliseconds(wait).configurationText), then is "
+            + "tried again: \(Self.words(event["error"]))"
+    }
+
+    private static func words(_ error: JSONValue?) -> String {
+        let words = [error?["type"]?.stringValue, error?["message"]?.stringValue].compactMap(\.self)
+        return Terminal.visible(words.joined(separator: ": "))
     }
 
     /// `[####----]  50% 4/8  3 succeeded, 1 failed, 0 skipped`, no wider than the terminal.

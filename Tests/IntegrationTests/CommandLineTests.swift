@@ -54,7 +54,10 @@ struct CommandLineTests {
 
     @Test(
         "A usage error exits with 2",
-        arguments: [["bogus"], ["run", "--bogus"], ["dlq", "redrive"], ["invoke"]]
+        arguments: [
+            ["bogus"], ["run", "--bogus"], ["dlq", "redrive"], ["invoke"],
+            ["dlq", "redrive", "--all", "--rate", "1e-10"],
+        ]
     )
     func usage(arguments: [String]) throws {
         #expect(try CommandRun(arguments, configuration: Self.valid).status == 2)

@@ -6,6 +6,7 @@ import PenstockCore
 import PenstockRuntime
 import PenstockStore
 import PenstockTesting
+import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(5)))
@@ -177,6 +178,31 @@ struct DeadLetterRouteTests {
         }
     }
 
+    @Test("A redrive tells of each wait for a function without room")
+    func waits() async throws {
+        try await AdminFixture.serve { admin in
+            let failure = Failure(type: "Busy", message: "later")
+            let isFirst = Mutex(true)
+            admin.world.answer { _, _ in
+                isFirst.withLock { isFirst in
+                    defer { isFirst = false }
+                    return isFirst
+                        ? .throttled(retryAfter: .milliseconds(20), failure) : .responded(Array("{}".utf8))
+                }
+            }
+            try await admin.keep([AdminFixture.letter("p", 0)])
+            let answer = try await admin.send("POST", "\(Self.root)/redrive", body: #"{"all":true}"#)
+            #expect(
+                answer.text == """
+                    {"id":1,"waiting_ms":20,"error":{"type":"Busy","message":"later"},"total":1}
+                    {"id":1,"outcome":"succeeded","total":1}
+                    {"done":true}
+
+                    """
+            )
+        }
+    }
+
     @Test("A redrive whose client hangs up stops at the next letter, and loses none")
     func clientGone() async throws {
         try await AdminFixture.serve { admin in
@@ -221,8 +247,9 @@ struct DeadLetterRouteTests {
         arguments: [
             (#"{"all":true,"to":"othr"}"#, 404, "there is no function \"othr\"; did you mean \"other\"?"),
             (#"{"ids":[1,8,9]}"#, 404, "there is no dead letter 8, 9"),
-            (#"{"all":true,"rate":0}"#, 400, "rate must be above 0 and at most 100000 a second"),
-            (#"{"all":true,"rate":1e9}"#, 400, "rate must be above 0 and at most 100000 a second"),
+            (#"{"all":true,"rate":0}"#, 400, "rate must be from 0.001 to 100000 a second"),
+            (#"{"all":true,"rate":1e9}"#, 400, "rate must be from 0.001 to 100000 a second"),
+            (#"{"all":true,"rate":1e-10}"#, 400, "rate must be from 0.001 to 100000 a second"),
             (
                 #"{"all":true,"rate":"fast"}"#, 400,
                 "\"rate\" is not known; there are trigger, since, error, key, limit and after"

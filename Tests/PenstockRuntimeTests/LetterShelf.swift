@@ -9,6 +9,7 @@ import Synchronization
 /// A letter takes as many bytes as its body has.
 final class LetterShelf: StateStore {
     private let letters: Mutex<[DeadLetterID: DeadLetter]>
+    private let redriven = Mutex<[DeadLetterID]>([])
     private let refusal = Gate()
 
     init(_ letters: [DeadLetter]) {
@@ -21,6 +22,9 @@ final class LetterShelf: StateStore {
 
     /// The ids that are left, in order.
     var ids: [Int64] { self.letters.withLock { $0.keys.map(\.rawValue).sorted() } }
+
+    /// The ids of letters whose redrive failed, in order.
+    var redrives: [Int64] { self.redriven.withLock { $0.map(\.rawValue) } }
 
     func deadLetters(matching query: DeadLetterQuery) async throws(StoreError) -> [StoredDeadLetter.Summary] {
         self.letters.withLock { letters in
@@ -60,7 +64,9 @@ final class LetterShelf: StateStore {
     func checkpoints(of trigger: String) async throws(StoreError) -> [String: Position] { [:] }
     func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {}
     func append(_ letters: [DeadLetter]) async throws(StoreError) {}
-    func recordRedrive(_ ids: [DeadLetterID], attempt: Attempt) async throws(StoreError) {}
+    func recordRedrive(_ ids: [DeadLetterID], attempt: Attempt) async throws(StoreError) {
+        self.redriven.withLock { $0 += ids }
+    }
     func pausedTriggers() async throws(StoreError) -> Set<String> { [] }
     func setPaused(_ paused: Bool, trigger: String) async throws(StoreError) {}
     func append(_ entries: [JournalEntry], to journal: String, mark: String?) async throws(StoreError) -> Int

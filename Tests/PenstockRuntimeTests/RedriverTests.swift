@@ -64,7 +64,7 @@ struct RedriverTests {
         )
     }
 
-    private static func all(rate: Double? = nil, ids: Set<DeadLetterID>? = nil) -> Redriver.Order {
+    private static func all(rate: RedriveRate? = nil, ids: Set<DeadLetterID>? = nil) -> Redriver.Order {
         Redriver.Order(query: DeadLetterQuery(), ids: ids, rate: rate)
     }
 
@@ -105,19 +105,88 @@ struct RedriverTests {
         }
     }
 
-    @Test("No room is not an attempt: the letter stays as it was", arguments: [true, false])
-    func throttled(isThrottled: Bool) async throws {
+    /// Redrives letters in memory, on a virtual clock.
+    private func redrive(_ letters: [DeadLetter], rate: RedriveRate? = nil) throws -> (Report, LetterShelf) {
+        let loop = VirtualLoop()
+        let shelf = LetterShelf(letters)
+        let redriver = Redriver(store: shelf, loop: loop, route: try self.route())
+        let (report, ended) = (Report(), Latch())
+        Task(executorPreference: loop) {
+            try await redriver.run(Self.all(rate: rate)) { event, total in
+                report.addTime(loop.now - Instant.start)
+                return report.add(event, total)
+            }
+            ended.open()
+        }
+        #expect(loop.run(for: .seconds(10_000)) { ended.isOpen })
+        return (report, shelf)
+    }
+
+    @Test("A letter without room waits as long as the function asks, or more and more, and is tried again")
+    func throttled() throws {
         let failure = Failure(type: "Busy", message: "later")
+        let script = Mutex<[InvocationResult]>([
+            .throttled(retryAfter: .seconds(3), failure), .unavailable(failure),
+            .throttled(retryAfter: nil, failure), .responded([]), .unavailable(failure),
+        ])
         self.world.answer { _, _ in
-            isThrottled ? .throttled(retryAfter: .seconds(1), failure) : .unavailable(failure)
+            script.withLock { $0.isEmpty ? .responded([]) : $0.removeFirst() }
+        }
+        let (report, shelf) = try self.redrive([Self.letter("p", 0), Self.letter("p", 1)])
+        #expect(
+            report.lines == [
+                "1 waits 3.0 seconds of 2", "1 waits 0.2 seconds of 2", "1 waits 0.4 seconds of 2",
+                "1 succeeded of 2", "2 waits 0.1 seconds of 2", "2 succeeded of 2",
+            ]
+        )
+        #expect(report.times == [0, 3000, 3200, 3600, 3600, 3700].map { Duration.milliseconds($0) })
+        #expect(report.failures.isEmpty && shelf.ids.isEmpty)
+    }
+
+    @Test(
+        "After five minutes without room the letters of the function are unavailable, and stay as they were"
+    )
+    func unavailable() throws {
+        let failure = Failure(type: "Busy", message: "later")
+        self.world.answer { _, _ in .unavailable(failure) }
+        let (report, shelf) = try self.redrive([
+            Self.letter("p", 0), Self.letter("p", 1), Self.letter("q", 0),
+        ])
+        let outcomes = report.lines.filter { !$0.contains("waits") }
+        #expect(outcomes == ["1 unavailable of 3", "2 unavailable of 3", "3 unavailable of 3"])
+        #expect(report.failures == ["later", "later", "later"])
+        #expect(report.lines.contains("1 waits 30.0 seconds of 3"))
+        let last = try #require(report.times.last)
+        #expect(last >= .seconds(300) && last < .seconds(331))
+        #expect(Set(self.world.events) == ["invoked f p@0"])
+        #expect(shelf.ids == [1, 2, 3] && shelf.redrives.isEmpty)
+    }
+
+    @Test("A long wait that the function asks for is kept, and the letter tried once more")
+    func longRetryAfter() throws {
+        let failure = Failure(type: "Busy", message: "later")
+        self.world.answer { _, _ in .throttled(retryAfter: .seconds(900), failure) }
+        let (report, _) = try self.redrive([Self.letter("p", 0)])
+        #expect(report.lines == ["1 waits 900.0 seconds of 1", "1 unavailable of 1"])
+        #expect(report.times == [.zero, .seconds(900)])
+        #expect(self.world.count("invoked") == 2)
+    }
+
+    @Test("A letter that somebody else drops before its turn is gone, and holds up nothing")
+    func gone() async throws {
+        let droppers = Mutex<(any StateStore)?>(nil)
+        self.world.answer { _, records in
+            let store = droppers.withLock { $0 }
+            if records == ["p@0"] { _ = try? await store?.removeDeadLetters([DeadLetterID(2)]) }
+            return .responded(Array("{}".utf8))
         }
         try await self.with { store, redriver in
-            try await store.append([Self.letter("p", 0)])
+            droppers.withLock { $0 = store }
+            try await store.append((0..<3).map { Self.letter("p", $0) })
             let report = Report()
             try await redriver.run(Self.all()) { report.add($0, $1) }
-            #expect(report.lines == ["1 failed of 1"])
-            let letter = try #require(try await store.deadLetter(DeadLetterID(1))).letter
-            #expect(letter.attemptCount == 3 && letter.attempts.isEmpty)
+            #expect(report.lines == ["1 succeeded of 3", "2 gone of 3", "3 succeeded of 3"])
+            #expect(self.world.events == ["invoked f p@0", "invoked f p@2"])
         }
     }
 
@@ -164,8 +233,8 @@ struct RedriverTests {
         try await self.with { store, redriver in
             try await store.append((0..<5).map { Self.letter("p", $0) })
             let report = Report()
-            try await redriver.run(Self.all()) { outcome, total in
-                _ = report.add(outcome, total)
+            try await redriver.run(Self.all()) { event, total in
+                _ = report.add(event, total)
                 return report.lines.count < 2
             }
             #expect(self.world.count("invoked") == 2)
@@ -195,40 +264,63 @@ struct RedriverTests {
 
     @Test("A rate of two a second sends one each half second, on the loop's clock")
     func rate() throws {
-        let loop = VirtualLoop()
-        let letters = LetterShelf((0..<5).map { Self.letter("p\($0)", $0) })
-        let redriver = Redriver(store: letters, loop: loop, route: try self.route())
-        let (report, ended) = (Report(), Latch())
-        Task(executorPreference: loop) {
-            try await redriver.run(Self.all(rate: 2)) { outcome, total in
-                report.addTime(loop.now - Instant.start)
-                return report.add(outcome, total)
-            }
-            ended.open()
-        }
-        #expect(loop.run(for: .seconds(60)) { ended.isOpen })
+        let letters = (0..<5).map { Self.letter("p\($0)", $0) }
+        let (report, _) = try self.redrive(letters, rate: RedriveRate(perSecond: 2))
         #expect(report.lines.count == 5)
         #expect(report.times == [0, 500, 1000, 1500, 2000].map { Duration.milliseconds($0) })
+    }
+
+    @Test(
+        "A rate is from 0.001 to 100000 a second",
+        arguments: [
+            ("10/s", 10), ("0.5", 0.5), ("1e-3/s", 0.001), ("100000/s", 100_000), ("1e-10", nil),
+            ("0/s", nil),
+            ("-1", nil), ("100001", nil), ("nan", nil), ("inf/s", nil), ("fast", nil), ("", nil),
+        ] as [(String, Double?)]
+    )
+    func rates(text: String, perSecond: Double?) {
+        #expect(RedriveRate(text: text)?.perSecond == perSecond)
+    }
+
+    @Test("The slowest rate there is sends one in a thousand seconds")
+    func slowest() throws {
+        let rate = try #require(RedriveRate(perSecond: 0.001))
+        let (report, _) = try self.redrive([Self.letter("p", 0), Self.letter("p", 1)], rate: rate)
+        #expect(report.times == [.zero, .seconds(1000)])
     }
 }
 
 /// What a redrive told.
 private final class Report: Sendable {
-    private let outcomes = Mutex<[(Redriver.Outcome, Int)]>([])
+    private let events = Mutex<[(Redriver.Event, Int)]>([])
     private let clock = Mutex<[Duration]>([])
 
     var lines: [String] {
-        self.outcomes.withLock { $0.map { "\($0.0.id.rawValue) \($0.0.kind.rawValue) of \($0.1)" } }
+        self.events.withLock { events in
+            events.map { event, total in
+                switch event {
+                case .outcome(let outcome): "\(outcome.id.rawValue) \(outcome.kind.rawValue) of \(total)"
+                case .waiting(let waiting): "\(waiting.id.rawValue) waits \(waiting.duration) of \(total)"
+                }
+            }
+        }
     }
 
-    var failures: [String] { self.outcomes.withLock { $0.compactMap(\.0.failure?.message) } }
+    /// Of the outcomes.
+    var failures: [String] {
+        self.events.withLock { events in
+            events.compactMap {
+                if case .outcome(let outcome) = $0.0 { outcome.failure?.message } else { nil }
+            }
+        }
+    }
 
     var times: [Duration] { self.clock.withLock { $0 } }
 
     func addTime(_ time: Duration) { self.clock.withLock { $0.append(time) } }
 
-    func add(_ outcome: Redriver.Outcome, _ total: Int) -> Bool {
-        self.outcomes.withLock { $0.append((outcome, total)) }
+    func add(_ event: Redriver.Event, _ total: Int) -> Bool {
+        self.events.withLock { $0.append((event, total)) }
         return true
     }
 }

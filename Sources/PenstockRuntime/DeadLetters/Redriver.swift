@@ -7,7 +7,8 @@ package import Reactor
 /// Sends dead letters to their function again, one by one and in order.
 ///
 /// A letter leaves the store only after the function has dealt with its record; one that fails again stays, with the
-/// attempt added to its history, and so do all later ones of its partition: order holds in a redrive, too.
+/// attempt added to its history, and so do all later ones of its partition: order holds in a redrive, too. A function
+/// without room is waited for, as ``RedrivePatience`` says.
 package struct Redriver: Sendable {
     /// Which letters, how fast, and where to.
     package struct Order: Sendable {
@@ -15,15 +16,23 @@ package struct Redriver: Sendable {
         package var query: DeadLetterQuery
         /// Of those, only these; nil for all.
         package var ids: Set<DeadLetterID>?
-        /// Invocations a second at most; nil for no limit.
-        package var rate: Double?
+        /// Invocations at most; nil for no limit.
+        package var rate: RedriveRate?
 
         /// An order.
-        package init(query: DeadLetterQuery, ids: Set<DeadLetterID>? = nil, rate: Double? = nil) {
+        package init(query: DeadLetterQuery, ids: Set<DeadLetterID>? = nil, rate: RedriveRate? = nil) {
             self.query = query
             self.ids = ids
             self.rate = rate
         }
+    }
+
+    /// What a redrive tells while it goes on.
+    package enum Event: Sendable, Equatable {
+        /// What became of a letter; once for each.
+        case outcome(Outcome)
+        /// The function has no room for a letter, which is tried again.
+        case waiting(Waiting)
     }
 
     /// What became of one letter.
@@ -36,14 +45,28 @@ package struct Redriver: Sendable {
             case failed
             /// An earlier record of the same partition failed, so this one was not tried.
             case skipped
+            /// The function had no room for long, so this letter was not tried; it stays as it was.
+            case unavailable
+            /// Somebody else dropped or redrove the letter before its turn came.
+            case gone
         }
 
         /// The letter.
         package var id: DeadLetterID
         /// What became of it.
         package var kind: Kind
-        /// Why, unless it succeeded.
+        /// Why it failed, or why there was no room.
         package var failure: Failure?
+    }
+
+    /// A wait for a function without room.
+    package struct Waiting: Sendable, Equatable {
+        /// The letter for which there was none.
+        package var id: DeadLetterID
+        /// How long it waits.
+        package var duration: Duration
+        /// What the function said.
+        package var failure: Failure
     }
 
     /// What a trigger's letters need to be sent.
@@ -78,66 +101,98 @@ package struct Redriver: Sendable {
         self.route = route
     }
 
+    /// What the function made of a letter.
+    private enum Answer {
+        case succeeded
+        case failed(Failure)
+        case noRoom(retryAfter: Duration?, Failure)
+        case gone
+    }
+
     /// Carries out an order, telling what becomes of each letter as it happens.
     ///
     /// Stops early when the task is cancelled, or when `report` returns false: nobody listens any more.
     package func run(
         _ order: Order,
-        report: (_ outcome: Outcome, _ total: Int) async -> Bool
+        report: (_ event: Event, _ total: Int) async -> Bool
     ) async throws(StoreError) {
         let letters = try await self.store.deadLetters(matching: order.query).filter {
             order.ids?.contains($0.id) ?? true
         }
         var stuck: Set<String> = []
+        var patience: [String: RedrivePatience] = [:]
+        var closed: [String: Failure] = [:]
         var earliest = self.loop.now
         for summary in letters {
             if Task.isCancelled { return }
             let partition = "\(summary.trigger)/\(summary.partition)"
-            guard !stuck.contains(partition) else {
-                guard await report(Outcome(id: summary.id, kind: .skipped), letters.count) else { return }
-                continue
+            let function = self.route(summary.trigger)?.function.name ?? ""
+            var outcome = Outcome(id: summary.id, kind: .skipped)
+            if let failure = closed[function] {
+                outcome = Outcome(id: summary.id, kind: .unavailable, failure: failure)
             }
-            if let rate = order.rate, rate > 0 {
-                await self.loop.pause(until: earliest)
-                earliest = max(self.loop.now, earliest) + .nanoseconds(Int64(1e9 / rate))
+            var isDecided = stuck.contains(partition) || closed[function] != nil
+            while !isDecided {
+                if let rate = order.rate {
+                    await self.loop.pause(until: earliest)
+                    earliest = max(self.loop.now, earliest) + rate.interval
+                }
+                let answer = try await self.send(summary.id)
+                isDecided = true
+                switch answer {
+                case .succeeded: outcome.kind = .succeeded
+                case .gone: outcome.kind = .gone
+                case .failed(let failure):
+                    outcome = Outcome(id: summary.id, kind: .failed, failure: failure)
+                    stuck.insert(partition)
+                case .noRoom(let retryAfter, let failure):
+                    let now = self.loop.now
+                    switch patience[function, default: .init()].refused(retryAfter: retryAfter, now: now) {
+                    case .giveUp:
+                        closed[function] = failure
+                        outcome = Outcome(id: summary.id, kind: .unavailable, failure: failure)
+                    case .wait(let duration):
+                        let waiting = Waiting(id: summary.id, duration: duration, failure: failure)
+                        guard await report(.waiting(waiting), letters.count) else { return }
+                        await self.loop.pause(for: duration)
+                        if Task.isCancelled { return }
+                        isDecided = false
+                    }
+                    continue
+                }
+                patience[function]?.hadRoom()
             }
-            let failure = try await self.send(summary.id)
-            if failure != nil { stuck.insert(partition) }
-            let kind: Outcome.Kind = failure == nil ? .succeeded : .failed
-            let outcome = Outcome(id: summary.id, kind: kind, failure: failure)
-            guard await report(outcome, letters.count) else { return }
+            guard await report(.outcome(outcome), letters.count) else { return }
         }
     }
 
-    /// Sends one letter; returns why it failed, nil when it is gone from the store.
-    private func send(_ id: DeadLetterID) async throws(StoreError) -> Failure? {
-        guard let stored = try await self.store.deadLetter(id) else { return nil }
+    /// Sends one letter, and removes it from the store when its function has dealt with it.
+    private func send(_ id: DeadLetterID) async throws(StoreError) -> Answer {
+        guard let stored = try await self.store.deadLetter(id) else { return .gone }
         let letter = stored.letter
         guard let route = self.route(letter.trigger) else {
-            return Failure(
+            let failure = Failure(
                 type: "Penstock.UnknownTrigger",
                 message:
                     "the trigger \"\(letter.trigger)\" is not configured any more: name one whose events are alike with "
                     + "--like, and another function than its own with --function"
             )
+            return .failed(failure)
         }
         let wall = self.loop.wallNow
         let started = self.loop.now
-        let verdict = await self.invoke(letter, route)
-        let failure: Failure
-        switch verdict {
+        switch await self.invoke(letter, route) {
         case .succeeded:
             try await self.store.removeDeadLetters([id])
-            return nil
-        case .throttled(_, let reason):
+            return .succeeded
+        case .throttled(let retryAfter, let failure):
             // No room is not an attempt.
-            return reason
-        case .failed(let reason), .partial(_, let reason), .poison(let reason):
-            failure = reason
+            return .noRoom(retryAfter: retryAfter, failure)
+        case .failed(let failure), .partial(_, let failure), .poison(let failure):
+            let attempt = Attempt(at: wall, duration: self.loop.now - started, failure: failure)
+            try await self.store.recordRedrive([id], attempt: attempt)
+            return .failed(failure)
         }
-        let attempt = Attempt(at: wall, duration: self.loop.now - started, failure: failure)
-        try await self.store.recordRedrive([id], attempt: attempt)
-        return failure
     }
 
     /// The request body that sending this letter would make; nil when the letter or its trigger is gone.
