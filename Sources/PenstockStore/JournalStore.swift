@@ -9,12 +9,17 @@ package protocol JournalStore: Sendable {
     /// Keeps the entries behind those before, and the mark in place of the last one: all or nothing.
     ///
     /// An entry whose key is in the journal already is not kept again; what was removed is no longer known, so a source
-    /// that repeats itself after that needs the mark to tell. Returns how many entries are new.
+    /// that repeats itself after that needs the mark to tell. Neither is one whose key has fired by the fire log. Returns
+    /// how many entries are new.
+    ///
+    /// `fires` go into the journal's fire log with them. A line that says that a time fired stays; one of a missed or
+    /// skipped time is replaced. The log keeps ``ScheduleFire/keptMax`` lines of each journal.
     @discardableResult
     func append(
         _ entries: [JournalEntry],
         to journal: String,
-        mark: String?
+        mark: String?,
+        fires: [ScheduleFire]
     ) async throws(StoreError) -> Int
 
     /// The last mark of a journal; nil when it never had one.
@@ -30,9 +35,40 @@ package protocol JournalStore: Sendable {
     /// How many entries a journal has.
     func countEntries(of journal: String) async throws(StoreError) -> Int
 
-    /// Removes the entries up to and including a position; returns how many there were.
+    /// Removes the entries up to and including a position, which are settled; returns how many there were. The fire log
+    /// says so of those that it has no other outcome for.
     @discardableResult
     func removeEntries(of journal: String, through position: UInt64) async throws(StoreError) -> Int
+
+    /// Writes into the fire log what becomes of entries that are going to be settled. A later outcome takes the place of an
+    /// earlier one; keys without a fire are left alone.
+    func note(
+        _ outcome: ScheduleFire.Outcome,
+        of keys: [String],
+        in journal: String
+    ) async throws(StoreError)
+
+    /// The fire log of a journal, the latest first: lines before that number, or the latest; at most `limit`.
+    func fires(
+        of journal: String,
+        before number: UInt64?,
+        limit: Int
+    ) async throws(StoreError) -> [StoredFire]
+
+    /// What the fire log has of a journal.
+    func countFires(of journal: String) async throws(StoreError) -> FireCount
+}
+
+extension JournalStore {
+    /// Entries of a journal without a fire log.
+    @discardableResult
+    package func append(
+        _ entries: [JournalEntry],
+        to journal: String,
+        mark: String?
+    ) async throws(StoreError) -> Int {
+        try await self.append(entries, to: journal, mark: mark, fires: [])
+    }
 }
 
 /// What a source received, as it is kept.

@@ -53,6 +53,15 @@ package enum StateStoreConformance {
             run: Self.journalRemoval
         ),
         Check(description: "A journal's mark is kept with its entries", run: Self.journalMark),
+        Check(
+            description: "A time that has fired is not kept again, also after it is settled",
+            run: Self.fireOnce
+        ),
+        Check(description: "The fire log tells what became of each time", run: Self.fireOutcomes),
+        Check(
+            description: "The fire log keeps the latest lines, and those that wait",
+            run: Self.fireRetention
+        ),
         Check(description: "Empty writes do nothing", run: Self.emptyWrites),
         Check(description: "Many writers at once lose nothing", run: Self.manyWriters),
         Check(description: "A cancelled caller still gets the true result", run: Self.cancelledCaller),

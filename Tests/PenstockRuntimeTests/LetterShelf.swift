@@ -69,10 +69,23 @@ final class LetterShelf: StateStore {
     }
     func pausedTriggers() async throws(StoreError) -> Set<String> { [] }
     func setPaused(_ paused: Bool, trigger: String) async throws(StoreError) {}
-    func append(_ entries: [JournalEntry], to journal: String, mark: String?) async throws(StoreError) -> Int
-    {
-        0
-    }
+    func append(
+        _ entries: [JournalEntry],
+        to journal: String,
+        mark: String?,
+        fires: [ScheduleFire]
+    ) async throws(StoreError) -> Int { 0 }
+    func note(
+        _ outcome: ScheduleFire.Outcome,
+        of keys: [String],
+        in journal: String
+    ) async throws(StoreError) {}
+    func fires(
+        of journal: String,
+        before number: UInt64?,
+        limit: Int
+    ) async throws(StoreError) -> [StoredFire] { [] }
+    func countFires(of journal: String) async throws(StoreError) -> FireCount { FireCount() }
     func mark(of journal: String) async throws(StoreError) -> String? { nil }
     func entries(
         of journal: String,

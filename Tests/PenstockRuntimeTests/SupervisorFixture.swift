@@ -130,10 +130,11 @@ final class FickleStore: StateStore {
     func append(
         _ entries: [JournalEntry],
         to journal: String,
-        mark: String?
+        mark: String?,
+        fires: [ScheduleFire]
     ) async throws(StoreError) -> Int {
         try self.refusal.pass()
-        return try await self.store.append(entries, to: journal, mark: mark)
+        return try await self.store.append(entries, to: journal, mark: mark, fires: fires)
     }
 
     func mark(of journal: String) async throws(StoreError) -> String? {
@@ -158,6 +159,29 @@ final class FickleStore: StateStore {
     func removeEntries(of journal: String, through position: UInt64) async throws(StoreError) -> Int {
         try self.refusal.pass()
         return try await self.store.removeEntries(of: journal, through: position)
+    }
+
+    func note(
+        _ outcome: ScheduleFire.Outcome,
+        of keys: [String],
+        in journal: String
+    ) async throws(StoreError) {
+        try self.refusal.pass()
+        try await self.store.note(outcome, of: keys, in: journal)
+    }
+
+    func fires(
+        of journal: String,
+        before number: UInt64?,
+        limit: Int
+    ) async throws(StoreError) -> [StoredFire] {
+        try self.refusal.pass()
+        return try await self.store.fires(of: journal, before: number, limit: limit)
+    }
+
+    func countFires(of journal: String) async throws(StoreError) -> FireCount {
+        try self.refusal.pass()
+        return try await self.store.countFires(of: journal)
     }
 
     func close() async { await self.store.close() }

@@ -22,6 +22,9 @@ enum Migrations {
         migrator.registerMigration("0003-journal") { database in
             try database.execute(sql: Self.journal)
         }
+        migrator.registerMigration("0004-schedule-fires") { database in
+            try database.execute(sql: Self.scheduleFires)
+        }
         return migrator
     }
 
@@ -92,5 +95,21 @@ enum Migrations {
             journal TEXT NOT NULL PRIMARY KEY,
             mark TEXT NOT NULL
         ) WITHOUT ROWID;
+        """
+
+    // `number` counts the lines of one journal: the oldest are found, and dropped, without looking at others.
+    private static let scheduleFires = """
+        CREATE TABLE schedule_fires (
+            journal TEXT NOT NULL,
+            key TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            scheduled INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            outcome TEXT NOT NULL,
+            settled INTEGER,
+            is_ordered INTEGER NOT NULL,
+            PRIMARY KEY (journal, key)
+        ) WITHOUT ROWID;
+        CREATE UNIQUE INDEX schedule_fires_in_order ON schedule_fires (journal, number);
         """
 }

@@ -8,9 +8,10 @@ extension SQLiteStore {
     package func append(
         _ entries: [JournalEntry],
         to journal: String,
-        mark: String?
+        mark: String?,
+        fires: [ScheduleFire]
     ) async throws(StoreError) -> Int {
-        try await self.write(.journal(entries, journal: journal, mark: mark))
+        try await self.write(.journal(entries, journal: journal, mark: mark, fires: fires))
     }
 
     package func mark(of journal: String) async throws(StoreError) -> String? {
@@ -32,6 +33,26 @@ extension SQLiteStore {
     @discardableResult
     package func removeEntries(of journal: String, through position: UInt64) async throws(StoreError) -> Int {
         try await self.write(.removeEntries(journal: journal, through: position))
+    }
+
+    package func note(
+        _ outcome: ScheduleFire.Outcome,
+        of keys: [String],
+        in journal: String
+    ) async throws(StoreError) {
+        _ = try await self.write(.note(outcome, keys: keys, journal: journal))
+    }
+
+    package func fires(
+        of journal: String,
+        before number: UInt64?,
+        limit: Int
+    ) async throws(StoreError) -> [StoredFire] {
+        try await self.read { try Queries.fires(of: journal, before: number, limit: limit, $0) }
+    }
+
+    package func countFires(of journal: String) async throws(StoreError) -> FireCount {
+        try await self.read { try Queries.countFires(of: journal, $0) }
     }
 }
 
@@ -81,5 +102,67 @@ extension Queries {
         guard let row = try Row.fetchOne(statement, arguments: [Bound.text(journal)]) else { return 0 }
         var columns = Columns(row, "the length of a journal")
         return Int(try columns.number())
+    }
+
+    static func fires(
+        of journal: String,
+        before number: UInt64?,
+        limit: Int,
+        _ database: Database
+    ) throws -> [StoredFire] {
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT number, CAST(key AS BLOB), scheduled, at, CAST(outcome AS BLOB), settled, is_ordered
+                FROM schedule_fires
+                WHERE journal = CAST(?1 AS TEXT) AND number < ?2 ORDER BY number DESC LIMIT ?3
+                """
+        )
+        let end = number.map { Int64(clamping: $0) } ?? .max
+        var fires: [StoredFire] = []
+        let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal), end, max(0, limit)])
+        while let row = try rows.next() {
+            var columns = Columns(row, "a line of the fire log")
+            let number = try columns.number()
+            let key = try columns.text()
+            let scheduled = Timestamp(milliseconds: try columns.number())
+            let at = Timestamp(milliseconds: try columns.number())
+            let outcome = ScheduleFire.Outcome(rawValue: try columns.text())
+            let settled = try columns.optionalNumber().map { Timestamp(milliseconds: $0) }
+            let isOrdered = try columns.number() != 0
+            guard let number = UInt64(exactly: number), let outcome else {
+                throw StoreError.unreadable(columns.what)
+            }
+            let fire = ScheduleFire(
+                key: key,
+                scheduled: scheduled,
+                at: at,
+                outcome: outcome,
+                settled: settled,
+                isOrdered: isOrdered
+            )
+            fires.append(StoredFire(number: number, fire: fire))
+        }
+        return fires
+    }
+
+    static func countFires(of journal: String, _ database: Database) throws -> FireCount {
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT CAST(outcome AS BLOB), count(*), max(scheduled) FROM schedule_fires
+                WHERE journal = CAST(?1 AS TEXT) GROUP BY outcome
+                """
+        )
+        var count = FireCount()
+        let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal)])
+        while let row = try rows.next() {
+            var columns = Columns(row, "a count of the fire log")
+            guard let outcome = ScheduleFire.Outcome(rawValue: try columns.text()) else {
+                throw StoreError.unreadable(columns.what)
+            }
+            count.outcomes[outcome] = Int(try columns.number())
+            let last = Timestamp(milliseconds: try columns.number())
+            if outcome.hasFired { count.last = max(count.last ?? last, last) }
+        }
+        return count
     }
 }

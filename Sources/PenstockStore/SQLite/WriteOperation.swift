@@ -12,8 +12,9 @@ enum WriteOperation: Sendable {
     case remove([DeadLetterID])
     case recordRedrive([DeadLetterID], Attempt)
     case setPaused(Bool, trigger: String)
-    case journal([JournalEntry], journal: String, mark: String?)
+    case journal([JournalEntry], journal: String, mark: String?, fires: [ScheduleFire])
     case removeEntries(journal: String, through: UInt64)
+    case note(ScheduleFire.Outcome, keys: [String], journal: String)
     /// A statement of the store's own, such as a pragma. Never text from outside.
     case execute(String)
 
@@ -27,7 +28,9 @@ enum WriteOperation: Sendable {
                     + letter.attributes.reduce(0) { $0 + $1.name.utf8.count + ($1.value?.count ?? 0) }
             }
         case .remove(let ids), .recordRedrive(let ids, _): ids.count * 64
-        case .journal(let entries, _, _): entries.reduce(128) { $0 + 128 + $1.body.count }
+        case .note(_, let keys, _): keys.count * 64
+        case .journal(let entries, _, _, let fires):
+            entries.reduce(128 + 128 * fires.count) { $0 + 128 + $1.body.count }
         case .setPaused, .removeEntries, .execute: 128
         }
     }
@@ -67,11 +70,19 @@ struct WriteSession {
         case .setPaused(let paused, let trigger):
             try self.run(paused ? .pause : .resume, [Bound.text(trigger)])
             return 1
-        case .journal(let entries, let journal, let mark):
-            return try self.append(entries, to: journal, mark: mark)
+        case .journal(let entries, let journal, let mark, let fires):
+            let new = try self.append(entries, to: journal, mark: mark)
+            try self.log(fires, of: journal)
+            return new
         case .removeEntries(let journal, let position):
+            try self.run(.settleFires, [Bound.text(journal), Int64(clamping: position), self.now])
             try self.run(.removeEntries, [Bound.text(journal), Int64(clamping: position)])
             return self.database.changesCount
+        case .note(let outcome, let keys, let journal):
+            return try keys.reduce(0) { count, key in
+                try self.run(.noteFire, [Bound.text(journal), Bound.text(key), outcome.rawValue])
+                return count + self.database.changesCount
+            }
         case .execute(let sql):
             return try Self.execute(sql, self.database)
         }
@@ -132,6 +143,20 @@ struct WriteSession {
         return new
     }
 
+    private mutating func log(_ fires: [ScheduleFire], of journal: String) throws {
+        guard !fires.isEmpty else { return }
+        for fire in fires {
+            try self.run(
+                .logFire,
+                [
+                    Bound.text(journal), Bound.text(fire.key), fire.scheduled.milliseconds,
+                    fire.at.milliseconds, fire.outcome.rawValue, fire.settled?.milliseconds, fire.isOrdered,
+                ]
+            )
+        }
+        try self.run(.dropFires, [Bound.text(journal), ScheduleFire.keptMax])
+    }
+
     private mutating func recordRedrive(_ id: DeadLetterID, _ attempt: Attempt) throws -> Int {
         // Looked up for each letter: a statement that failed is no longer in GRDB's cache.
         let stored = try self.database.cachedStatement(sql: Query.attemptsOfLetter.sql)
@@ -188,6 +213,10 @@ struct WriteSession {
         case appendEntry
         case removeEntries
         case mark
+        case logFire
+        case dropFires
+        case settleFires
+        case noteFire
 
         // Each text and each key or body is cast, see `Bound`.
         var sql: String {
@@ -217,7 +246,7 @@ struct WriteSession {
             case .appendEntry:
                 """
                 INSERT INTO journal (journal, key, timestamp, body)
-                VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), ?3, CAST(?4 AS BLOB))
+                SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), ?3, CAST(?4 AS BLOB) WHERE NOT EXISTS (\(Self.fired))
                 ON CONFLICT (journal, key) DO NOTHING
                 """
             case .removeEntries: "DELETE FROM journal WHERE journal = CAST(?1 AS TEXT) AND id <= ?2"
@@ -226,8 +255,41 @@ struct WriteSession {
                 INSERT INTO journal_marks (journal, mark) VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT))
                 ON CONFLICT (journal) DO UPDATE SET mark = excluded.mark
                 """
+            case .logFire:
+                """
+                INSERT OR REPLACE INTO schedule_fires (
+                    journal, key, number, scheduled, at, outcome, settled, is_ordered
+                )
+                SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), 1 + ifnull(
+                    (SELECT max(number) FROM schedule_fires WHERE journal = CAST(?1 AS TEXT)), 0
+                ), ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (\(Self.fired))
+                """
+            case .dropFires:
+                """
+                DELETE FROM schedule_fires WHERE journal = CAST(?1 AS TEXT)
+                    AND (settled IS NOT NULL OR outcome IN ('missed', 'skipped'))
+                    AND number <= (SELECT max(number) FROM schedule_fires WHERE journal = CAST(?1 AS TEXT)) - ?2
+                """
+            case .settleFires:
+                """
+                UPDATE schedule_fires SET settled = ?3,
+                    outcome = CASE outcome WHEN 'waiting' THEN 'settled' ELSE outcome END
+                WHERE journal = CAST(?1 AS TEXT) AND settled IS NULL AND outcome NOT IN ('missed', 'skipped')
+                    AND key IN (SELECT key FROM journal WHERE journal = CAST(?1 AS TEXT) AND id <= ?2)
+                """
+            case .noteFire:
+                """
+                UPDATE schedule_fires SET outcome = ?3 WHERE journal = CAST(?1 AS TEXT)
+                    AND key = CAST(?2 AS TEXT) AND settled IS NULL AND outcome NOT IN ('missed', 'skipped')
+                """
             }
         }
+
+        /// Whether the time with this key has fired by the log.
+        private static let fired = """
+            SELECT 1 FROM schedule_fires WHERE journal = CAST(?1 AS TEXT) AND key = CAST(?2 AS TEXT)
+                AND outcome NOT IN ('missed', 'skipped')
+            """
     }
 }
 
