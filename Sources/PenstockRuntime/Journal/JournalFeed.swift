@@ -17,6 +17,14 @@ package protocol JournalFeed: Sendable {
 
     /// When something comes due next; nil for never.
     func next() -> Timestamp?
+
+    /// What fires on an operator's order; nil for a feed that is no schedule.
+    func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires?
+}
+
+extension JournalFeed {
+    /// Most feeds take no orders.
+    package func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires? { nil }
 }
 
 /// What goes into a journal at once.
@@ -30,10 +38,14 @@ package struct JournalIntake: Sendable, Equatable {
     /// What did not become an entry, in one sentence, for operators.
     package var gap: String?
 
+    /// What the fire log says of all times that were decided.
+    package var fires: [ScheduleFire]
+
     /// Entries with the mark that stands behind them.
-    package init(entries: [JournalEntry], mark: String, gap: String? = nil) {
+    package init(entries: [JournalEntry], mark: String, gap: String? = nil, fires: [ScheduleFire] = []) {
         self.entries = entries
         self.mark = mark
         self.gap = gap
+        self.fires = fires
     }
 }

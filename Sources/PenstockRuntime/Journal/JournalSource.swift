@@ -10,7 +10,7 @@ import Synchronization
 ///
 /// A cursor over one partition: its positions are those of the journal, a commit removes what is settled. While the store
 /// refuses, it is disconnected and tries again; nothing that came due meanwhile is lost.
-package final class JournalSource: Source {
+package final class JournalSource: FiringSource {
     private struct State {
         var budget = ReceiveBudget.none
         /// What was received and is not in the store yet.
@@ -21,6 +21,7 @@ package final class JournalSource: Source {
         var hasMore = true
         /// Entries that are not settled.
         var waiting = 0
+        var hasStarted = false
         var isAssigned = false
         var isConnected = false
         var committed: Position?
@@ -73,6 +74,7 @@ package final class JournalSource: Source {
                 state.position = position
                 state.committed = committed
                 state.waiting = waiting
+                state.hasStarted = true
             }
         } catch {
             throw SourceError(.unreachable, error.detail)
@@ -124,6 +126,35 @@ package final class JournalSource: Source {
         self.signal { $0.isClosed = true }
     }
 
+    package var next: Timestamp? {
+        self.state.withLock { $0.hasStarted } ? self.feed.next() : nil
+    }
+
+    package func fire(_ order: FireOrder) async throws(StoreError) -> FireReceipt? {
+        guard self.state.withLock({ $0.hasStarted && !$0.isClosed }),
+            let ordered = self.feed.ordered(order, now: self.loop.wallNow)
+        else { return nil }
+        let fired = try await self.store.append(
+            ordered.entries,
+            to: self.journal,
+            mark: nil,
+            fires: ordered.fires
+        )
+        self.signal { state in
+            state.waiting += fired
+            state.hasMore = state.hasMore || fired > 0
+        }
+        return FireReceipt(keys: ordered.entries.map(\.key), fired: fired, rest: ordered.rest)
+    }
+
+    package func note(
+        _ outcome: ScheduleFire.Outcome,
+        of keys: [[UInt8]]
+    ) async throws(StoreError) {
+        let keys = keys.map { String(decoding: $0, as: UTF8.self) }
+        try await self.store.note(outcome, of: keys, in: self.journal)
+    }
+
     // MARK: - Looking
 
     /// Takes in what is due and hands out what may be handed out.
@@ -152,7 +183,12 @@ package final class JournalSource: Source {
         let (kept, waiting) = self.state.withLock { ($0.intake, $0.waiting) }
         guard let intake = kept ?? self.feed.due(now: self.loop.wallNow, waiting: waiting) else { return nil }
         self.state.withLock { $0.intake = intake }
-        let count = try await self.store.append(intake.entries, to: self.journal, mark: intake.mark)
+        let count = try await self.store.append(
+            intake.entries,
+            to: self.journal,
+            mark: intake.mark,
+            fires: intake.fires
+        )
         self.state.withLock { state in
             state.intake = nil
             state.waiting += count
@@ -163,10 +199,19 @@ package final class JournalSource: Source {
 
     private func read() async throws(StoreError) -> RecordBlock? {
         let (position, limit) = self.state.withLock { state in
-            (state.position, state.hasMore ? self.allowance(state.budget) : 0)
+            let limit = state.hasMore ? self.allowance(state.budget) : 0
+            // An order may add entries while these are read.
+            if limit > 0 { state.hasMore = false }
+            return (state.position, limit)
         }
         guard limit > 0 else { return nil }
-        let entries = try await self.store.entries(of: self.journal, after: position, limit: limit)
+        let entries: [StoredJournalEntry]
+        do {
+            entries = try await self.store.entries(of: self.journal, after: position, limit: limit)
+        } catch {
+            self.state.withLock { $0.hasMore = true }
+            throw error
+        }
         return self.state.withLock { state in
             var builder = RecordBlockBuilder(byteCapacity: 4096, recordCapacity: entries.count)
             let index = builder.add(self.partition)
@@ -177,7 +222,7 @@ package final class JournalSource: Source {
                 state.budget.records -= 1
                 state.budget.bytes -= stored.entry.key.utf8.count + stored.entry.body.count
             }
-            state.hasMore = entries.count == limit || builder.count < entries.count
+            state.hasMore = state.hasMore || entries.count == limit || builder.count < entries.count
             return builder.count > 0 ? builder.finish() : nil
         }
     }

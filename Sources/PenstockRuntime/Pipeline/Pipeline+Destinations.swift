@@ -2,6 +2,7 @@
 
 import Logging
 import PenstockCore
+import PenstockStore
 import Reactor
 
 // MARK: - What leaves by a destination
@@ -11,8 +12,12 @@ extension Pipeline {
         let letters = self.letters(of: ticket)
         let due = letters.indices.filter { !ticket.delivered.contains($0) }
         do {
-            try await self.parts.destination.deliver(due.map { letters[$0] })
+            if !due.isEmpty { try await self.parts.destination.deliver(due.map { letters[$0] }) }
             self.destinationFailure = nil
+            guard await self.note(letters) else {
+                self.engine.deadLettersRefused(ticket.id, delivered: Array(letters.indices), now: self.now)
+                return self.flush()
+            }
             self.engine.deadLettersWritten(ticket.id, now: self.now)
             self.logger.notice(
                 "records given up",
@@ -28,6 +33,22 @@ extension Pipeline {
             self.logger.error("dead letters refused; their partition waits", metadata: ["error": "\(error)"])
         }
         self.flush()
+    }
+
+    /// Tells a source with a fire log that these records were given up; false when its store refused.
+    private func note(_ letters: [DeadLetter]) async -> Bool {
+        guard let source = self.parts.source as? any FiringSource else { return true }
+        do {
+            try await source.note(.deadLetter, of: letters.compactMap(\.key))
+            return true
+        } catch {
+            self.destinationFailure = "fire log: \(error.detail)"
+            self.logger.error(
+                "the fire log refused what was given up; its partition waits",
+                metadata: ["error": "\(error)"]
+            )
+            return false
+        }
     }
 
     private func letters(of ticket: DeadLetterTicket) -> [DeadLetter] {

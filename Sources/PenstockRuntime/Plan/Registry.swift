@@ -123,6 +123,9 @@ package struct SourcePlan: Sendable {
     /// What it reads, for people: `kafka topics orders (group penstock-orders)`.
     package var summary: String
 
+    /// How it is written when it is a schedule, whose source is a ``FiringSource``; nil for others.
+    package var schedule: ScheduleFacts?
+
     /// A source as configured.
     package init(
         kind: String,

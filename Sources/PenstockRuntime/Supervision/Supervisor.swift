@@ -274,6 +274,40 @@ package actor Supervisor: Service {
         return try await RecordTrace(address, of: plan, in: self.store, live: live)
     }
 
+    /// All schedules, in the order of the configuration.
+    ///
+    /// - Throws: What the store says.
+    package func schedules() async throws -> [ScheduleStatus] {
+        var schedules: [ScheduleStatus] = []
+        for trigger in self.plan.triggers {
+            guard let facts = trigger.value.source.schedule else { continue }
+            let runner = self.triggers.first { $0.name == trigger.name }?.runner
+            let count = try await self.store.countFires(of: trigger.name)
+            schedules.append(
+                ScheduleStatus(
+                    name: trigger.name,
+                    facts: facts,
+                    next: await runner?.firing?.next,
+                    count: count
+                )
+            )
+        }
+        return schedules
+    }
+
+    /// The schedules' names, in the order of the configuration.
+    package var scheduleNames: [String] {
+        self.plan.triggers.filter { $0.value.source.schedule != nil }.map(\.name)
+    }
+
+    /// Carries an order out, durable in the store when it returns; nil when the schedule's trigger is not running now.
+    ///
+    /// - Throws: What the store says.
+    package func fire(_ order: FireOrder, schedule: String) async throws -> FireReceipt? {
+        let runner = self.triggers.first { $0.name == schedule }?.runner
+        return try await runner?.firing?.fire(order)
+    }
+
     /// Whether a trigger has filters; nil when there is no such trigger.
     package func hasFilters(_ trigger: String) -> Bool? {
         self.plan.triggers.first { $0.name == trigger }.map { $0.value.filter != nil }

@@ -141,6 +141,9 @@ package actor TriggerRunner {
         return trace
     }
 
+    /// The source that runs when it is one that takes orders; nil for others, and between two starts.
+    var firing: (any FiringSource)? { self.pipeline?.parts.source as? any FiringSource }
+
     /// What the trigger is doing now.
     package func snapshot() async -> TriggerSnapshot {
         let status = await self.pipeline?.status
