@@ -113,7 +113,7 @@ package struct ScheduleConfiguration: ConfigurationTable {
         if let input = self.input {
             let event = ScheduleEvent(name: "name", shape: self.shape, arn: self.arn, input: input)
             let body = String(
-                decoding: event.body(scheduled: 0, at: Timestamp(milliseconds: 0)),
+                decoding: event.body(scheduled: 0, at: Timestamp(milliseconds: 0), key: ""),
                 as: UTF8.self
             )
             .replacing(ScheduleEvent.attemptWord, with: "1")

@@ -22,7 +22,7 @@ package enum ScheduleConnector: Connector {
             )
             capabilities.takesSingleRecords = true
             let expression = configuration.expression
-            return SourcePlan(
+            var plan = SourcePlan(
                 kind: Self.kind,
                 summary: "schedule \(expression.text) in \(configuration.zone.name): \(expression.words)",
                 capabilities: capabilities,
@@ -47,6 +47,12 @@ package enum ScheduleConnector: Connector {
                     )
                 }
             )
+            plan.schedule = ScheduleFacts(
+                expression: expression.text,
+                words: expression.words,
+                zone: configuration.zone.name
+            )
+            return plan
         }
     }
 

@@ -27,10 +27,10 @@ struct ScheduleEvent: Sendable {
     /// What is sent instead, with words to replace.
     var input: String?
 
-    /// The body for a fire.
-    func body(scheduled: Int, at now: Timestamp) -> [UInt8] {
+    /// The body for a fire; `key` names it among the schedule's, and makes its id.
+    func body(scheduled: Int, at now: Timestamp, key: String) -> [UInt8] {
         let time = Self.text(scheduled)
-        let id = InvocationID.make(name: "\(self.name) \(time)")
+        let id = InvocationID.make(name: "\(self.name) \(key)")
         if let input = self.input { return Array(self.replaced(input, time, id, now).utf8) }
         let parts = self.resource.split(separator: ":", omittingEmptySubsequences: false)
         let (region, account) = (parts.count > 4 ? parts[3] : "", parts.count > 4 ? parts[4] : "")

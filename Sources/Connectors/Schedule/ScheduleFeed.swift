@@ -43,15 +43,68 @@ final class ScheduleFeed: JournalFeed {
             else {
                 return nil
             }
-            let entries = plan.fires.map { time in
-                JournalEntry(
-                    key: ScheduleEvent.text(time),
-                    timestamp: Timestamp(milliseconds: Int64(time) * 1000),
-                    body: self.event.body(scheduled: time, at: now)
-                )
-            }
-            return JournalIntake(entries: entries, mark: mark, gap: Self.gap(plan))
+            let missed = plan.missed.suffix(ScheduleFire.keptMax).map { Self.fire($0, now, .missed) }
+            let skipped = plan.skipped.map { Self.fire($0, now, .skipped) }
+            let fires = plan.fires.map { Self.fire($0, now, .waiting) }
+            return JournalIntake(
+                entries: plan.fires.map { self.entry($0, now) },
+                mark: mark,
+                gap: Self.gap(plan),
+                fires: missed + fires + skipped
+            )
         }
+    }
+
+    /// Times in one order at most; the log has room for several orders.
+    private static let orderMax = 1000
+
+    func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires? {
+        switch order {
+        case .now:
+            // With milliseconds, so that it is never the key of one of the schedule's own times.
+            let parts = now.configurationText.dropLast().split(separator: ".")
+            let key = "\(parts[0]).\(parts.count > 1 ? parts[1] : "000")Z"
+            let body = self.event.body(scheduled: Int(now.milliseconds / 1000), at: now, key: key)
+            return OrderedFires(
+                entries: [JournalEntry(key: key, timestamp: now, body: body)],
+                fires: [ScheduleFire(key: key, scheduled: now, at: now, outcome: .waiting, isOrdered: true)]
+            )
+        case .times(let from, let through):
+            // A part of a second belongs to the second before it.
+            let first = Int((from.milliseconds + 999) / 1000)
+            let last = Int(through.milliseconds / 1000)
+            let found = self.planner.withLock { $0?.times(from: first, through: last, limit: Self.orderMax) }
+            guard let (times, hasMore) = found else { return nil }
+            return OrderedFires(
+                entries: times.map { self.entry($0, now) },
+                fires: times.map { Self.fire($0, now, .waiting, isOrdered: true) },
+                rest: hasMore ? times.last.map { Timestamp(milliseconds: Int64($0 + 1) * 1000) } : nil
+            )
+        }
+    }
+
+    private func entry(_ time: Int, _ now: Timestamp) -> JournalEntry {
+        let key = ScheduleEvent.text(time)
+        return JournalEntry(
+            key: key,
+            timestamp: Timestamp(milliseconds: Int64(time) * 1000),
+            body: self.event.body(scheduled: time, at: now, key: key)
+        )
+    }
+
+    private static func fire(
+        _ time: Int,
+        _ now: Timestamp,
+        _ outcome: ScheduleFire.Outcome,
+        isOrdered: Bool = false
+    ) -> ScheduleFire {
+        ScheduleFire(
+            key: ScheduleEvent.text(time),
+            scheduled: Timestamp(milliseconds: Int64(time) * 1000),
+            at: now,
+            outcome: outcome,
+            isOrdered: isOrdered
+        )
     }
 
     func next() -> Timestamp? {
@@ -60,8 +113,12 @@ final class ScheduleFeed: JournalFeed {
 
     private static func gap(_ plan: SchedulePlanner.Plan) -> String? {
         var parts: [String] = []
-        if plan.missed > 0 { parts.append("\(plan.missed) missed while nothing ran (see catch_up)") }
-        if plan.skipped > 0 { parts.append("\(plan.skipped) left out while earlier ones ran (see overlap)") }
+        if !plan.missed.isEmpty {
+            parts.append("\(plan.missed.count) missed while nothing ran (see catch_up)")
+        }
+        if !plan.skipped.isEmpty {
+            parts.append("\(plan.skipped.count) left out while earlier ones ran (see overlap)")
+        }
         return parts.isEmpty ? nil : "fires: " + parts.joined(separator: ", ")
     }
 }

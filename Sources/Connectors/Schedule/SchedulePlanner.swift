@@ -52,10 +52,10 @@ package struct SchedulePlanner: Sendable {
     package struct Plan: Equatable, Sendable {
         /// The times that fire, in order.
         package var fires: [Int] = []
-        /// How many are missed.
-        package var missed = 0
-        /// How many are left out because earlier ones wait.
-        package var skipped = 0
+        /// The times that are missed, in order.
+        package var missed: [Int] = []
+        /// The times that are left out because earlier ones wait, in order.
+        package var skipped: [Int] = []
 
         /// Nothing.
         package init() {}
@@ -137,11 +137,11 @@ package struct SchedulePlanner: Sendable {
             if age <= Self.onTime {
                 plan.fires.append(time)
             } else if self.policy.catchUp == .skip || age > self.policy.catchUpWindow {
-                plan.missed += 1
+                plan.missed.append(time)
             } else if self.policy.catchUp == .all {
                 plan.fires.append(time)
             } else {
-                if lastLate != nil { plan.missed += 1 }
+                if let lastLate { plan.missed.append(lastLate) }
                 lastLate = time
             }
         }
@@ -149,7 +149,7 @@ package struct SchedulePlanner: Sendable {
         if let lastLate {
             // Later ones that are due stand for it.
             let hasLater = !plan.fires.isEmpty || self.nextTime().map { self.due($0) <= now } == true
-            if hasLater { plan.missed += 1 } else { plan.fires = [lastLate] }
+            if hasLater { plan.missed.append(lastLate) } else { plan.fires = [lastLate] }
         }
         let room =
             switch self.policy.overlap {
@@ -157,9 +157,19 @@ package struct SchedulePlanner: Sendable {
             case .bufferOne: max(0, 2 - waiting)
             case .bufferAll: Int.max
             }
-        plan.skipped = max(0, plan.fires.count - room)
-        plan.fires.removeLast(plan.skipped)
+        plan.skipped = Array(plan.fires.dropFirst(room))
+        plan.fires.removeLast(plan.skipped.count)
         return plan
+    }
+
+    /// The times from `from` on through `end`, at most so many, and whether there are more.
+    package func times(from: Int, through end: Int, limit: Int) -> (times: [Int], hasMore: Bool) {
+        var times: [Int] = []
+        while let next = self.nextTime(after: times.last ?? from - 1), next <= end {
+            guard times.count < limit else { return (times, true) }
+            times.append(next)
+        }
+        return (times, false)
     }
 
     /// When the next fire comes due, in milliseconds; nil for never.
@@ -167,8 +177,10 @@ package struct SchedulePlanner: Sendable {
         self.nextTime().map { self.due($0) }
     }
 
-    private func nextTime() -> Int? {
-        var time = max(self.decided, (self.policy.start ?? .min + 1) - 1)
+    private func nextTime() -> Int? { self.nextTime(after: self.decided) }
+
+    private func nextTime(after start: Int) -> Int? {
+        var time = max(start, (self.policy.start ?? .min + 1) - 1)
         while let next = self.schedule.next(after: time) {
             if let end = self.policy.end, next > end { return nil }
             let local = next + self.schedule.zone.offset(at: next)

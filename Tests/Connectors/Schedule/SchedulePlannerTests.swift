@@ -33,10 +33,31 @@ import Testing
         return policy
     }
 
-    private static func fires(_ seconds: [Int], missed: Int = 0, skipped: Int = 0) -> SchedulePlanner.Plan {
-        var plan = SchedulePlanner.Plan()
-        (plan.fires, plan.missed, plan.skipped) = (seconds.map { Self.midnight + $0 }, missed, skipped)
-        return plan
+    /// A plan by what fires and how much does not.
+    private struct Counts: Equatable {
+        var fires: [Int]
+        var missed: Int
+        var skipped: Int
+
+        static func == (plan: SchedulePlanner.Plan?, counts: Self) -> Bool {
+            plan.map { Self(fires: $0.fires, missed: $0.missed.count, skipped: $0.skipped.count) } == counts
+        }
+    }
+
+    private static func fires(_ seconds: [Int], missed: Int = 0, skipped: Int = 0) -> Counts {
+        Counts(fires: seconds.map { Self.midnight + $0 }, missed: missed, skipped: skipped)
+    }
+
+    @Test("Times that are missed or left out are named, in order")
+    func named() throws {
+        var planner = try Self.planner("0 * * * *", Self.policy { $0.catchUp = .latest })
+        #expect(planner.times(from: Self.midnight + 1, through: Self.midnight + 10_800, limit: 2).hasMore)
+        let found = planner.times(from: Self.midnight + 3600, through: Self.midnight + 7200, limit: 2)
+        #expect(found.times == [3600, 7200].map { Self.midnight + $0 } && !found.hasMore)
+        let late = planner.plan(now: Self.at(3 * 3600 + 600), waiting: 0)
+        #expect(late?.missed == [3600, 7200].map { Self.midnight + $0 })
+        planner = try Self.planner("0 * * * *", Self.policy { $0.overlap = .skip })
+        #expect(planner.plan(now: Self.at(3600), waiting: 1)?.skipped == [Self.midnight + 3600])
     }
 
     @Test("A time fires when it has come, once, and the next one is known")
@@ -92,7 +113,7 @@ import Testing
         let now = Self.at(250_000)
         var (fires, missed, parts) = ([Int](), 0, 0)
         while let plan = planner.plan(now: now, waiting: 0) {
-            (fires, missed, parts) = (fires + plan.fires, missed + plan.missed, parts + 1)
+            (fires, missed, parts) = (fires + plan.fires, missed + plan.missed.count, parts + 1)
         }
         #expect(parts > 1)
         #expect(fires.count + missed == 250_000)
