@@ -68,6 +68,7 @@ struct AdminResponder: HTTPResponder {
 
     /// Below `/api/v1/`.
     private func answer(_ request: Request, _ path: [String]) async throws -> Response {
+        if path.first == "schedules", let answer = try await self.schedules(request, path) { return answer }
         switch (path.first, path.count) {
         case ("triggers", 2): return try await self.get(request) { try await self.trigger(path[1]) }
         case ("triggers", 3) where path[2] == "pause" || path[2] == "resume":
@@ -102,7 +103,7 @@ struct AdminResponder: HTTPResponder {
 
     // MARK: - Methods and bodies
 
-    private func get(
+    func get(
         _ request: Request,
         others: String? = nil,
         _ body: () async throws -> Response
@@ -129,7 +130,7 @@ struct AdminResponder: HTTPResponder {
         return try body()
     }
 
-    private func post(
+    func post(
         _ request: Request,
         _ body: (_ order: JSONValue) async throws -> Response
     ) async throws -> Response {
@@ -178,6 +179,8 @@ struct AdminResponder: HTTPResponder {
             "GET /api/v1/triggers/{name}", "POST /api/v1/triggers/{name}/pause",
             "POST /api/v1/triggers/{name}/resume", "GET /api/v1/triggers/{name}/tap",
             "GET /api/v1/triggers/{name}/trace?at={record}",
+            "GET /api/v1/schedules", "GET /api/v1/schedules/{name}/history",
+            "POST /api/v1/schedules/{name}/fire", "POST /api/v1/schedules/{name}/backfill",
             "GET /api/v1/dead-letters", "GET /api/v1/dead-letters/{id}",
             "GET /api/v1/dead-letters/{id}/event",
             "POST /api/v1/dead-letters/redrive", "POST /api/v1/dead-letters/drop",

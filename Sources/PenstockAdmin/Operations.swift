@@ -41,6 +41,16 @@ package protocol Operations: Sendable {
         _ body: @Sendable (Tap) async throws -> Void
     ) async throws
 
+    /// All schedules, in the order of the configuration. Throws what the store says.
+    func schedules() async throws -> [ScheduleStatus]
+
+    /// The schedules' names, in the order of the configuration.
+    func scheduleNames() async -> [String]
+
+    /// Carries an order out, durable when it returns; nil when the schedule's trigger is not running now. Throws what the
+    /// store says.
+    func fire(_ order: FireOrder, schedule: String) async throws -> FireReceipt?
+
     /// When dead letters of the store are dropped, and what was.
     func retention() async -> RetentionStatus
 
@@ -128,6 +138,18 @@ package struct RunningPlan: Operations {
         _ body: @Sendable (Tap) async throws -> Void
     ) async throws {
         _ = try await self.supervisor.withTap(on: trigger, kind, body)
+    }
+
+    package func schedules() async throws -> [ScheduleStatus] {
+        try await self.supervisor.schedules()
+    }
+
+    package func scheduleNames() async -> [String] {
+        await self.supervisor.scheduleNames
+    }
+
+    package func fire(_ order: FireOrder, schedule: String) async throws -> FireReceipt? {
+        try await self.supervisor.fire(order, schedule: schedule)
     }
 
     package func retention() async -> RetentionStatus {

@@ -251,6 +251,29 @@ final class ScriptedOperations: Operations {
         return try await RecordTrace(address, of: trigger, in: self.store)
     }
 
+    /// One schedule, "orders", that takes orders and says so.
+    func schedules() async throws -> [ScheduleStatus] {
+        let facts = ScheduleFacts(expression: "@daily", words: "every day at 00:00", zone: "UTC")
+        return await self.scheduleNames().map {
+            ScheduleStatus(name: $0, facts: facts, next: nil, count: FireCount(outcomes: [.missed: 2]))
+        }
+    }
+
+    func scheduleNames() async -> [String] { ["orders", "stopped"] }
+
+    func fire(_ order: FireOrder, schedule: String) async throws -> FireReceipt? {
+        if schedule == "stopped" { return nil }
+        switch order {
+        case .now: return FireReceipt(keys: ["now"], fired: 1, rest: nil)
+        case .times(let from, let through):
+            return FireReceipt(
+                keys: [from.configurationText, through.configurationText],
+                fired: 1,
+                rest: through
+            )
+        }
+    }
+
     func hasFilters(_ trigger: String) async -> Bool? {
         await self.snapshot(of: trigger).map { _ in trigger == "orders" }
     }

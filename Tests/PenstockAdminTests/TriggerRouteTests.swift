@@ -15,7 +15,7 @@ struct TriggerRouteTests {
         try await AdminFixture.serve { admin in
             try await admin.keep([AdminFixture.letter("p", 0)])
             let paths = try #require(try await admin.get("/").json()["paths"]?.arrayValue)
-            #expect(paths.count == 15)
+            #expect(paths.count == 19)
             for line in paths.compactMap(\.stringValue) {
                 let words = line.split(separator: " ").map(String.init)
                 let path = words[1].replacing("{name}", with: "orders").replacing("{id}", with: "1")
@@ -23,11 +23,19 @@ struct TriggerRouteTests {
                 let answer = try await admin.send(
                     words[0],
                     path,
-                    body: words[0] == "POST" ? #"{"trigger":"none"}"# : nil
+                    body: words[0] == "POST" ? Self.order(path) : nil
                 )
                 #expect(answer.status == 200, "\(line): \(answer.status) \(answer.text)")
             }
         }
+    }
+
+    /// A body that the path takes.
+    private static func order(_ path: String) -> String {
+        if path.hasSuffix("/backfill") {
+            return #"{"from":"2020-01-01T00:00:00Z","to":"2020-01-02T00:00:00Z"}"#
+        }
+        return path.hasSuffix("/fire") ? "{}" : #"{"trigger":"none"}"#
     }
 
     @Test(
