@@ -11,8 +11,11 @@ import PenstockSchedules
 struct ScheduleCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "schedule",
-        abstract: "Schedules: when does one fire?",
-        subcommands: [ScheduleNext.self]
+        abstract: "Schedules: when they fire, what has become of it, and fires by hand.",
+        subcommands: [
+            ScheduleNext.self, ScheduleList.self, ScheduleHistory.self, ScheduleFireNow.self,
+            ScheduleBackfill.self,
+        ]
     )
 }
 
