@@ -57,7 +57,7 @@ let modules: [Target] = [
         name: "PenstockRuntime",
         dependencies: [
             "PenstockCore", "PenstockConfiguration", "PenstockFilters", "PenstockStore", "Reactor", deque,
-            logging, lifecycle,
+            heap, logging, lifecycle,
         ]
     ),
     .target(

@@ -89,7 +89,12 @@ extension AdminResponder {
         )
         let rate = try Self.rate(order)
         let ids = try await selection.requireIDs(in: self.store)
-        let redrive = Redriver.Order(query: selection.query, ids: ids, rate: rate)
+        let redrive = Redriver.Order(
+            query: selection.query,
+            ids: ids,
+            rate: rate,
+            concurrency: try Self.concurrency(order)
+        )
         return Response(
             status: .ok,
             headers: [.contentType: "application/x-ndjson", .cacheControl: "no-store"],
@@ -98,6 +103,14 @@ extension AdminResponder {
                 try await lines.stream(redrive, redriver)
             }
         )
+    }
+
+    private static func concurrency(_ order: JSONValue) throws(AdminError) -> Int {
+        let number = order["concurrency"]?.integerValue ?? 1
+        let range = Redriver.Order.concurrencyRange
+        if range.contains(number) { return number }
+        let text = "concurrency must be from \(range.lowerBound) to \(range.upperBound)"
+        throw AdminError(.badRequest, "bad-concurrency", text)
     }
 
     private static func rate(_ order: JSONValue) throws(AdminError) -> RedriveRate? {

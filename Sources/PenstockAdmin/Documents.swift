@@ -215,8 +215,8 @@ extension StoredDeadLetter {
 extension Redriver.Event {
     /// One line of a redrive's report; `total` is the number of letters of the whole redrive.
     ///
-    /// `outcome` is in the line that tells what became of a letter, `waiting_ms` in one that tells of a wait before it is
-    /// tried again.
+    /// `outcome` is in the line that tells what became of a letter, with `behind`, the letter that failed, when it was
+    /// skipped; `waiting_ms` is in one that tells of a wait before a letter is tried again.
     package func document(total: Int) -> JSONValue {
         switch self {
         case .outcome(let outcome):
@@ -224,6 +224,7 @@ extension Redriver.Event {
                 ("id", .integer(Int(outcome.id.rawValue))),
                 ("outcome", .string(outcome.kind.rawValue)),
                 ("error", outcome.failure?.document),
+                ("behind", outcome.behind.map { .integer(Int($0.rawValue)) }),
                 ("total", .integer(total))
             )
         case .waiting(let waiting):

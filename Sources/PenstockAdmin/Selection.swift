@@ -31,7 +31,9 @@ package struct Selection: Sendable, Equatable {
         self.init()
         for member in order.members ?? [] {
             switch (member.key, member.value) {
-            case ("to", .string), ("like", .string), ("rate", .integer), ("rate", .number): break
+            case ("to", .string), ("like", .string), ("rate", .integer), ("rate", .number),
+                ("concurrency", .integer):
+                break
             case ("ids", .array(let values)):
                 let ids = values.compactMap(\.integerValue).map { DeadLetterID(Int64($0)) }
                 guard ids.count == values.count else { throw Self.bad("ids", "must be a list of numbers") }

@@ -29,7 +29,7 @@ package protocol StateStore: CheckpointStore, JournalStore {
     /// One letter, whole; nil when there is none with this id.
     func deadLetter(_ id: DeadLetterID) async throws(StoreError) -> StoredDeadLetter?
 
-    /// How many letters match, how large they are, and how old the oldest is.
+    /// How many letters match, how large they are, how old the oldest is, and which is the last.
     func countDeadLetters(matching query: DeadLetterQuery) async throws(StoreError) -> DeadLetterCount
 
     /// The letters that were given up first, of all triggers, earliest first; at most so many.
@@ -106,6 +106,9 @@ package struct DeadLetterQuery: Sendable, Equatable {
     /// Only at this position, whatever the partition.
     package var position: Position?
 
+    /// Only these; nil for all.
+    package var ids: Set<DeadLetterID>?
+
     /// Only ids above this one; for paging.
     package var after: DeadLetterID?
 
@@ -116,7 +119,7 @@ package struct DeadLetterQuery: Sendable, Equatable {
     package init() {}
 }
 
-/// How many letters match a query.
+/// How many letters match a query, and what they are together.
 package struct DeadLetterCount: Sendable, Equatable {
     /// The number of letters.
     package var count: Int
@@ -127,11 +130,15 @@ package struct DeadLetterCount: Sendable, Equatable {
     /// What they take: keys, bodies, headers and histories, without the store's own overhead.
     package var bytes: Int
 
+    /// The largest id; nil when there is none.
+    package var last: DeadLetterID?
+
     /// A count.
-    package init(count: Int, oldest: Timestamp?, bytes: Int) {
+    package init(count: Int, oldest: Timestamp?, bytes: Int, last: DeadLetterID?) {
         self.count = count
         self.oldest = oldest
         self.bytes = bytes
+        self.last = last
     }
 }
 

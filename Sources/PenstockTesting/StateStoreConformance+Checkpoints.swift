@@ -100,7 +100,7 @@ extension StateStoreConformance {
         let count = try await store.countDeadLetters(matching: DeadLetterQuery())
         try Self.expect(
             count,
-            DeadLetterCount(count: 0, oldest: nil, bytes: 0),
+            DeadLetterCount(count: 0, oldest: nil, bytes: 0, last: nil),
             "an empty store has no letters"
         )
         try Self.expect(try await store.deadLetter(DeadLetterID(1)), nil, "nor one with any id")

@@ -132,6 +132,7 @@ extension StateStoreConformance {
             let count = try await store.countDeadLetters(matching: query)
             try Self.expect(count.count, summaries.count, "the count is that of the list")
             try Self.expect(count.oldest, summaries.map(\.at).min(), "the oldest is that of the list")
+            try Self.expect(count.last, summaries.last?.id, "the last is that of the list")
             return summaries.map(\.position.description)
         }
         try Self.expect(try await found { $0.trigger = "a" }, ["1", "2", "5"], "by trigger")
@@ -154,6 +155,11 @@ extension StateStoreConformance {
         )
         try Self.expect(try await found { $0.partition = "orders" }, [], "a partition's name is exact")
         try Self.expect(try await found { $0.position = Position(4) }, ["4"], "by position")
+        let ids = try await store.deadLetters(matching: DeadLetterQuery()).map(\.id)
+        let some = Set([ids[1], ids[4], DeadLetterID(ids[4].rawValue + 100)])
+        try Self.expect(try await found { $0.ids = some }, ["2", "5"], "by ids")
+        try Self.expect(try await found { $0.ids = [] }, [], "no ids, no letters")
+        try Self.expect(try await found { ($0.ids, $0.after) = (some, ids[1]) }, ["5"], "by ids above one")
         let both = try await found {
             $0.trigger = "b"
             $0.error = "KeyError"

@@ -24,6 +24,14 @@ struct DeadLetterAccess {
         var model: String?
     }
 
+    /// How fast a redrive goes.
+    struct Pace {
+        /// Invocations at most; nil for no limit.
+        var rate: RedriveRate?
+        /// Letters side by side.
+        var concurrency: Int
+    }
+
     private static let path = "/api/v1/dead-letters"
 
     /// A page of letters.
@@ -94,7 +102,7 @@ struct DeadLetterAccess {
     func redrive(
         _ selection: Selection,
         by route: Route,
-        rate: RedriveRate?,
+        at pace: Pace,
         report: @escaping @Sendable (JSONValue) -> Void
     ) async throws {
         if let function = route.function, self.plan.function(function) == nil {
@@ -106,7 +114,9 @@ struct DeadLetterAccess {
         var members = selection.document.members ?? []
         if let function = route.function { members.append(.init("to", .string(function))) }
         if let model = route.model { members.append(.init("like", .string(model))) }
-        if let rate { members.append(.init("rate", .number(rate.perSecond))) }
+        if let rate = pace.rate { members.append(.init("rate", .number(rate.perSecond))) }
+        // Left out where it says nothing, so that an older Penstock understands.
+        if pace.concurrency > 1 { members.append(.init("concurrency", .integer(pace.concurrency))) }
         let lines = JSONLines { if $0["id"] != nil { report($0) } }
         let answer = try await self.call(.post, "\(Self.path)/redrive", .object(members)) { lines.add($0) }
         if answer != nil { return try lines.requireEnd() }
@@ -117,7 +127,8 @@ struct DeadLetterAccess {
                 let order = Redriver.Order(
                     query: selection.query,
                     ids: selection.ids.map { Set($0) },
-                    rate: rate
+                    rate: pace.rate,
+                    concurrency: pace.concurrency
                 )
                 try await redriver.run(order) { event, total in
                     report(event.document(total: total))

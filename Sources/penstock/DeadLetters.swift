@@ -156,8 +156,9 @@ struct DeadLetters: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Sends dead letters to their function again, in order.",
             discussion: """
-                A letter that succeeds is gone; one that fails again stays, and so do the later ones of its partition. \
-                On a terminal a bar shows how far it is, elsewhere a line for each letter; then what became of all. It \
+                A letter that succeeds is gone; one that fails again stays, and so do the later ones of its partition, \
+                or of its key where the trigger has ordering: key; with ordering: none it holds up no other. In the same \
+                way --concurrency sends letters side by side whose order does not count. On a terminal a bar shows how far it is, elsewhere a line for each letter; then what became of all. It \
                 can be interrupted: what was not tried stays.
 
                 While the function has no room (throttled, not reachable, not startable), the redrive waits, as long as \
@@ -171,6 +172,7 @@ struct DeadLetters: AsyncParsableCommand {
                   penstock dlq redrive --all
                   penstock dlq redrive 17 18 --function resize-fixed
                   penstock dlq redrive --trigger orders --error KeyError --rate 10/s
+                  penstock dlq redrive --trigger orders --concurrency 20
                   penstock dlq redrive --trigger removed --like orders
                 """
         )
@@ -188,6 +190,8 @@ struct DeadLetters: AsyncParsableCommand {
                 "For letters of a trigger that is not configured any more: one with the same kind of source."
         )
         var like: String?
+        @Option(help: "Letters sent side by side at most, of those whose order does not count: 1 to 100.")
+        var concurrency = 1
         @Option(help: "Invocations a second at most, such as 10/s or 0.5/s.") var rate: String?
         @Flag(help: "Accepted for scripts; a redrive does not ask.") var yes = false
         @OptionGroup var config: ConfigOptions
@@ -197,18 +201,28 @@ struct DeadLetters: AsyncParsableCommand {
 
         func answer() async throws -> Outcome {
             let selection = try self.selection.selection(ids: self.ids, all: self.all)
-            let rate = try self.parsedRate()
+            let pace = DeadLetterAccess.Pace(
+                rate: try self.parsedRate(),
+                concurrency: try self.parsedConcurrency()
+            )
             let access = DeadLetterAccess(plan: try self.config.plan().plan)
             let route = DeadLetterAccess.Route(function: self.to, model: self.like)
             let progress = RedriveProgress(RedriveProgress.style(self.output.format))
             do {
-                try await access.redrive(selection, by: route, rate: rate) { progress.add($0) }
+                try await access.redrive(selection, by: route, at: pace) { progress.add($0) }
             } catch {
                 progress.end()
                 throw error
             }
             progress.end()
             return progress.outcome
+        }
+
+        private func parsedConcurrency() throws -> Int {
+            let range = Redriver.Order.concurrencyRange
+            if range.contains(self.concurrency) { return self.concurrency }
+            let text = "--concurrency must be from \(range.lowerBound) to \(range.upperBound)"
+            throw CommandFailure(.invalid, "bad-concurrency", text)
         }
 
         private func parsedRate() throws -> RedriveRate? {

@@ -37,7 +37,9 @@ final class RedriveProgress: Sendable {
         /// For the envelope; empty where each was shown.
         var outcomes: [JSONValue] = []
         var counts: [Redriver.Outcome.Kind: Int] = [:]
-        var total: Int { self.counts.values.reduce(0, +) }
+        /// How many letters there were at the start.
+        var total = 0
+        var told: Int { self.counts.values.reduce(0, +) }
     }
 
     private let style: Style
@@ -60,6 +62,7 @@ final class RedriveProgress: Sendable {
         guard let text = kind.map({ Self.line(event, $0) }) ?? Self.waiting(event) else { return }
         self.state.withLock { state in
             if let kind { state.counts[kind, default: 0] += 1 }
+            state.total = max(state.total, event["total"]?.integerValue ?? 0, state.told)
             switch self.style {
             case .silent:
                 if kind != nil { state.outcomes.append(event) }
@@ -69,8 +72,7 @@ final class RedriveProgress: Sendable {
                     Terminal.complain("\r\u{1B}[K", newline: false)
                     Terminal.print(text)
                 }
-                let total = max(event["total"]?.integerValue ?? 0, state.total)
-                let bar = Self.bar(state.total, of: total, Self.summary(state.counts), width: width)
+                let bar = Self.bar(state.told, of: state.total, Self.summary(state.counts), width: width)
                 Terminal.complain("\r\u{1B}[K\(bar)", newline: false)
             }
         }
@@ -95,7 +97,11 @@ final class RedriveProgress: Sendable {
 
     /// What became of all.
     var outcome: Outcome {
-        let (outcomes, counts) = self.state.withLock { ($0.outcomes, $0.counts) }
+        let (outcomes, counts) = self.state.withLock { state in
+            // What was dropped before it was read was told by nobody.
+            if state.told < state.total { state.counts[.gone, default: 0] += state.total - state.told }
+            return (state.outcomes, state.counts)
+        }
         let summary = Self.summary(counts)
         let stayed = [.failed, .skipped, .unavailable].reduce(0) { $0 + counts[$1, default: 0] }
         let gone = counts[.gone, default: 0]
@@ -123,7 +129,9 @@ final class RedriveProgress: Sendable {
     private static func line(_ outcome: JSONValue, _ kind: Redriver.Outcome.Kind) -> String {
         let id = outcome["id"]?.text ?? ""
         switch kind {
-        case .skipped: return "\(id) skipped: an earlier letter of its partition failed"
+        case .skipped:
+            let failed = outcome["behind"]?.integerValue.map { "letter \($0)" } ?? "an earlier letter"
+            return "\(id) skipped: \(failed) comes before it, and failed"
         case .gone: return "\(id) gone: somebody else dropped or redrove it"
         case .succeeded: return "\(id) succeeded"
         case .failed: return "\(id) failed: \(Self.words(outcome["error"]))"

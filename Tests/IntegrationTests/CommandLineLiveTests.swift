@@ -93,8 +93,8 @@ struct CommandLineLiveTests {
         #expect(lines.first == "1 failed: Broken: the file \"broken\" is there")
         #expect(
             lines.dropFirst().prefix(2) == [
-                "2 skipped: an earlier letter of its partition failed",
-                "3 skipped: an earlier letter of its partition failed",
+                "2 skipped: letter 1 comes before it, and failed",
+                "3 skipped: letter 1 comes before it, and failed",
             ]
         )
         #expect(lines.last?.hasPrefix("0 succeeded, 1 failed, 2 skipped in ") == true)

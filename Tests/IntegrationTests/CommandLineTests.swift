@@ -57,6 +57,7 @@ struct CommandLineTests {
         arguments: [
             ["bogus"], ["run", "--bogus"], ["dlq", "redrive"], ["invoke"],
             ["dlq", "redrive", "--all", "--rate", "1e-10"],
+            ["dlq", "redrive", "--all", "--concurrency", "0"],
         ]
     )
     func usage(arguments: [String]) throws {

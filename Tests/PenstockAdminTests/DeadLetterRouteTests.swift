@@ -169,12 +169,30 @@ struct DeadLetterRouteTests {
             #expect(
                 await next() == #"{"id":2,"outcome":"failed","error":{"type":"E","message":"no"},"total":4}"#
             )
-            #expect(await next() == #"{"id":3,"outcome":"skipped","total":4}"#)
+            #expect(await next() == #"{"id":3,"outcome":"skipped","behind":2,"total":4}"#)
             await admin.world.wait(for: "invoked f p@1")
             release.open()
             #expect(await next() == #"{"id":4,"outcome":"succeeded","total":4}"#)
             #expect(await next() == #"{"done":true}"#)
             #expect(try await admin.store.deadLetters(matching: .init()).map(\.id.rawValue) == [2, 3])
+        }
+    }
+
+    @Test("A redrive with concurrency sends letters of other partitions side by side")
+    func sideBySide() async throws {
+        try await AdminFixture.serve { admin in
+            let both = Latch()
+            admin.world.answer { [world = admin.world] _, _ in
+                // Whoever comes first waits for the other.
+                if world.count("invoked") == 2 { both.open() }
+                await both.wait()
+                return .responded(Array("{}".utf8))
+            }
+            try await admin.keep([AdminFixture.letter("p", 0), AdminFixture.letter("q", 0)])
+            let body = #"{"all":true,"concurrency":2}"#
+            let answer = try await admin.send("POST", "\(Self.root)/redrive", body: body)
+            #expect(answer.text.hasSuffix("{\"done\":true}\n"))
+            #expect(try await admin.store.countDeadLetters(matching: .init()).count == 0)
         }
     }
 
@@ -253,6 +271,11 @@ struct DeadLetterRouteTests {
             (
                 #"{"all":true,"rate":"fast"}"#, 400,
                 "\"rate\" is not known; there are trigger, since, error, key, limit and after"
+            ),
+            (#"{"all":true,"concurrency":101}"#, 400, "concurrency must be from 1 to 100"),
+            (
+                #"{"all":true,"concurrency":1.5}"#, 400,
+                "\"concurrency\" is not known here, or has a value of another type"
             ),
             (#"{"all":1}"#, 400, "\"all\" is not known here, or has a value of another type"),
         ]

@@ -27,7 +27,7 @@ struct LetterRetentionTests {
 
     private static func count(_ bytes: Int, oldest: Duration) -> DeadLetterCount {
         let at = Timestamp(milliseconds: Self.now.milliseconds - oldest.wholeMilliseconds)
-        return DeadLetterCount(count: 3, oldest: at, bytes: bytes)
+        return DeadLetterCount(count: 3, oldest: at, bytes: bytes, last: DeadLetterID(3))
     }
 
     /// Runs a keeper on a virtual clock for so many minutes.
@@ -75,7 +75,7 @@ struct LetterRetentionTests {
                 + "dead letters take 1600000 bytes, and the oldest are dropped above 2000000 "
                 + "(dead_letters.max_size); redrive or drop them, or raise the limit"
         )
-        let none = DeadLetterCount(count: 0, oldest: nil, bytes: 0)
+        let none = DeadLetterCount(count: 0, oldest: nil, bytes: 0, last: nil)
         #expect(retention.use(of: none, now: Self.now) == 0)
         #expect(retention.warning(none, now: Self.now) == nil)
     }

@@ -10,6 +10,7 @@ import Synchronization
 final class LetterShelf: StateStore {
     private let letters: Mutex<[DeadLetterID: DeadLetter]>
     private let redriven = Mutex<[DeadLetterID]>([])
+    private let largestPage = Mutex(0)
     private let refusal = Gate()
 
     init(_ letters: [DeadLetter]) {
@@ -20,6 +21,9 @@ final class LetterShelf: StateStore {
     /// Refuses to count from now on; nil counts again.
     func refuse(_ error: StoreError?) { self.refusal.set(error) }
 
+    /// The most letters that were listed at once.
+    var pageMax: Int { self.largestPage.withLock { $0 } }
+
     /// The ids that are left, in order.
     var ids: [Int64] { self.letters.withLock { $0.keys.map(\.rawValue).sorted() } }
 
@@ -27,9 +31,14 @@ final class LetterShelf: StateStore {
     var redrives: [Int64] { self.redriven.withLock { $0.map(\.rawValue) } }
 
     func deadLetters(matching query: DeadLetterQuery) async throws(StoreError) -> [StoredDeadLetter.Summary] {
-        self.letters.withLock { letters in
-            letters.sorted { $0.key < $1.key }.map { StoredDeadLetter.Summary(id: $0.key, letter: $0.value) }
+        let matching = self.letters.withLock { letters in
+            letters.filter { id, _ in
+                query.after.map { id > $0 } ?? true && query.ids?.contains(id) ?? true
+            }
         }
+        let page = matching.sorted { $0.key < $1.key }.prefix(query.limit ?? .max)
+        self.largestPage.withLock { $0 = max($0, page.count) }
+        return page.map { StoredDeadLetter.Summary(id: $0.key, letter: $0.value) }
     }
 
     func deadLetter(_ id: DeadLetterID) async throws(StoreError) -> StoredDeadLetter? {
@@ -46,7 +55,8 @@ final class LetterShelf: StateStore {
             DeadLetterCount(
                 count: letters.count,
                 oldest: letters.values.map(\.at).min(),
-                bytes: letters.values.reduce(0) { $0 + ($1.body?.count ?? 0) }
+                bytes: letters.values.reduce(0) { $0 + ($1.body?.count ?? 0) },
+                last: letters.keys.max()
             )
         }
     }

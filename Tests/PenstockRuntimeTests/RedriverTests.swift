@@ -18,6 +18,7 @@ struct RedriverTests {
 
     private func with(
         like model: String? = nil,
+        ordering: Ordering = .partition,
         _ body: (_ store: SQLiteStore, _ redriver: Redriver) async throws -> Void
     ) async throws {
         let store = try SQLiteStore.open(path: self.folder.appendingPathComponent("penstock.db").path)
@@ -25,27 +26,36 @@ struct RedriverTests {
         let reactor = try TestReactor()
         try await body(
             store,
-            Redriver(store: store, loop: reactor.reactor, route: try self.route(like: model))
+            Redriver(store: store, loop: reactor.reactor, route: try self.route(like: model, ordering))
         )
         await store.close()
     }
 
-    private func route(like model: String? = nil) throws -> @Sendable (String) -> Redriver.Route? {
+    private func route(
+        like model: String? = nil,
+        _ ordering: Ordering = .partition
+    ) throws -> @Sendable (String) -> Redriver.Route? {
         let text = """
             functions: { f: { scripted: { world: \(self.world.name) } } }
             triggers: { orders: { source: { scripted: { world: \(self.world.name) } }, function: f } }
             """
-        return try ScriptedPlan.read(text).routes(
+        let routes = try ScriptedPlan.read(text).routes(
             ["f": ScriptedFunction("f", self.world)],
             to: nil,
             like: model
         )
+        return { trigger in
+            var route = routes(trigger)
+            route?.ordering = ordering
+            return route
+        }
     }
 
     private static func letter(
         _ partition: String,
         _ offset: UInt64,
-        trigger: String = "orders"
+        trigger: String = "orders",
+        key: String? = nil
     ) -> DeadLetter {
         let verdict = DeadLetterVerdict(
             trigger: trigger,
@@ -56,16 +66,22 @@ struct RedriverTests {
             attemptCount: 3,
             invocation: ""
         )
-        return DeadLetter(
+        var letter = DeadLetter(
             partition: partition,
             position: Position(offset),
             timestamp: VirtualLoop.epoch,
             verdict: verdict
         )
+        letter.key = key.map { Array($0.utf8) }
+        return letter
     }
 
-    private static func all(rate: RedriveRate? = nil, ids: Set<DeadLetterID>? = nil) -> Redriver.Order {
-        Redriver.Order(query: DeadLetterQuery(), ids: ids, rate: rate)
+    private static func all(
+        rate: RedriveRate? = nil,
+        ids: Set<DeadLetterID>? = nil,
+        concurrency: Int = 1
+    ) -> Redriver.Order {
+        Redriver.Order(query: DeadLetterQuery(), ids: ids, rate: rate, concurrency: concurrency)
     }
 
     @Test("Letters are sent one by one in order, and leave the store when the function has dealt with them")
@@ -93,7 +109,7 @@ struct RedriverTests {
             try await redriver.run(Self.all()) { report.add($0, $1) }
             #expect(
                 report.lines == [
-                    "1 succeeded of 5", "2 failed of 5", "3 skipped of 5", "4 skipped of 5",
+                    "1 succeeded of 5", "2 failed of 5", "3 skipped behind 2 of 5", "4 skipped behind 2 of 5",
                     "5 succeeded of 5",
                 ]
             )
@@ -106,13 +122,18 @@ struct RedriverTests {
     }
 
     /// Redrives letters in memory, on a virtual clock.
-    private func redrive(_ letters: [DeadLetter], rate: RedriveRate? = nil) throws -> (Report, LetterShelf) {
-        let loop = VirtualLoop()
+    private func redrive(
+        _ letters: [DeadLetter],
+        rate: RedriveRate? = nil,
+        concurrency: Int = 1,
+        loop: VirtualLoop = VirtualLoop(),
+        ordering: Ordering = .partition
+    ) throws -> (Report, LetterShelf) {
         let shelf = LetterShelf(letters)
-        let redriver = Redriver(store: shelf, loop: loop, route: try self.route())
+        let redriver = Redriver(store: shelf, loop: loop, route: try self.route(ordering))
         let (report, ended) = (Report(), Latch())
         Task(executorPreference: loop) {
-            try await redriver.run(Self.all(rate: rate)) { event, total in
+            try await redriver.run(Self.all(rate: rate, concurrency: concurrency)) { event, total in
                 report.addTime(loop.now - Instant.start)
                 return report.add(event, total)
             }
@@ -170,6 +191,125 @@ struct RedriverTests {
         #expect(report.lines == ["1 waits 900.0 seconds of 1", "1 unavailable of 1"])
         #expect(report.times == [.zero, .seconds(900)])
         #expect(self.world.count("invoked") == 2)
+    }
+
+    /// Letters of one partition, with these keys.
+    private static func letters(_ keys: [String?]) -> [DeadLetter] {
+        keys.enumerated().map { Self.letter("p", UInt64($0), key: $1) }
+    }
+
+    /// Lets the function fail these records.
+    private func fail(_ failing: String...) {
+        self.world.answer { _, records in
+            failing.contains(records[0])
+                ? .failed(Failure(type: "E", message: "again")) : .responded(Array("{}".utf8))
+        }
+    }
+
+    @Test("With order by key what fails holds up its key, and letters without one hold up nothing")
+    func byKey() throws {
+        self.fail("p@0", "p@4")
+        let letters = Self.letters(["a", "b", "a", "b", nil, nil, "a"])
+        let (report, shelf) = try self.redrive(letters, ordering: .key(RecordKey()))
+        #expect(
+            report.lines == [
+                "1 failed of 7", "3 skipped behind 1 of 7", "7 skipped behind 1 of 7", "2 succeeded of 7",
+                "4 succeeded of 7", "5 failed of 7", "6 succeeded of 7",
+            ]
+        )
+        #expect(shelf.ids == [1, 3, 5, 7])
+    }
+
+    @Test("A key that is in the record's body is found there")
+    func byBody() throws {
+        self.fail("p@0")
+        var letters = (0..<4).map { Self.letter("p", $0, key: "same") }
+        for index in letters.indices { letters[index].body = [UInt8(index % 2)] }
+        let (report, _) = try self.redrive(letters, ordering: .key(BodyKey()))
+        #expect(
+            report.lines == [
+                "1 failed of 4", "3 skipped behind 1 of 4", "2 succeeded of 4", "4 succeeded of 4",
+            ]
+        )
+    }
+
+    @Test("Without order what fails holds up nothing")
+    func unordered() throws {
+        self.fail("p@0", "p@2")
+        let (report, _) = try self.redrive(Self.letters(["a", "a", "a", "a"]), ordering: .none)
+        #expect(
+            report.lines == ["1 failed of 4", "2 succeeded of 4", "3 failed of 4", "4 succeeded of 4"]
+        )
+    }
+
+    @Test("So many letters are sent side by side as it may, and those of one key one after the other")
+    func sideBySide() throws {
+        let loop = VirtualLoop()
+        let active = Mutex<(now: Int, most: Int)>((0, 0))
+        self.world.answer { [world = self.world] _, records in
+            active.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
+            await loop.sleep(for: .seconds(1))
+            active.withLock { $0.now -= 1 }
+            world.note("answered \(records[0])")
+            return .responded([])
+        }
+        let letters = Self.letters((0..<12).map { "\($0 % 4)" })
+        let (report, shelf) = try self.redrive(
+            letters,
+            concurrency: 3,
+            loop: loop,
+            ordering: .key(RecordKey())
+        )
+        #expect(active.withLock { $0.most } == 3)
+        #expect(report.times.last == .seconds(4))
+        for key in 0..<4 {
+            let own = self.world.events.filter { event in
+                (event.split(separator: "@").last.flatMap { Int($0) } ?? -1) % 4 == key
+            }
+            #expect(
+                own == (0..<3).flatMap { ["invoked f p@\(key + 4 * $0)", "answered p@\(key + 4 * $0)"] }
+            )
+        }
+        #expect(shelf.ids.isEmpty)
+    }
+
+    @Test("A large store is read page by page, and letters that come meanwhile are not redriven")
+    func pages() async throws {
+        let (report, shelf) = try self.redrive((0..<3000).map { Self.letter("p", $0) }, concurrency: 4)
+        #expect(report.lines == (1...3000).map { "\($0) succeeded of 3000" })
+        #expect(shelf.pageMax <= 256 && shelf.ids.isEmpty)
+        let stores = Mutex<(any StateStore)?>(nil)
+        self.world.answer { _, records in
+            if records == ["p@0"] { try? await stores.withLock { $0 }?.append([Self.letter("p", 9)]) }
+            return .responded([])
+        }
+        try await self.with { store, redriver in
+            stores.withLock { $0 = store }
+            try await store.append((0..<2).map { Self.letter("p", $0) })
+            let report = Report()
+            try await redriver.run(Self.all()) { report.add($0, $1) }
+            #expect(report.lines == ["1 succeeded of 2", "2 succeeded of 2"])
+            #expect(try await store.deadLetters(matching: DeadLetterQuery()).map(\.id.rawValue) == [3])
+        }
+    }
+
+    @Test("A store that fails stops the redrive with its own words, after what is under way has ended")
+    func storeFails() async throws {
+        let stores = Mutex<SQLiteStore?>(nil)
+        self.world.answer { _, _ in
+            await stores.withLock { $0 }?.close()
+            return .responded([])
+        }
+        try await self.with { store, redriver in
+            stores.withLock { $0 = store }
+            try await store.append([Self.letter("p", 0), Self.letter("q", 0)])
+            let report = Report()
+            let error = await #expect(throws: StoreError.self) {
+                try await redriver.run(Self.all(concurrency: 2)) { report.add($0, $1) }
+            }
+            #expect(error?.code == .closed)
+            #expect(report.lines.isEmpty)
+        }
     }
 
     @Test("A letter that somebody else drops before its turn is gone, and holds up nothing")
@@ -290,6 +430,13 @@ struct RedriverTests {
     }
 }
 
+/// A key that is the first byte of the body.
+private struct BodyKey: OrderingKey {
+    func hash(of block: RecordBlock, at index: Int) -> UInt64? {
+        unsafe block.body(at: index)?.first.map { UInt64($0) }
+    }
+}
+
 /// What a redrive told.
 private final class Report: Sendable {
     private let events = Mutex<[(Redriver.Event, Int)]>([])
@@ -299,7 +446,9 @@ private final class Report: Sendable {
         self.events.withLock { events in
             events.map { event, total in
                 switch event {
-                case .outcome(let outcome): "\(outcome.id.rawValue) \(outcome.kind.rawValue) of \(total)"
+                case .outcome(let outcome):
+                    "\(outcome.id.rawValue) \(outcome.kind.rawValue)"
+                        + (outcome.behind.map { " behind \($0.rawValue)" } ?? "") + " of \(total)"
                 case .waiting(let waiting): "\(waiting.id.rawValue) waits \(waiting.duration) of \(total)"
                 }
             }

@@ -7,23 +7,33 @@ package import Reactor
 /// Sends dead letters to their function again, one by one and in order.
 ///
 /// A letter leaves the store only after the function has dealt with its record; one that fails again stays, with the
-/// attempt added to its history, and so do all later ones of its partition: order holds in a redrive, too. A function
-/// without room is waited for, as ``RedrivePatience`` says.
+/// attempt added to its history, and so do all later ones of its partition, or of its key where the trigger keeps order by
+/// key: order holds in a redrive, too. A function without room is waited for, as ``RedrivePatience`` says. What is held in
+/// memory does not depend on how many letters there are, but for the lanes that failed.
 package struct Redriver: Sendable {
     /// Which letters, how fast, and where to.
     package struct Order: Sendable {
         /// The letters.
         package var query: DeadLetterQuery
-        /// Of those, only these; nil for all.
-        package var ids: Set<DeadLetterID>?
         /// Invocations at most; nil for no limit.
         package var rate: RedriveRate?
+        /// Letters under way side by side at most, of those whose order does not count.
+        package var concurrency: Int
+
+        /// What ``concurrency`` may be.
+        package static let concurrencyRange = 1...100
 
         /// An order.
-        package init(query: DeadLetterQuery, ids: Set<DeadLetterID>? = nil, rate: RedriveRate? = nil) {
+        package init(
+            query: DeadLetterQuery,
+            ids: Set<DeadLetterID>? = nil,
+            rate: RedriveRate? = nil,
+            concurrency: Int = 1
+        ) {
             self.query = query
-            self.ids = ids
+            self.query.ids = ids
             self.rate = rate
+            self.concurrency = concurrency
         }
     }
 
@@ -43,7 +53,7 @@ package struct Redriver: Sendable {
             case succeeded
             /// The function failed again; the letter stays.
             case failed
-            /// An earlier record of the same partition failed, so this one was not tried.
+            /// An earlier letter of the same partition or key failed, so this one was not tried.
             case skipped
             /// The function had no room for long, so this letter was not tried; it stays as it was.
             case unavailable
@@ -57,6 +67,8 @@ package struct Redriver: Sendable {
         package var kind: Kind
         /// Why it failed, or why there was no room.
         package var failure: Failure?
+        /// The letter that failed, when one was skipped behind it.
+        package var behind: DeadLetterID?
     }
 
     /// A wait for a function without room.
@@ -77,12 +89,20 @@ package struct Redriver: Sendable {
         package var function: any Function
         /// Whether answers say what came of single records.
         package var itemReports: ItemReports
+        /// Which letters wait for others.
+        package var ordering: Ordering
 
         /// A route.
-        package init(source: SourcePlan, function: any Function, itemReports: ItemReports) {
+        package init(
+            source: SourcePlan,
+            function: any Function,
+            itemReports: ItemReports,
+            ordering: Ordering
+        ) {
             self.source = source
             self.function = function
             self.itemReports = itemReports
+            self.ordering = ordering
         }
     }
 
@@ -101,73 +121,112 @@ package struct Redriver: Sendable {
         self.route = route
     }
 
-    /// What the function made of a letter.
-    private enum Answer {
-        case succeeded
-        case failed(Failure)
-        case noRoom(retryAfter: Duration?, Failure)
-        case gone
+    /// What the task of a redrive waits for.
+    private enum News: Sendable {
+        case answered(RedriveSchedule.Letter, Result<RedriveSchedule.Answer, StoreError>)
+        case woke
     }
 
-    /// Carries out an order, telling what becomes of each letter as it happens.
+    /// Carries out an order, telling what becomes of each letter as it happens: those that there were at the start.
     ///
-    /// Stops early when the task is cancelled, or when `report` returns false: nobody listens any more.
+    /// `report` is called by the caller's task alone. Stops early when the task is cancelled, or when `report` returns
+    /// false: nobody listens any more. What is under way then comes to its end.
     package func run(
         _ order: Order,
         report: (_ event: Event, _ total: Int) async -> Bool
     ) async throws(StoreError) {
-        let letters = try await self.store.deadLetters(matching: order.query).filter {
-            order.ids?.contains($0.id) ?? true
-        }
-        var stuck: Set<String> = []
-        var patience: [String: RedrivePatience] = [:]
-        var closed: [String: Failure] = [:]
-        var earliest = self.loop.now
-        for summary in letters {
-            if Task.isCancelled { return }
-            let partition = "\(summary.trigger)/\(summary.partition)"
-            let function = self.route(summary.trigger)?.function.name ?? ""
-            var outcome = Outcome(id: summary.id, kind: .skipped)
-            if let failure = closed[function] {
-                outcome = Outcome(id: summary.id, kind: .unavailable, failure: failure)
-            }
-            var isDecided = stuck.contains(partition) || closed[function] != nil
-            while !isDecided {
-                if let rate = order.rate {
-                    await self.loop.pause(until: earliest)
-                    earliest = max(self.loop.now, earliest) + rate.interval
-                }
-                let answer = try await self.send(summary.id)
-                isDecided = true
-                switch answer {
-                case .succeeded: outcome.kind = .succeeded
-                case .gone: outcome.kind = .gone
-                case .failed(let failure):
-                    outcome = Outcome(id: summary.id, kind: .failed, failure: failure)
-                    stuck.insert(partition)
-                case .noRoom(let retryAfter, let failure):
-                    let now = self.loop.now
-                    switch patience[function, default: .init()].refused(retryAfter: retryAfter, now: now) {
-                    case .giveUp:
-                        closed[function] = failure
-                        outcome = Outcome(id: summary.id, kind: .unavailable, failure: failure)
-                    case .wait(let duration):
-                        let waiting = Waiting(id: summary.id, duration: duration, failure: failure)
-                        guard await report(.waiting(waiting), letters.count) else { return }
-                        await self.loop.pause(for: duration)
-                        if Task.isCancelled { return }
-                        isDecided = false
+        var reader = try await RedriveReader(order.query, of: self.store, route: self.route)
+        let total = reader.total
+        var schedule = RedriveSchedule(concurrency: order.concurrency, interval: order.rate?.interval)
+        var failure: StoreError?
+        var isHeard = true
+        await withTaskGroup(of: News.self) { group in
+            var alarm = Alarm()
+            steps: while isHeard, failure == nil, !Task.isCancelled {
+                switch schedule.next(now: self.loop.now) {
+                case .done: break steps
+                case .tell(let event): isHeard = await report(event, total)
+                case .read:
+                    do throws(StoreError) {
+                        try await reader.read(into: &schedule)
+                    } catch {
+                        failure = error
                     }
-                    continue
+                case .send(let letter):
+                    group.addTask(executorPreference: self.loop) {
+                        await .answered(letter, self.answer(letter.id))
+                    }
+                case .wait(let deadline):
+                    if let deadline, let pause = alarm.set(deadline) {
+                        group.addTask(executorPreference: self.loop) {
+                            await pause.wait(until: deadline, on: self.loop)
+                            return .woke
+                        }
+                    }
+                    guard let news = await group.next() else { break steps }
+                    self.note(news, &schedule, &alarm, &failure)
                 }
-                patience[function]?.hadRoom()
             }
-            guard await report(.outcome(outcome), letters.count) else { return }
+            alarm.end()
+            while let news = await group.next() {
+                self.note(news, &schedule, &alarm, &failure)
+                while isHeard, let event = schedule.nextEvent() { isHeard = await report(event, total) }
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    private func note(
+        _ news: News,
+        _ schedule: inout RedriveSchedule,
+        _ alarm: inout Alarm,
+        _ failure: inout StoreError?
+    ) {
+        switch news {
+        case .woke: alarm.rang(at: self.loop.now)
+        case .answered(let letter, .success(let answer)):
+            schedule.finished(letter, answer, now: self.loop.now)
+        case .answered(_, .failure(let error)): failure = failure ?? error
+        }
+    }
+
+    /// The one wait of a redrive's task that is set.
+    private struct Alarm {
+        private var deadline: Instant?
+        private var pause: LoopPause?
+
+        /// Returns what is to wait until then; nil when that is so already.
+        mutating func set(_ deadline: Instant) -> LoopPause? {
+            if let set = self.deadline, set <= deadline { return nil }
+            self.end()
+            let pause = LoopPause()
+            self.deadline = deadline
+            self.pause = pause
+            return pause
+        }
+
+        /// One that was set has ended: this one, or one before it.
+        mutating func rang(at now: Instant) {
+            if let deadline, deadline <= now { self.end() }
+        }
+
+        mutating func end() {
+            self.pause?.end()
+            self.pause = nil
+            self.deadline = nil
+        }
+    }
+
+    private func answer(_ id: DeadLetterID) async -> Result<RedriveSchedule.Answer, StoreError> {
+        do throws(StoreError) {
+            return .success(try await self.send(id))
+        } catch {
+            return .failure(error)
         }
     }
 
     /// Sends one letter, and removes it from the store when its function has dealt with it.
-    private func send(_ id: DeadLetterID) async throws(StoreError) -> Answer {
+    private func send(_ id: DeadLetterID) async throws(StoreError) -> RedriveSchedule.Answer {
         guard let stored = try await self.store.deadLetter(id) else { return .gone }
         let letter = stored.letter
         guard let route = self.route(letter.trigger) else {
@@ -240,54 +299,5 @@ package struct Redriver: Sendable {
             format: format,
             itemReports: route.itemReports
         )
-    }
-}
-
-extension DeadLetter {
-    /// The letter's record as a batch of one.
-    func batch(in partition: Partition, format: any EventFormat, receivedAt: Instant) -> Batch {
-        let block = self.block(of: partition)
-        let admitted = AdmittedBlock(
-            block: block,
-            firstDelivery: 0,
-            receivedAt: receivedAt,
-            sizes: format.sizes(of: block).sums
-        )
-        let run = Run(admitted: admitted, range: 0..<1)
-        return Batch(id: BatchID(0), runs: [run], attempt: self.attemptCount + 1)
-    }
-
-    /// The letter's record as a block of one.
-    func block(of partition: Partition) -> RecordBlock {
-        var builder = RecordBlockBuilder(
-            byteCapacity: (self.key?.count ?? 0) + (self.body?.count ?? 0) + 256,
-            recordCapacity: 1
-        )
-        let index = builder.add(partition)
-        unsafe Self.withBytes(self.key) { key in
-            unsafe Self.withBytes(self.body) { body in
-                unsafe builder.append(
-                    position: self.position,
-                    timestamp: self.timestamp,
-                    tag: self.tag,
-                    partitionIndex: index,
-                    payload: RecordPayload(key: key, body: body)
-                )
-            }
-        }
-        for attribute in self.attributes {
-            unsafe Self.withBytes(Array(attribute.name.utf8)) { name in
-                unsafe Self.withBytes(attribute.value) { value in
-                    guard let name = unsafe name else { return }
-                    unsafe builder.appendAttribute(name: name, value: value)
-                }
-            }
-        }
-        return builder.finish()
-    }
-
-    private static func withBytes(_ bytes: [UInt8]?, _ body: (UnsafeRawBufferPointer?) -> Void) {
-        guard let bytes else { return body(nil) }
-        unsafe bytes.withUnsafeBytes { unsafe body($0) }
     }
 }

@@ -63,13 +63,18 @@ package struct TriggerPlan: Sendable {
     /// Whether answers say what came of single records.
     package var itemReports: ItemReports { self.failure.itemReports }
 
+    /// Which records wait for others.
+    package var order: PenstockCore.Ordering {
+        self.ordering.policy(self.source.capabilities, key: self.orderingKey)
+    }
+
     /// The engine's policy.
     package func policy(function: FunctionPlan) -> TriggerPolicy {
         var policy = TriggerPolicy(
             batchSize: self.source.capabilities.takesSingleRecords ? 1 : self.batch.size,
             batchWindow: self.batch.window,
             concurrency: self.concurrency ?? function.concurrency,
-            ordering: self.ordering.policy(self.source.capabilities, key: self.orderingKey),
+            ordering: self.order,
             retry: RetryPolicy(
                 retries: self.failure.retries.limit,
                 backoff: self.failure.backoff.backoff,

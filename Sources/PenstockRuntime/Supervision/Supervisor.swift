@@ -363,7 +363,8 @@ extension Plan {
             return Redriver.Route(
                 source: plan.source,
                 function: function,
-                itemReports: plan.failure.itemReports
+                itemReports: plan.failure.itemReports,
+                ordering: plan.order
             )
         }
     }

@@ -77,20 +77,22 @@ enum Queries {
         let (condition, arguments) = Self.condition(query)
         let source =
             if let limit = query.limit {
-                "(SELECT at, bytes FROM dead_letters WHERE \(condition) ORDER BY id LIMIT \(max(0, limit)))"
+                "(SELECT id, at, bytes FROM dead_letters WHERE \(condition) ORDER BY id LIMIT \(max(0, limit)))"
             } else {
                 "dead_letters WHERE \(condition)"
             }
         let statement = try database.cachedStatement(
-            sql: "SELECT count(*), min(at), sum(bytes) FROM \(source)"
+            sql: "SELECT count(*), min(at), sum(bytes), max(id) FROM \(source)"
         )
         guard let row = try Row.fetchOne(statement, arguments: StatementArguments(arguments)) else {
-            return DeadLetterCount(count: 0, oldest: nil, bytes: 0)
+            return DeadLetterCount(count: 0, oldest: nil, bytes: 0, last: nil)
         }
         var columns = Columns(row, "the number of dead letters")
         let count = Int(try columns.number())
         let oldest = try columns.optionalNumber().map { Timestamp(milliseconds: $0) }
-        return DeadLetterCount(count: count, oldest: oldest, bytes: Int(try columns.optionalNumber() ?? 0))
+        let bytes = Int(try columns.optionalNumber() ?? 0)
+        let last = try columns.optionalNumber().map { DeadLetterID($0) }
+        return DeadLetterCount(count: count, oldest: oldest, bytes: bytes, last: last)
     }
 
     static func oldestDeadLetters(limit: Int, _ database: Database) throws -> [StoredDeadLetter.Age] {
@@ -147,6 +149,11 @@ enum Queries {
         if let position = query.position {
             conditions.append("position = CAST(? AS TEXT)")
             arguments.append(Bound.text(position.description))
+        }
+        if let ids = query.ids {
+            // One argument, however many there are.
+            conditions.append("id IN (SELECT value FROM json_each(?))")
+            arguments.append("[\(ids.map { "\($0.rawValue)" }.joined(separator: ","))]")
         }
         if let after = query.after {
             conditions.append("id > ?")

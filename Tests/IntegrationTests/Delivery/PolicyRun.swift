@@ -77,7 +77,7 @@ struct PolicyRun: Sendable {
         try world.waitUntilSettled(penstock)
         let mended = try await Sight(world)
         let before = world.invocations["redriven"]?.count ?? 0
-        let redrive = try world.command(["dlq", "redrive", "--trigger", "redriven"])
+        let redrive = try world.command(["dlq", "redrive", "--trigger", "redriven", "--concurrency", "4"])
         let redriven = Array((world.invocations["redriven"] ?? []).dropFirst(before))
         try penstock.terminate()
         let letters = Dictionary(grouping: try world.letters()) { $0.trigger }
