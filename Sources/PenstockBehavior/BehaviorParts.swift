@@ -76,6 +76,7 @@ final class BehaviorFunction: Function {
         case .succeeded: "ok"
         case .failed(let failure): failure.type
         case .poison: "rejected"
+        case .cancelled: "cancelled"
         case .throttled(let delay, let failure):
             delay.map { "throttled for \($0.configurationText)" }
                 ?? (failure.type == "Test.Unavailable" ? "unavailable" : "throttled")

@@ -175,7 +175,7 @@ final class BehaviorWorld: Sendable {
                 for (number, verdict) in zip(numbers, verdicts) where verdict == .succeeded {
                     state.observation.succeeded.insert(number)
                 }
-            case .failed, .poison, .throttled:
+            case .failed, .poison, .throttled, .cancelled:
                 break
             }
         }
@@ -240,7 +240,7 @@ final class BehaviorWorld: Sendable {
 
     /// Notes when the counters say that more is settled.
     func note(_ counters: Counters) {
-        let settled = counters.succeeded + counters.filtered + counters.deadLettered
+        let settled = counters.succeeded + counters.filtered + counters.deadLettered + counters.cancelled
         self.state.withLock { state in
             guard settled > state.settled else { return }
             state.settled = settled

@@ -276,4 +276,6 @@ package enum BatchVerdict: Sendable, Equatable {
     case poison(Failure)
     /// The function had no room, or could not be reached: nothing was tried. Costs no attempt.
     case throttled(retryAfter: Duration?, Failure)
+    /// Nobody wants the records any more: the invocation was cancelled, or never began. They are settled.
+    case cancelled(Failure)
 }

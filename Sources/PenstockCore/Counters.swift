@@ -2,7 +2,8 @@
 
 /// What became of a trigger's records.
 ///
-/// At every moment (contract rule 11) `received = filtered + succeeded + deadLettered + released + inFlight`.
+/// At every moment (contract rule 11) `received = filtered + succeeded + deadLettered +
+/// cancelled + released + inFlight`.
 package struct Counters: Sendable, Equatable {
     /// Records received; a redelivery counts again.
     package var received: UInt64 = 0
@@ -12,6 +13,8 @@ package struct Counters: Sendable, Equatable {
     package var succeeded: UInt64 = 0
     /// Records given up and kept.
     package var deadLettered: UInt64 = 0
+    /// Records settled because nobody wanted them any more: a later fire of their schedule took their place.
+    package var cancelled: UInt64 = 0
     /// Records given back to the source unsettled: revoked, or left at a stop.
     package var released: UInt64 = 0
     /// Records received and not settled.
@@ -41,7 +44,8 @@ package struct Counters: Sendable, Equatable {
 
     /// Whether the sum holds.
     package var isConserved: Bool {
-        self.received == self.filtered + self.succeeded + self.deadLettered + self.released + self.inFlight
+        self.received == self.filtered + self.succeeded + self.deadLettered + self.cancelled + self.released
+            + self.inFlight
     }
 }
 
@@ -49,8 +53,8 @@ extension Counters {
     /// Adds the counts of another engine: of the same trigger before it was started again.
     package mutating func add(_ other: Counters) {
         let fields: [WritableKeyPath<Counters, UInt64>] = [
-            \.received, \.filtered, \.succeeded, \.deadLettered, \.released, \.inFlight, \.invocations,
-            \.failures,
+            \.received, \.filtered, \.succeeded, \.deadLettered, \.cancelled, \.released, \.inFlight,
+            \.invocations, \.failures,
             \.throttles, \.bisects, \.commits, \.commitFailures, \.deadLetterFailures,
             \.leasesLost, \.resultFailures,
         ]

@@ -67,6 +67,8 @@ package struct InvocationLog: Sendable {
         case poison
         /// The function had no room, or could not be reached: nothing was tried.
         case throttled
+        /// Nobody wanted it any more.
+        case cancelled
     }
 
     private struct Entry: Sendable {
@@ -239,6 +241,7 @@ extension BatchVerdict {
         case .failed(let failure): return (.failed, failure)
         case .poison(let failure): return (.poison, failure)
         case .throttled(_, let failure): return (.throttled, failure)
+        case .cancelled(let failure): return (.cancelled, failure)
         case .partial(let verdicts, let failure):
             guard place < verdicts.count else { return (nil, nil) }
             switch verdicts[place] {
@@ -253,7 +256,8 @@ extension BatchVerdict {
     fileprivate var bytes: Int {
         switch self {
         case .succeeded: 0
-        case .failed(let failure), .poison(let failure), .throttled(_, let failure): failure.bytes
+        case .failed(let failure), .poison(let failure), .throttled(_, let failure), .cancelled(let failure):
+            failure.bytes
         case .partial(let verdicts, let failure): verdicts.count + failure.bytes
         }
     }

@@ -22,23 +22,32 @@ extension TriggerEngine {
             let wait =
                 retryAfter ?? self.policy.patience.delay(attempt: self.throttlesInRow, using: &self.random)
             self.heldUntil = max(self.heldUntil ?? now.instant, now.instant + max(wait, .milliseconds(10)))
+        case .cancelled: break
         case .succeeded, .failed, .partial, .poison:
             self.throttlesInRow = 0
             self.allowedConcurrency = min(self.policy.concurrency, self.allowedConcurrency + 1)
         }
         switch verdict {
         case .failed, .partial, .poison: self.counters.failures += 1
-        case .succeeded, .throttled: break
+        case .succeeded, .throttled, .cancelled: break
         }
     }
 
     mutating func judge(_ parcel: Parcel, of lane: LaneID, by verdict: BatchVerdict, _ how: Judgement) {
-        guard self.leases == nil || verdict == .succeeded else {
+        let isSettled =
+            switch verdict {
+            case .succeeded, .cancelled: true
+            case .failed, .partial, .poison, .throttled: false
+            }
+        guard self.leases == nil || isSettled else {
             return self.judgeLeased(parcel, of: lane, by: verdict, how)
         }
         switch verdict {
         case .succeeded:
             self.settle(parcel.runs, as: \.succeeded, of: lane.partition, now: how.now)
+            self.goOn(lane, hasAdvanced: true, now: how.now)
+        case .cancelled:
+            self.settle(parcel.runs, as: \.cancelled, of: lane.partition, now: how.now)
             self.goOn(lane, hasAdvanced: true, now: how.now)
         case .throttled:
             self.putBack(parcel, of: lane)
@@ -244,6 +253,18 @@ extension TriggerEngine {
         } else {
             self.release(parcel.runs)
         }
+    }
+
+    /// Tries at once what waits for its next attempt, in lanes whose first record is urgent.
+    package mutating func hurry(now: Moment, _ isUrgent: (Position) -> Bool) {
+        for id in Array(self.lanes.keys) {
+            guard case .waiting = self.lanes[id]?.state, let first = self.lanes[id]?.retries.first?.runs.first,
+                isUrgent(first.firstPosition)
+            else { continue }
+            self.withLane(id) { $0.retries[$0.retries.startIndex].notBefore = nil }
+            self.goOn(id, hasAdvanced: false, now: now)
+        }
+        self.pump(now)
     }
 
     /// Lets a lane go on with these parcels and what it has, as soon as the first one may be tried.

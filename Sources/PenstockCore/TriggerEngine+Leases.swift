@@ -239,7 +239,7 @@ extension TriggerEngine {
         _ how: Judgement
     ) {
         switch verdict {
-        case .succeeded: preconditionFailure("what succeeded is settled")
+        case .succeeded, .cancelled: preconditionFailure("what succeeded or was cancelled is settled")
         case .throttled:
             let rest = self.leasedPart(of: parcel)
             if rest.runs.isEmpty {

@@ -128,6 +128,12 @@ final class EngineFixture {
         self.collect()
     }
 
+    /// What waits and is urgent is tried.
+    func hurry(_ isUrgent: (Position) -> Bool) {
+        self.engine.hurry(now: self.now, isUrgent)
+        self.collect()
+    }
+
     /// The oldest invocation ends.
     func answer(_ verdict: BatchVerdict, isReported: Bool = false) {
         let batch = self.invocations.removeFirst()

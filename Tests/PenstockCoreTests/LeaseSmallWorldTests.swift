@@ -204,7 +204,7 @@ import Testing
             case .succeeded: self.dealtWith.formUnion(offsets)
             case .partial(let verdicts, _):
                 self.dealtWith.formUnion(zip(offsets, verdicts).filter { $0.1 == .succeeded }.map(\.0))
-            case .failed, .poison, .throttled: break
+            case .failed, .poison, .throttled, .cancelled: break
             }
             self.world.answer(verdict)
             self.check()

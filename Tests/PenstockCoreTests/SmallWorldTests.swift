@@ -213,7 +213,7 @@ import Testing
                 let more = Int(self.world.counters.succeeded - before.succeeded)
                 if more == succeeded.count { self.settled.formUnion(succeeded) }
                 self.expect(more <= succeeded.count, "only what succeeded counts as succeeded")
-            case .failed, .poison, .throttled:
+            case .failed, .poison, .throttled, .cancelled:
                 self.expect(self.world.counters.succeeded == before.succeeded, "failure settles nothing")
             }
             self.checkPosition()
