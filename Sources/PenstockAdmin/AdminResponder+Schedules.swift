@@ -113,7 +113,8 @@ extension ScheduleStatus {
             ("last", self.count.last.map { .string($0.configurationText) }),
             ("waiting", count(.waiting)),
             ("missed", count(.missed)),
-            ("skipped", count(.skipped))
+            ("skipped", count(.skipped)),
+            ("cancelled", count(.cancelled))
         )
     }
 }

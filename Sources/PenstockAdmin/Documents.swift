@@ -56,6 +56,7 @@ extension Counters {
             ("filtered", .count(self.filtered)),
             ("succeeded", .count(self.succeeded)),
             ("dead_lettered", .count(self.deadLettered)),
+            ("cancelled", .count(self.cancelled)),
             ("released", .count(self.released)),
             ("in_flight", .count(self.inFlight))
         )

@@ -81,6 +81,10 @@ extension MetricsText {
             ("records_filtered_total", "Records that matched no filter.", \.filtered),
             ("records_succeeded_total", "Records that a function dealt with.", \.succeeded),
             ("records_dead_lettered_total", "Records given up and kept.", \.deadLettered),
+            (
+                "records_cancelled_total", "Records settled because a later fire took their place.",
+                \.cancelled
+            ),
             ("records_released_total", "Records given back to the source unsettled.", \.released),
             ("invocations_total", "Invocations begun.", \.invocations),
             ("invocation_failures_total", "Invocations in which at least one record failed.", \.failures),

@@ -46,7 +46,9 @@ struct StallWatch {
         var next: [String: Sighting] = [:]
         for snapshot in snapshots where snapshot.counters.inFlight > 0 && snapshot.state != .paused {
             let counters = snapshot.counters
-            let settled = counters.succeeded + counters.deadLettered + counters.filtered + counters.released
+            let settled =
+                counters.succeeded + counters.deadLettered + counters.filtered + counters.cancelled
+                + counters.released
             var sighting = Sighting(progress: snapshot.lastProgress, settled: settled, since: now)
             if let old = self.sightings[snapshot.name], old.progress == sighting.progress,
                 old.settled == settled

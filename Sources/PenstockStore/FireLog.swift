@@ -12,6 +12,8 @@ package struct ScheduleFire: Sendable, Equatable {
         case settled
         /// It fired, and a dead letter of it was kept.
         case deadLetter = "dead_letter"
+        /// It fired, and a later one took its place before it was settled.
+        case cancelled
         /// It was left out because earlier ones waited.
         case skipped
         /// It passed while nothing ran.

@@ -35,6 +35,9 @@ package protocol JournalStore: Sendable {
     /// How many entries a journal has.
     func countEntries(of journal: String) async throws(StoreError) -> Int
 
+    /// The positions of entries that fired because their time came, and not by an order; in order.
+    func timedEntries(of journal: String) async throws(StoreError) -> [UInt64]
+
     /// Removes the entries up to and including a position, which are settled; returns how many there were. The fire log
     /// says so of those that it has no other outcome for.
     @discardableResult

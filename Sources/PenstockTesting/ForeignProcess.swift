@@ -134,10 +134,10 @@ package enum BoundedWait {
     /// Asks `condition` every few milliseconds; false when it did not hold in time.
     ///
     /// Blocks the thread.
-    package static func until(within timeout: Duration, _ condition: () -> Bool) -> Bool {
+    package static func until(within timeout: Duration, _ condition: () throws -> Bool) rethrows -> Bool {
         let deadline = ContinuousClock.now + timeout
-        while !condition() {
-            guard ContinuousClock.now < deadline else { return condition() }
+        while try !condition() {
+            guard ContinuousClock.now < deadline else { return try condition() }
             usleep(5000)
         }
         return true

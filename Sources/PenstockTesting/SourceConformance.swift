@@ -245,7 +245,7 @@ final class SourceProbe {
         case .lost(let ids): for id in ids { self.owned[id] = nil }
         case .gap(let gap):
             throw SourceConformance.Violation(description: "nothing is missing, but: \(gap.detail)")
-        case .status: break
+        case .status, .overtaken: break
         }
     }
 

@@ -73,6 +73,11 @@ extension StateStoreConformance {
         )
         try await store.note(.deadLetter, of: [keys[0], "m", "none"], in: "t")
         let entries = try await store.entries(of: "t", after: 0, limit: 9)
+        try Self.expect(
+            try await store.timedEntries(of: "t"),
+            [entries[0].position, entries[2].position],
+            "what was ordered is not of the timetable"
+        )
         try await store.removeEntries(of: "t", through: entries[1].position)
         try Self.expect(
             try await Self.outcomes(store, "t"),
@@ -84,6 +89,11 @@ extension StateStoreConformance {
             try await store.countFires(of: "t").outcomes[.settled],
             1,
             "what is settled stays what it is"
+        )
+        try Self.expect(
+            try await store.timedEntries(of: "t"),
+            [entries[2].position],
+            "an entry that waits and was not ordered is told"
         )
         let lines = try await store.fires(of: "t", before: nil, limit: 9)
         try Self.isTrue(

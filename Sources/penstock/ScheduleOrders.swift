@@ -62,8 +62,8 @@ struct ScheduleHistory: AnsweringCommand {
         commandName: "history",
         abstract: "What became of a schedule's times, the latest first.",
         discussion: """
-            A time is `waiting` until its record is settled, then `settled` or `dead_letter`; `skipped` was left out because \
-            earlier ones waited, `missed` passed while nothing ran. ACTUAL is when that was decided. BY is `order` for what \
+            A time is `waiting` until its record is settled, then `settled` or `dead_letter`; `cancelled` is one whose place \
+            a later one took; `skipped` was left out because of others, `missed` passed while nothing ran. ACTUAL is when that was decided. BY is `order` for what \
             `schedule fire` and `backfill` brought about.
 
             Exit codes: 0 done, 1 there is no such schedule, 2 an option or the configuration is not valid, 3 no Penstock \

@@ -66,7 +66,8 @@ struct Top: AsyncParsableCommand {
     private static func done(_ triggers: [JSONValue]) -> [String: Int] {
         triggers.reduce(into: [:]) { result, trigger in
             guard let name = trigger["name"]?.stringValue, let records = trigger["records"] else { return }
-            let counts = ["succeeded", "dead_lettered", "filtered"].map { records[$0]?.integerValue ?? 0 }
+            let members = ["succeeded", "dead_lettered", "filtered", "cancelled"]
+            let counts = members.map { records[$0]?.integerValue ?? 0 }
             result[name] = counts.reduce(0, +)
         }
     }

@@ -22,7 +22,10 @@ struct TriggerText {
 
     private static func facts(_ trigger: JSONValue) -> [(String, String)] {
         let counts = { (group: String, name: String) in trigger[group]?[name]?.text ?? "0" }
-        let records = ["succeeded", "filtered", "dead_lettered", "released", "in_flight"].map {
+        // Only schedules know it.
+        let cancelled = counts("records", "cancelled") == "0" ? [] : ["cancelled"]
+        let members = ["succeeded", "filtered", "dead_lettered"] + cancelled + ["released", "in_flight"]
+        let records = members.map {
             "\(counts("records", $0)) \($0.replacing("_", with: " "))"
         }
         let durations = ["p50", "p99"].compactMap { name in

@@ -121,7 +121,7 @@ struct ScheduleSourceTests {
             ("expression: \"@daily\", timezone: Berlin", "did you mean \"Europe/Berlin\"?"),
             ("expression: \"@daily\", except: [\"2026-02-30\"]", "which is no date"),
             ("expression: \"@daily\", input: '{'", "is not JSON once its words are replaced"),
-            ("expression: \"@daily\", overlap: allow", "\"overlap\" must be"),
+            ("expression: \"@daily\", overlap: terminate_other", "\"overlap\" must be"),
             (
                 "expression: \"@daily\", start: 2027-01-01T00:00:00Z, end: 2026-01-01T00:00:00Z",
                 "must not be before \"start\""

@@ -70,6 +70,9 @@ struct JournalOrderTests {
         func removeEntries(of journal: String, through position: UInt64) async throws(StoreError) -> Int {
             try await self.store.removeEntries(of: journal, through: position)
         }
+        func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] {
+            try await self.store.timedEntries(of: journal)
+        }
         func note(
             _ outcome: ScheduleFire.Outcome,
             of keys: [String],

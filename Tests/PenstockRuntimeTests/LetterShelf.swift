@@ -85,6 +85,7 @@ final class LetterShelf: StateStore {
         mark: String?,
         fires: [ScheduleFire]
     ) async throws(StoreError) -> Int { 0 }
+    func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] { [] }
     func note(
         _ outcome: ScheduleFire.Outcome,
         of keys: [String],

@@ -161,6 +161,11 @@ final class FickleStore: StateStore {
         return try await self.store.removeEntries(of: journal, through: position)
     }
 
+    func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] {
+        try self.refusal.pass()
+        return try await self.store.timedEntries(of: journal)
+    }
+
     func note(
         _ outcome: ScheduleFire.Outcome,
         of keys: [String],

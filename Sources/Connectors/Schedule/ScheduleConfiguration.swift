@@ -31,7 +31,7 @@ package struct ScheduleConfiguration: ConfigurationTable {
     )
     static let overlapField = Field.choice(
         "overlap",
-        "What becomes of a fire while earlier ones are not settled: `buffer_all` lets it wait, `buffer_one` lets one wait, `skip` leaves it out.",
+        "What becomes of a fire while earlier ones are not settled: `buffer_all` lets it wait, `buffer_one` lets one wait, `skip` leaves it out, `allow` invokes them side by side, `cancel_other` cancels the earlier ones.",
         of: Overlap.self,
         default: .bufferAll
     )

@@ -17,6 +17,7 @@ package enum ScheduleConnector: Connector {
             configuration in
             var capabilities = SourceCapabilities(
                 settlement: .journaled,
+                order: configuration.policy.overlap == .allow ? .none : .partition,
                 canSeek: false,
                 prunesOnAcknowledge: true
             )

@@ -24,6 +24,8 @@ final class ScheduleFeed: JournalFeed {
         )
     }
 
+    var overtakes: Bool { self.configuration.policy.overlap == .cancelOther }
+
     func begin(mark: String?, now: Timestamp) {
         let planner = SchedulePlanner(
             self.configuration.expression,
@@ -117,7 +119,7 @@ final class ScheduleFeed: JournalFeed {
             parts.append("\(plan.missed.count) missed while nothing ran (see catch_up)")
         }
         if !plan.skipped.isEmpty {
-            parts.append("\(plan.skipped.count) left out while earlier ones ran (see overlap)")
+            parts.append("\(plan.skipped.count) left out because of others (see overlap)")
         }
         return parts.isEmpty ? nil : "fires: " + parts.joined(separator: ", ")
     }

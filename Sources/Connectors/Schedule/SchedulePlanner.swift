@@ -21,6 +21,10 @@ package enum Overlap: String, Sendable, CaseIterable {
     case bufferOne = "buffer_one"
     /// All wait.
     case bufferAll = "buffer_all"
+    /// All run side by side.
+    case allow
+    /// It takes the place of earlier ones.
+    case cancelOther = "cancel_other"
 }
 
 /// How a schedule is carried out.
@@ -151,11 +155,17 @@ package struct SchedulePlanner: Sendable {
             let hasLater = !plan.fires.isEmpty || self.nextTime().map { self.due($0) <= now } == true
             if hasLater { plan.missed.append(lastLate) } else { plan.fires = [lastLate] }
         }
+        if self.policy.overlap == .cancelOther {
+            // The last one would take the place of the others before they began.
+            plan.skipped = Array(plan.fires.dropLast())
+            plan.fires.removeFirst(plan.skipped.count)
+            return plan
+        }
         let room =
             switch self.policy.overlap {
             case .skip: max(0, 1 - waiting)
             case .bufferOne: max(0, 2 - waiting)
-            case .bufferAll: Int.max
+            case .bufferAll, .allow, .cancelOther: Int.max
             }
         plan.skipped = Array(plan.fires.dropFirst(room))
         plan.fires.removeLast(plan.skipped.count)

@@ -247,7 +247,7 @@ package struct Redriver: Sendable {
         case .throttled(let retryAfter, let failure):
             // No room is not an attempt.
             return .noRoom(retryAfter: retryAfter, failure)
-        case .failed(let failure), .partial(_, let failure), .poison(let failure):
+        case .failed(let failure), .partial(_, let failure), .poison(let failure), .cancelled(let failure):
             let attempt = Attempt(at: wall, duration: self.loop.now - started, failure: failure)
             try await self.store.recordRedrive([id], attempt: attempt)
             return .failed(failure)

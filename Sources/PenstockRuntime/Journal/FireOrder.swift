@@ -54,6 +54,13 @@ package protocol FiringSource: Source {
     /// When the next record comes due; nil for never, and before the source has started.
     var next: Timestamp? { get }
 
+    /// Whether a later record takes the place of those before it.
+    var overtakes: Bool { get }
+
+    /// Whether a later record took the place of the one at a position: it is not to be invoked, and an invocation of it is
+    /// cancelled. ``SourceEvent/overtaken`` tells that it may have changed. Any isolation.
+    func isOvertaken(_ position: Position) -> Bool
+
     /// Carries an order out: durable in the store when it returns. Nil when the source has not started, or takes no
     /// orders.
     func fire(_ order: FireOrder) async throws(StoreError) -> FireReceipt?

@@ -18,11 +18,17 @@ package protocol JournalFeed: Sendable {
     /// When something comes due next; nil for never.
     func next() -> Timestamp?
 
+    /// Whether what comes due takes the place of earlier entries that are not settled.
+    var overtakes: Bool { get }
+
     /// What fires on an operator's order; nil for a feed that is no schedule.
     func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires?
 }
 
 extension JournalFeed {
+    /// Most feeds want all that came.
+    package var overtakes: Bool { false }
+
     /// Most feeds take no orders.
     package func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires? { nil }
 }

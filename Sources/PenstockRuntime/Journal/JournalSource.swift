@@ -21,6 +21,10 @@ package final class JournalSource: FiringSource {
         var hasMore = true
         /// Entries that are not settled.
         var waiting = 0
+        /// Positions of entries whose place a later one took.
+        var overtaken: Set<UInt64> = []
+        /// Whether entries came since they were looked up.
+        var mayOvertake = true
         var hasStarted = false
         var isAssigned = false
         var isConnected = false
@@ -155,6 +159,13 @@ package final class JournalSource: FiringSource {
         try await self.store.note(outcome, of: keys, in: self.journal)
     }
 
+    package var overtakes: Bool { self.feed.overtakes }
+
+    package func isOvertaken(_ position: Position) -> Bool {
+        guard let offset = position.offset else { return false }
+        return self.state.withLock { $0.overtaken.contains(offset) }
+    }
+
     // MARK: - Looking
 
     /// Takes in what is due and hands out what may be handed out.
@@ -164,6 +175,7 @@ package final class JournalSource: FiringSource {
             while let gap = try await self.takeIn() {
                 if let gap { events.append(.gap(SourceGap(partition: self.partition.name, detail: gap))) }
             }
+            if try await self.findOvertaken() { events.append(.overtaken) }
             if let block = try await self.read() { events.append(.records(block)) }
             if self.state.withLock({ !$0.isConnected }) { events.append(.status(.connected)) }
             self.state.withLock { $0.isConnected = true }
@@ -191,10 +203,23 @@ package final class JournalSource: FiringSource {
         )
         self.state.withLock { state in
             state.intake = nil
+            state.mayOvertake = true
             state.waiting += count
             state.hasMore = state.hasMore || count > 0
         }
         return .some(intake.gap)
+    }
+
+    /// Finds the entries whose place a later one took; whether there are any.
+    private func findOvertaken() async throws(StoreError) -> Bool {
+        guard self.feed.overtakes, self.state.withLock({ $0.mayOvertake }) else { return false }
+        // An entry that an operator ordered takes nobody's place, and nobody takes its place.
+        let overtaken = Set(try await self.store.timedEntries(of: self.journal).dropLast())
+        return self.state.withLock { state in
+            state.mayOvertake = false
+            state.overtaken = overtaken
+            return !overtaken.isEmpty
+        }
     }
 
     private func read() async throws(StoreError) -> RecordBlock? {

@@ -77,7 +77,7 @@ extension Pipeline {
         switch verdict {
         case .succeeded: break
         case .partial(let verdicts, _): guard verdicts.contains(.succeeded) else { return nil }
-        case .failed, .throttled, .poison: return nil
+        case .failed, .throttled, .poison, .cancelled: return nil
         }
         let (trigger, function) = (self.parts.name, self.parts.function.name)
         let document = SuccessDocument(

@@ -70,6 +70,8 @@ package actor Pipeline {
     let format: any EventFormat
     let logger: Logger
     let leaseSource: (any LeaseSource)?
+    /// The source, when its records take each other's place.
+    let overtaking: (any FiringSource)?
     var engine: TriggerEngine
 
     private let work = Mailbox<PipelineJob>()
@@ -81,6 +83,8 @@ package actor Pipeline {
     var commitWaiter: CheckedContinuation<Void, Never>?
     var commitsUnderWay = 0
     var saveTurns = SaveTurns()
+    /// Invocations that can be cancelled.
+    var cancellable: [BatchID: (batch: Batch, end: LoopPause)] = [:]
     private var hasStarted = false
     private var isStopped = false
 
@@ -121,6 +125,7 @@ package actor Pipeline {
         precondition((leaseSource == nil) == (parts.policy.lease == nil), "the source is of another family")
         self.parts = parts
         self.leaseSource = leaseSource
+        self.overtaking = (parts.source as? any FiringSource).flatMap { $0.overtakes ? $0 : nil }
         self.loop = loop
         self.logger = logger
         self.taps = taps
@@ -210,6 +215,7 @@ package actor Pipeline {
                 "records are missing upstream",
                 metadata: ["partition": "\(gap.partition)", "detail": "\(gap.detail)"]
             )
+        case .overtaken: self.cancelOvertaken()
         case .status(let status):
             if status != self.sourceStatus { self.logStatus(status) }
             self.sourceStatus = status
@@ -302,16 +308,20 @@ package actor Pipeline {
             timing: (started, self.parts.function.timeout)
         )
         self.log.begin(batch, id: invocation.id, at: started.wall)
-        let result = await self.parts.function.invoke(invocation)
+        let result = await self.call(invocation, of: batch)
         self.buffers.append(buffer)
         guard self.engine.isInFlight(batch.id) else { return }
-        let verdict = ResponseContract.verdict(
+        var verdict = ResponseContract.verdict(
             of: result,
             batch: batch,
             format: format,
             itemReports: self.parts.itemReports
         )
         let ended = self.now
+        if self.isOvertaken(batch) {
+            verdict = await self.cancelled(verdict, of: batch)
+            guard self.engine.isInFlight(batch.id) else { return }
+        }
         let duration = ended.instant - started.instant
         self.note(verdict, at: started.wall, duration: duration)
         self.log.end(batch.id, verdict: verdict, duration: duration)
@@ -336,6 +346,7 @@ package actor Pipeline {
         }
         switch verdict {
         case .succeeded: break
+        case .cancelled: break
         case .failed(let failure), .partial(_, let failure), .poison(let failure), .throttled(_, let failure):
             self.lastFailure = Attempt(at: at, duration: duration, failure: failure)
         }
@@ -355,7 +366,7 @@ package actor Pipeline {
         self.grant()
         self.arm()
         let counters = self.engine.counters
-        let settled = counters.succeeded + counters.deadLettered + counters.filtered
+        let settled = counters.succeeded + counters.deadLettered + counters.filtered + counters.cancelled
         if settled != self.settledBefore {
             self.settledBefore = settled
             self.lastProgress = self.loop.wallNow

@@ -250,6 +250,9 @@ package struct RecordTrace: Sendable {
         if self.invocations.last?.word == .succeeded {
             return (.settled, "settled: the function dealt with it\(rest)")
         }
+        if self.invocations.last?.word == .cancelled {
+            return (.settled, "settled: a later fire of the schedule took its place\(rest)")
+        }
         guard self.invocations.isEmpty else { return (.settled, "settled\(rest)") }
         let ways =
             self.filtering == .unknown

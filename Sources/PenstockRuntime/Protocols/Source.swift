@@ -101,6 +101,9 @@ package enum SourceEvent: Sendable {
     /// Records are missing upstream: a position fell out of retention, a topic was cut.
     case gap(SourceGap)
 
+    /// Later records took the place of some that were handed out: ``FiringSource/isOvertaken(_:)`` tells which.
+    case overtaken
+
     /// The connection's state changed.
     case status(SourceStatus)
 }

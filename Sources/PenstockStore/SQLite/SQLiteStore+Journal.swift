@@ -30,6 +30,10 @@ extension SQLiteStore {
         try await self.read { try Queries.countEntries(of: journal, $0) }
     }
 
+    package func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] {
+        try await self.read { try Queries.timedEntries(of: journal, $0) }
+    }
+
     @discardableResult
     package func removeEntries(of journal: String, through position: UInt64) async throws(StoreError) -> Int {
         try await self.write(.removeEntries(journal: journal, through: position))
@@ -102,6 +106,27 @@ extension Queries {
         guard let row = try Row.fetchOne(statement, arguments: [Bound.text(journal)]) else { return 0 }
         var columns = Columns(row, "the length of a journal")
         return Int(try columns.number())
+    }
+
+    static func timedEntries(of journal: String, _ database: Database) throws -> [UInt64] {
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT id FROM journal WHERE journal = CAST(?1 AS TEXT) AND EXISTS (
+                    SELECT 1 FROM schedule_fires AS fire
+                    WHERE fire.journal = journal.journal AND fire.key = journal.key AND NOT fire.is_ordered
+                ) ORDER BY id
+                """
+        )
+        var positions: [UInt64] = []
+        let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal)])
+        while let row = try rows.next() {
+            var columns = Columns(row, "an entry of a journal")
+            guard let position = UInt64(exactly: try columns.number()) else {
+                throw StoreError.unreadable(columns.what)
+            }
+            positions.append(position)
+        }
+        return positions
     }
 
     static func fires(

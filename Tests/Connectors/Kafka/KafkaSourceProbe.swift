@@ -113,6 +113,7 @@ final class KafkaSourceProbe {
             self.lost += ids
             for id in ids { self.owned[id] = nil }
         case .gap(let gap): self.gaps.append(gap)
+        case .overtaken: break
         case .status(let status): self.statuses.append(status)
         }
     }

@@ -60,6 +60,20 @@ import Testing
         #expect(planner.plan(now: Self.at(3600), waiting: 1)?.skipped == [Self.midnight + 3600])
     }
 
+    @Test("All may run side by side; where one takes the place of others, the last of several fires")
+    func sideBySide() throws {
+        var planner = try Self.planner(
+            "* * * * * *",
+            Self.policy { $0.overlap = .allow }
+        )
+        #expect(planner.plan(now: Self.at(3), waiting: 100) == Self.fires([1, 2, 3]))
+        planner = try Self.planner("* * * * * *", Self.policy { $0.overlap = .cancelOther })
+        #expect(planner.plan(now: Self.at(1), waiting: 5) == Self.fires([1]))
+        let plan = planner.plan(now: Self.at(4), waiting: 1)
+        #expect(plan?.fires == [Self.midnight + 4])
+        #expect(plan?.skipped == [2, 3].map { Self.midnight + $0 })
+    }
+
     @Test("A time fires when it has come, once, and the next one is known")
     func onTime() throws {
         var planner = try Self.planner()
