@@ -16,6 +16,12 @@ package struct Settlement: Sendable {
 
     /// The deliveries.
     package internal(set) var runs: [Run]
+
+    /// A settlement.
+    package init(kind: Kind, runs: [Run]) {
+        self.kind = kind
+        self.runs = runs
+    }
 }
 
 /// Names a call of ``Settlement``s on its way to the source.
@@ -45,6 +51,11 @@ package struct LeaseTicket: Sendable {
     package struct ID: Hashable, Sendable {
         /// Unique within the engine.
         package let rawValue: UInt64
+
+        /// The id with this number.
+        package init(rawValue: UInt64) {
+            self.rawValue = rawValue
+        }
     }
 
     /// Names the ticket in the report.
@@ -55,6 +66,13 @@ package struct LeaseTicket: Sendable {
 
     /// How long the lease is to be from now on.
     package let length: Duration
+
+    /// A ticket.
+    package init(id: ID, runs: [Run], length: Duration) {
+        self.id = id
+        self.runs = runs
+        self.length = length
+    }
 }
 
 /// What became of a ``LeaseTicket``.

@@ -57,7 +57,7 @@ package final class SimulatedLeaseSource: LeaseSource {
 
     private func takeAssignment() -> SourceEvent? {
         self.state.withLock { state in
-            guard !state.isAssigned else { return nil }
+            guard !state.isAssigned, !state.isClosed else { return nil }
             state.isAssigned = true
             return .assigned(state.partitions.values.sorted { $0.name < $1.name })
         }
@@ -92,7 +92,11 @@ package final class SimulatedLeaseSource: LeaseSource {
         let start = self.world.loop.now
         let deliveries = self.world.receive(min(budget.records, self.world.random(in: 1...10)))
         guard !deliveries.isEmpty else { return nil }
-        self.state.withLock { $0.budget.records -= deliveries.count }
+        self.state.withLock { state in
+            state.budget.records -= deliveries.count
+            // Each has a key and a receipt.
+            state.budget.bytes -= deliveries.reduce(0) { $0 + ($1.key == nil ? 0 : 1) + 8 }
+        }
         if self.world.happens(\.late) {
             await self.world.loop.sleep(for: .seconds(self.world.random(in: 10...40)))
         }

@@ -171,6 +171,24 @@ package final class SimulatedWorld: Sendable {
         self.state.withLock { $0.keys = $0.keys.mapValues { $0.map { _ in 1 } } }
     }
 
+    /// Gives leased records so many keys in turn, of one size, before any is received.
+    package func setKeys(_ count: Int, order: Order) {
+        self.state.withLock { state in
+            state.members = [:]
+            var lastGroup = 0
+            for (name, keys) in state.keys.sorted(by: { $0.key < $1.key }) {
+                let keys = keys.indices.map { UInt8?(UInt8($0 % count + 1)) }
+                let groups = Self.groups(of: keys, order, &lastGroup)
+                (state.keys[name], state.groups[name]) = (keys, groups)
+                for (offset, place) in groups.enumerated() {
+                    state.members[place.group, default: []].append(UInt64(offset))
+                }
+            }
+            let groups = state.groups.mapValues { $0.map(\.group) }
+            state.queue = SimulatedQueue(groups, keepsOrder: order == .key)
+        }
+    }
+
     /// Ends all faults but bad records.
     package func calm() {
         self.state.withLock { state in

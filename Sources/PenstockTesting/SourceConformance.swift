@@ -198,31 +198,14 @@ final class SourceProbe {
 
     /// One receive, which is cancelled as soon as it has begun and `act` has happened.
     func receiveCancelled(_ act: () -> Void) async throws {
-        let source = self.source
-        let events = try await withThrowingTaskGroup(of: [SourceEvent].self) { group in
-            group.addTask { try await source.receive() }
-            act()
-            group.cancelAll()
-            return try await group.next() ?? []
-        }
-        for event in events { try self.note(event) }
+        for event in try await self.source.receiveCancelled(act) { try self.note(event) }
     }
 
     /// One receive, which is cancelled at the deadline.
     private func receiveOnce(until deadline: Instant) async throws {
-        let (source, loop) = (self.source, self.upstream.loop)
-        let events = try await withThrowingTaskGroup(of: [SourceEvent].self) { group in
-            group.addTask { try await source.receive() }
-            group.addTask {
-                await loop.pause(until: deadline)
-                return []
-            }
-            var events = try await group.next() ?? []
-            group.cancelAll()
-            while let more = try await group.next() { events += more }
-            return events
+        for event in try await self.source.receive(until: deadline, on: self.upstream.loop) {
+            try self.note(event)
         }
-        for event in events { try self.note(event) }
     }
 
     private func note(_ event: SourceEvent) throws(SourceConformance.Violation) {

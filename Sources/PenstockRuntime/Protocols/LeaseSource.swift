@@ -14,6 +14,9 @@ package import PenstockCore
 /// - Where its upstream keeps order in groups, the group is the record's key, and the source hands out the records of a
 ///   group in order, and none that overtakes one that is leased.
 /// - It settles nothing on its own, and extends no lease but in ``extend(_:)``.
+/// - Of the bytes of a budget, its last receive may go over them, where upstream counts records alone.
+///
+/// `LeaseSourceConformance` in PenstockTesting is this contract, run by each source of the family.
 ///
 /// The engine sends at most one request at a time about a delivery, but for acknowledgements, which may leave while an
 /// extension is under way.
