@@ -4,14 +4,18 @@ import DequeModule
 
 /// The latest invocations of a trigger, for who asks what became of a record.
 ///
-/// Bounded in number and memory. What succeeded and what did not are kept apart, so that many successes do not drive out
-/// the few failures that somebody asks about. The work is per batch: a stretch of neighbouring positions is two numbers;
+/// Bounded in number and memory. What succeeded, what failed and what found no room are kept apart, so that many successes
+/// do not drive out the few failures that somebody asks about, nor hours without room what was tried before them. The work is per batch: a stretch of neighbouring positions is two numbers;
 /// only where positions have holes, as in batches by key, are four bytes kept of each.
 package struct InvocationLog: Sendable {
     /// Invocations of each sort that are kept at most.
     package static let invocationsMax = 1024
     /// Memory that each sort takes at most, about.
     package static let bytesMax = 256 << 10
+    /// Of invocations that found no room, the latest: so many, and so much memory.
+    package static let throttlesMax = 128
+    /// Memory that invocations without room take at most, about.
+    package static let throttleBytesMax = 64 << 10
 
     /// The records of one partition in a batch.
     package struct Stretch: Sendable, Equatable {
@@ -103,6 +107,8 @@ package struct InvocationLog: Sendable {
     }
 
     private struct Ring: Sendable {
+        var countMax = InvocationLog.invocationsMax
+        var bytesMax = InvocationLog.bytesMax
         var entries = Deque<Entry>()
         var bytes = 0
         /// When the latest one began that was dropped.
@@ -111,7 +117,7 @@ package struct InvocationLog: Sendable {
         mutating func append(_ entry: Entry) {
             self.entries.append(entry)
             self.bytes += entry.bytes
-            while self.entries.count > InvocationLog.invocationsMax || self.bytes > InvocationLog.bytesMax,
+            while self.entries.count > self.countMax || self.bytes > self.bytesMax,
                 let oldest = self.entries.popFirst()
             {
                 self.bytes -= oldest.bytes
@@ -122,7 +128,8 @@ package struct InvocationLog: Sendable {
 
     private var underWay: [BatchID: Entry] = [:]
     private var succeeded = Ring()
-    private var others = Ring()
+    private var failed = Ring()
+    private var throttled = Ring(countMax: Self.throttlesMax, bytesMax: Self.throttleBytesMax)
 
     /// A log without invocations.
     package init() {}
@@ -141,7 +148,11 @@ package struct InvocationLog: Sendable {
     package mutating func end(_ id: BatchID, verdict: BatchVerdict, duration: Duration) {
         guard var entry = self.underWay.removeValue(forKey: id) else { return }
         entry.end = (duration, verdict)
-        if verdict == .succeeded { self.succeeded.append(entry) } else { self.others.append(entry) }
+        switch verdict {
+        case .succeeded: self.succeeded.append(entry)
+        case .throttled: self.throttled.append(entry)
+        case .failed, .partial, .poison: self.failed.append(entry)
+        }
     }
 
     /// Forgets what is under way: its pipeline ended, and nothing more comes.
@@ -150,7 +161,7 @@ package struct InvocationLog: Sendable {
     /// The invocations that a record was part of, as far as they are kept, oldest first.
     package func mentions(of partition: String, _ position: Position) -> [Mention] {
         var found: [Mention] = []
-        for entries in [self.others.entries, self.succeeded.entries] {
+        for entries in [self.failed.entries, self.succeeded.entries, self.throttled.entries] {
             found += entries.compactMap { $0.mention(of: partition, position) }
         }
         found += self.underWay.values.compactMap { $0.mention(of: partition, position) }
@@ -158,8 +169,10 @@ package struct InvocationLog: Sendable {
     }
 
     /// When the latest invocation began that is not kept any more; nil while all are.
+    ///
+    /// Those without room do not count: nothing was tried.
     package var forgotten: Timestamp? {
-        [self.succeeded.forgotten, self.others.forgotten].compactMap(\.self).max()
+        [self.succeeded.forgotten, self.failed.forgotten].compactMap(\.self).max()
     }
 
     // MARK: - Stretches

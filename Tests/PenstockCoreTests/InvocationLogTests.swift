@@ -126,6 +126,22 @@ import Testing
         #expect(log.forgotten == Self.time(3000 - kept))
     }
 
+    @Test("Hours without room drive out no attempt, and of them the latest are kept")
+    func throttles() throws {
+        var log = InvocationLog()
+        let batch = try Self.batch(0, ["0"])
+        log.begin(batch, id: "tried", at: Self.time(0))
+        log.end(batch.id, verdict: .failed(Self.failure), duration: .zero)
+        for number in 1...5000 {
+            log.begin(batch, id: "\(number)", at: Self.time(number))
+            log.end(batch.id, verdict: .throttled(retryAfter: nil, Self.failure), duration: .zero)
+        }
+        let words = log.mentions(of: "p", Position(0))
+        #expect(words.first?.id == "tried" && words.first?.word == .failed)
+        #expect(words.count == 1 + InvocationLog.throttlesMax && words.last?.id == "5000")
+        #expect(log.forgotten == nil)
+    }
+
     @Test("Long failures and batches with holes are bounded by what they take")
     func memory() throws {
         var log = InvocationLog()
