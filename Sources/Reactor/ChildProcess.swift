@@ -20,6 +20,11 @@ package enum ChildProcess {
     /// - Parameters:
     ///   - arguments: The program's path, and what it is told.
     ///   - environment: All of it, as `NAME=value`.
+    ///   - directory: Where it runs.
+    ///   - output: What becomes its standard output.
+    ///   - error: What becomes its standard error.
+    /// - Returns: Its process id.
+    /// - Throws: ``SpawnError`` when it could not be started.
     package static func spawn(
         _ arguments: [String],
         environment: [String],

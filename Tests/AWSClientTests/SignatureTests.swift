@@ -203,7 +203,10 @@ private enum Botocore {
         defer { try? FileManager.default.removeItem(at: folder) }
         let (input, output) = (folder.appendingPathComponent("in"), folder.appendingPathComponent("out"))
         try JSONEncoder().encode(requests).write(to: input)
-        _ = try ForeignProcess.answer(of: TestEnvironment.python, ["-c", self.script, input.path, output.path])
+        _ = try ForeignProcess.answer(
+            of: TestEnvironment.python,
+            ["-c", self.script, input.path, output.path]
+        )
         return try JSONDecoder().decode([String].self, from: Data(contentsOf: output))
     }
 }
