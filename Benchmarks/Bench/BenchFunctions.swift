@@ -86,7 +86,7 @@ final class ClockedSource: Source {
         return events
     }
 
-    func commit(_ positions: [PartitionPosition]) async throws(SourceError) {
+    func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
         try await self.source.commit(positions)
     }
 

@@ -116,7 +116,9 @@ final class BehaviorSource: Source {
         await self.mailbox.takeAll()
     }
 
-    func commit(_ positions: [PartitionPosition]) async throws(SourceError) {}
+    func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
+        positions
+    }
 
     func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {}
 

@@ -18,7 +18,7 @@ package struct TriggerEngine: ~Copyable {
         case deadLetter(DeadLetterTicket)
         /// Make this result durable, then call ``resultWritten(_:now:)`` or ``resultRefused(_:now:)``.
         case report(ResultTicket)
-        /// Keep these positions durably and commit them upstream, then call ``commitEnded(_:accepted:)``.
+        /// Keep these positions durably and commit them upstream, then call ``commitEnded(_:accepted:now:)``.
         case commit([PartitionPosition])
         /// Settle these leased deliveries upstream, then call ``settlementEnded(_:_:now:)``.
         case settle(SettlementID, [Settlement])
@@ -321,17 +321,26 @@ package struct TriggerEngine: ~Copyable {
         self.alarms.insert(Alarm(at: until, lane: lane))
     }
 
-    /// A commit ended; refused positions are committed again with the next one.
-    package mutating func commitEnded(_ positions: [PartitionPosition], accepted: Bool, now: Moment) {
+    /// A commit ended: upstream accepted some of the positions, or refused it (nil).
+    ///
+    /// What was not accepted is committed again with the next one, while it is owned.
+    package mutating func commitEnded(
+        _ positions: [PartitionPosition],
+        accepted: [PartitionPosition]?,
+        now: Moment
+    ) {
         self.isCommitting = false
-        if accepted {
-            self.counters.commits += 1
+        if let accepted {
+            if !accepted.isEmpty { self.counters.commits += 1 }
         } else {
             self.counters.commitFailures += 1
-            for position in positions where self.owned[position.partition] != nil {
-                self.dirty.insert(position.partition)
+        }
+        if accepted?.count != positions.count {
+            let taken = Set((accepted ?? []).map(\.partition))
+            for position in positions where !taken.contains(position.partition) {
+                if self.owned[position.partition] != nil { self.dirty.insert(position.partition) }
             }
-            self.commitAt = now.instant + self.policy.commitInterval
+            if !self.dirty.isEmpty { self.commitAt = now.instant + self.policy.commitInterval }
         }
         self.pump(now)
     }

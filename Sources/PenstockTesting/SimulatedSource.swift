@@ -213,17 +213,18 @@ package final class SimulatedSource: Source {
 
     // MARK: - Commits, end
 
-    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) {
+    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
         await self.world.dawdle(.milliseconds(50))
         guard self.world.isAlive(self.process), !self.world.happens(\.commitRefused) else {
             throw SourceError(.rejected, "the simulated upstream refuses the commit")
         }
-        for position in positions {
+        return positions.filter { position in
             let epoch = self.state.withLock { state in
                 state.owned.first { $0.partition.id == position.partition }?.epoch
             }
-            guard let epoch else { continue }
+            guard let epoch else { return false }
             self.world.commit(position.name, position.position, epoch: epoch, process: self.process)
+            return true
         }
     }
 

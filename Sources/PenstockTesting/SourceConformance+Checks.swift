@@ -140,9 +140,16 @@ extension SourceConformance {
         await probe.source.stop()
     }
 
+    /// Commits positions of partitions that are owned.
+    private static func commit(_ positions: [PartitionPosition], _ probe: SourceProbe) async throws {
+        let accepted = try await probe.source.commit(positions)
+        let isWhole = accepted.count == positions.count && positions.allSatisfy(accepted.contains)
+        try Self.isTrue(isWhole, "a commit tells what upstream accepted, not \(accepted)")
+    }
+
     static func commit(_ upstream: Upstream) async throws {
         let (probe, settled, positions) = try await Self.receiveAll(upstream, settledAt: 6)
-        try await probe.source.commit(settled)
+        try await Self.commit(settled, probe)
         await probe.source.stop()
         try await Self.expectRest(upstream, checkpoints: settled, positions.mapValues { $0[7...] })
     }
@@ -160,25 +167,27 @@ extension SourceConformance {
             position.partition = PartitionID(4_000_000_000)
             return position
         }
-        try await probe.source.commit(foreign)
-        try await probe.source.commit([])
+        let accepted = try await probe.source.commit(foreign)
+        try Self.isTrue(accepted.isEmpty, "nothing is accepted of partitions that are not owned")
+        let nothing = try await probe.source.commit([])
+        try Self.isTrue(nothing.isEmpty, "nothing is accepted of nothing")
         await probe.source.stop()
         try await Self.expectRest(upstream, positions.mapValues { $0[...] })
     }
 
     static func repeatedCommit(_ upstream: Upstream) async throws {
         let (probe, settled, positions) = try await Self.receiveAll(upstream, settledAt: 3)
-        try await probe.source.commit(settled)
-        try await probe.source.commit(settled)
+        try await Self.commit(settled, probe)
+        try await Self.commit(settled, probe)
         let later = try upstream.partitions.map { try probe.settled($0, 9) }
-        try await probe.source.commit(later)
+        try await Self.commit(later, probe)
         await probe.source.stop()
         try await Self.expectRest(upstream, checkpoints: later, positions.mapValues { $0[10...] })
     }
 
     static func lag(_ upstream: Upstream) async throws {
         let (probe, settled, _) = try await Self.receiveAll(upstream, settledAt: 6)
-        try await probe.source.commit(settled)
+        try await Self.commit(settled, probe)
         let expected = Set(settled.map { "\($0.name) \($0.position)" })
         try await probe.receive(until: "lag tells of the commit: \(probe.source.lag())") { probe in
             let lag = probe.source.lag()
@@ -285,7 +294,8 @@ extension SourceConformance {
             return Set(probe.owned.values.map(\.name)) == Set(upstream.partitions)
         }
         // Of an ownership that is over: fenced.
-        try await probe.source.commit(late)
+        let accepted = try await probe.source.commit(late)
+        try Self.isTrue(accepted.isEmpty, "a commit of an ownership that is over is not accepted")
         probe.grant(records: 1000)
         for partition in leaving {
             try await probe.receive(until: "\(partition.name) comes again, whole") {

@@ -89,7 +89,10 @@ package enum SourceConformance {
         Check("A partition that is held brings nothing, and goes on where it was", Self.held),
         Check("The next source begins behind what was committed, and at nothing before it", Self.commit),
         Check("Nothing is acknowledged but by a commit", Self.stopCommitsNothing),
-        Check("A commit of partitions that are not owned changes nothing", Self.foreignCommit),
+        Check(
+            "A commit of partitions that are not owned changes nothing, and does not say otherwise",
+            Self.foreignCommit
+        ),
         Check("A later commit holds, and one that is repeated does no harm", Self.repeatedCommit),
         Check("Lag tells of owned partitions and of what was committed", Self.lag),
         Check("A receive that is cancelled ends, and loses nothing", Self.cancelledReceive),

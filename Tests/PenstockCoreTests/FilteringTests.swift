@@ -43,7 +43,7 @@ final class PositionFilter: RecordFilter {
         world.pass(.seconds(2))
         // Only what stands before the first record in flight.
         #expect(world.commits.map { $0.map(\.position) } == [[Position(0)]])
-        world.engine.commitEnded(world.commits[0], accepted: true, now: world.now)
+        world.engine.commitEnded(world.commits[0], accepted: world.commits[0], now: world.now)
         world.answer(.succeeded)
         world.pass(.seconds(2))
         #expect(world.commits.last?.map(\.position) == [Position(7)])

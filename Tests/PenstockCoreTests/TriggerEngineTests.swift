@@ -257,11 +257,35 @@ import Testing
         world.answer(.succeeded)
         world.pass(.seconds(5))
         #expect(world.commits.count == 1, "one is under way")
-        world.engine.commitEnded(world.commits[0], accepted: false, now: world.now)
+        world.engine.commitEnded(world.commits[0], accepted: nil, now: world.now)
         world.collect()
         world.pass(.seconds(1))
         #expect(world.commits.count == 2)
         #expect(world.commits[1].first?.position == Position(1))
+    }
+
+    @Test("What upstream left out of a commit is not counted as committed, and comes again while it is owned")
+    func leftOut() {
+        let world = EngineFixture(.testing(size: 1, concurrency: 2), partitions: ["a-0", "b-0"])
+        world.arrive(1, of: "a-0")
+        world.answer(.succeeded)
+        world.arrive(1, of: "b-0")
+        world.answer(.succeeded)
+        world.pass(.seconds(1))
+        let all = world.commits[0]
+        #expect(all.count == 2)
+        world.engine.commitEnded(all, accepted: [], now: world.now)
+        world.collect()
+        #expect(world.counters.commits == 0 && world.counters.commitFailures == 0)
+        world.pass(.seconds(1))
+        #expect(world.commits.count == 2 && Set(world.commits[1]) == Set(all))
+        world.engine.commitEnded(all, accepted: [all[0]], now: world.now)
+        // The source said so later than it knew.
+        world.engine.lost([all[1].partition], now: world.now)
+        world.collect()
+        #expect(world.counters.commits == 1)
+        world.pass(.seconds(5))
+        #expect(world.commits.count == 2)
     }
 
     @Test("A revocation releases what waits, lets the invocation end, and reports what was settled")

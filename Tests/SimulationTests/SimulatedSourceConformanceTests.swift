@@ -91,6 +91,8 @@ final class BrokenSource: Source {
         case hasty = "Nothing is acknowledged but by a commit"
         /// It acknowledges by name what it does not own.
         case trusting = "A commit of partitions that are not owned"
+        /// It says that upstream accepted what it does not own.
+        case boastful = "A commit of partitions that are not owned changes nothing"
         /// A position that was committed before is taken for the latest one.
         case stubborn = "A later commit holds"
         /// It goes on after it was stopped.
@@ -142,7 +144,7 @@ final class BrokenSource: Source {
         let events = try await self.source.receive()
         if self.fault == .undead, events.isEmpty, !Task.isCancelled { return [.status(.connected)] }
         for case .records(let block) in events { self.note(block) }
-        if self.fault == .hasty { try await self.source.commit(self.latest) }
+        if self.fault == .hasty { _ = try await self.source.commit(self.latest) }
         guard self.fault == .repeating else { return events }
         return events.flatMap { if case .records = $0 { [$0, $0] } else { [$0] } }
     }
@@ -162,18 +164,18 @@ final class BrokenSource: Source {
         }
     }
 
-    func commit(_ positions: [PartitionPosition]) async throws(SourceError) {
+    func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
         switch self.fault {
-        case .forgetful: return
+        case .forgetful: return positions
         case .stubborn:
             let isFirst = self.state.withLock { state in
                 defer { state.hasCommitted = true }
                 return !state.hasCommitted
             }
-            if isFirst { try await self.source.commit(positions) }
+            return isFirst ? try await self.source.commit(positions) : positions
         case .trusting:
             let own = self.latest
-            try await self.source.commit(
+            _ = try await self.source.commit(
                 positions.compactMap { position in
                     var position = position
                     guard let mine = own.first(where: { $0.name == position.name }) else { return nil }
@@ -181,7 +183,11 @@ final class BrokenSource: Source {
                     return position
                 }
             )
-        default: try await self.source.commit(positions)
+            return []
+        case .boastful:
+            _ = try await self.source.commit(positions)
+            return positions
+        default: return try await self.source.commit(positions)
         }
     }
 

@@ -10,11 +10,11 @@ extension KafkaConsumerLoop {
     /// Most tries at one commit.
     static let commitTriesMax = 8
 
-    /// Commits what is still owned; what is not was fenced, and is ignored.
+    /// Commits what is still owned; what is not is fenced, and not among what the reply says was accepted.
     func commit(_ positions: [PartitionPosition], reply: KafkaInbox.CommitReply) {
         let due = positions.filter { self.owned.place(of: $0.partition) != nil }
         guard !due.isEmpty else {
-            reply.resume(returning: .success(()))
+            reply.resume(returning: .success([]))
             return
         }
         _ = self.send(due, reply: reply, deadline: Clock.now + Self.commitMax)
@@ -37,8 +37,8 @@ extension KafkaConsumerLoop {
         guard var commit = self.commits[id] else { return }
         commit.positions.removeAll { self.owned.place(of: $0.partition) == nil }
         guard !commit.positions.isEmpty else {
-            // Lost while it waited: somebody else owns them now.
-            self.finish(id, .failure(Self.fenced))
+            // Lost while it waited: somebody else settles them now.
+            self.finish(id, .success([]))
             return
         }
         commit.attempts += 1
@@ -75,7 +75,7 @@ extension KafkaConsumerLoop {
             self.owned[place].committed = max(next, self.owned[place].committed ?? 0)
         }
         self.lagAt = self.lagAt ?? Clock.now + .seconds(1)
-        self.finish(result.id, .success(()))
+        self.finish(result.id, .success(commit.positions))
     }
 
     private func retry(_ id: UInt, _ code: RDKafkaError.Code) {
@@ -106,7 +106,7 @@ extension KafkaConsumerLoop {
         }
     }
 
-    private func finish(_ id: UInt, _ result: Result<Void, SourceError>) {
+    private func finish(_ id: UInt, _ result: Result<[PartitionPosition], SourceError>) {
         let commit = self.commits.removeValue(forKey: id)
         commit?.reply?.resume(returning: result)
         if case .committing(id, let names, _) = self.rebalance { self.giveUp(names) }
@@ -138,9 +138,4 @@ extension KafkaConsumerLoop {
         }
         throw RDKafkaError(.timedOut)
     }
-
-    private static let fenced = SourceError(
-        .rejected,
-        "the partitions of a commit are owned by another member now"
-    )
 }

@@ -19,7 +19,7 @@ final class KafkaInbox: Sendable {
     }
 
     /// Resumes the caller of a commit, once.
-    typealias CommitReply = CheckedContinuation<Result<Void, SourceError>, Never>
+    typealias CommitReply = CheckedContinuation<Result<[PartitionPosition], SourceError>, Never>
 
     /// What the thread may hand out now.
     struct Allowance {

@@ -83,7 +83,7 @@ package final class KafkaSource: Source {
         return events
     }
 
-    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) {
+    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
         guard let inbox = self.inbox else { throw SourceError(.closed, "the kafka source is not running") }
         let result = await withCheckedContinuation { (reply: KafkaInbox.CommitReply) in
             if !inbox.send(.commit(positions, reply)) {
@@ -91,7 +91,7 @@ package final class KafkaSource: Source {
                 reply.resume(returning: .failure(closed))
             }
         }
-        try result.get()
+        return try result.get()
     }
 
     package func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {

@@ -104,16 +104,16 @@ package final class JournalSource: FiringSource {
         return []
     }
 
-    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) {
-        guard let position = positions.last(where: { $0.partition == self.partition.id })?.position else {
-            return
-        }
+    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
+        let own = positions.filter { $0.partition == self.partition.id }
+        guard let position = own.last?.position else { return [] }
         do {
             let count = try await self.store.removeEntries(of: self.journal, through: position.offset ?? 0)
             self.state.withLock { state in
                 state.waiting -= count
                 state.committed = position
             }
+            return own
         } catch {
             throw SourceError(.unreachable, error.detail)
         }

@@ -44,20 +44,19 @@ struct SaveTurns {
 }
 
 extension Pipeline {
-    /// Keeps the positions durably, then commits them upstream.
-    func commit(_ positions: [PartitionPosition], _ turn: SaveTurns.Turn) async -> Bool {
+    /// Keeps the positions durably, then commits them upstream; returns what upstream accepted, nil when it refused.
+    func commit(_ positions: [PartitionPosition], _ turn: SaveTurns.Turn) async -> [PartitionPosition]? {
         self.commitsUnderWay += 1
         defer {
             self.commitsUnderWay -= 1
             if self.commitsUnderWay == 0 { self.commitWaiter.take()?.resume() }
         }
-        guard await self.save(positions, turn) else { return false }
+        guard await self.save(positions, turn) else { return nil }
         do {
-            try await self.parts.source.commit(positions)
-            return true
+            return try await self.parts.source.commit(positions)
         } catch {
             self.logger.warning("commit refused; it is tried again", metadata: ["error": "\(error)"])
-            return false
+            return nil
         }
     }
 

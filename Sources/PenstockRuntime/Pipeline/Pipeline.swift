@@ -432,8 +432,8 @@ package actor Pipeline {
             }
         }
         let positions = self.engine.uncommitted()
-        if !positions.isEmpty, await self.commit(positions, self.saveTurns.take()) {
-            self.engine.commitEnded(positions, accepted: true, now: self.now)
+        if !positions.isEmpty, let accepted = await self.commit(positions, self.saveTurns.take()) {
+            self.engine.commitEnded(positions, accepted: accepted, now: self.now)
         }
         self.isStopped = true
         if let timer = self.timer.take() { self.loop.cancel(timer.id) }

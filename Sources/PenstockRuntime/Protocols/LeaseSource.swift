@@ -33,7 +33,9 @@ package protocol LeaseSource: Source {
 
 extension LeaseSource {
     /// Nothing: leased records have no watermark.
-    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) {}
+    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
+        []
+    }
 
     /// Nothing: what is under way was settled one by one.
     package func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {}

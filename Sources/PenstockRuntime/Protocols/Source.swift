@@ -40,9 +40,9 @@ package protocol Source: Sendable {
     /// call.
     func receive() async throws(SourceError) -> [SourceEvent]
 
-    /// Acknowledges upstream: everything up to and including these positions. Returns when upstream has accepted.
-    /// Positions of partitions no longer owned are ignored.
-    func commit(_ positions: [PartitionPosition]) async throws(SourceError)
+    /// Acknowledges upstream: everything up to and including these positions. Returns those that upstream has accepted:
+    /// positions of partitions no longer owned are left out, because somebody else settles these now.
+    func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition]
 
     /// Answers a ``SourceEvent/revoking(_:)``: its partitions are drained, these positions are to be committed, and
     /// the partitions are given up. After the revocation's deadline the source goes on without an answer.

@@ -28,12 +28,13 @@ package final class ScriptedSource: Source {
         await self.mailbox.takeAll()
     }
 
-    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) {
+    package func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
         if let error = self.world.commitError {
             self.world.note("commit refused")
             throw error
         }
         for position in positions { self.world.note("committed \(position.name)@\(position.position)") }
+        return positions
     }
 
     package func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {

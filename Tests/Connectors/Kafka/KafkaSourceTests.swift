@@ -107,10 +107,11 @@ struct KafkaSourceTests {
         let first = try await KafkaSourceProbe.start(.fixture(broker.address, ["resume"]))
         try await first.receive(until: "ten records") { $0.records.count == 10 }
         let partition = try #require(first.owned.values.first)
-        try await first.source.commit([
+        let accepted = try await first.source.commit([
             PartitionPosition(partition: partition.id, name: partition.name, position: Position(6)),
             PartitionPosition(partition: PartitionID(999), name: "resume-0", position: Position(9)),
         ])
+        #expect(accepted.map(\.partition) == [partition.id])
         await first.stop()
         let second = try await KafkaSourceProbe.start(.fixture(broker.address, ["resume"]))
         try await second.receive(until: "three records") { $0.records.count >= 3 }

@@ -139,7 +139,7 @@ struct KafkaStartTests {
         // The partition is still ours: new records come, and a commit is taken.
         try Self.produce(1, to: broker)
         try await probe.receive(until: "a new record") { $0.records.count == 7 }
-        try await probe.source.commit(probe.settledPositions)
+        #expect(try await probe.source.commit(probe.settledPositions).count == 1)
         await probe.stop()
         #expect(probe.lost.isEmpty)
         let next = try await KafkaSourceProbe.start(configuration)
