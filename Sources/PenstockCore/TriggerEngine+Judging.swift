@@ -258,8 +258,8 @@ extension TriggerEngine {
     /// Tries at once what waits for its next attempt, in lanes whose first record is urgent.
     package mutating func hurry(now: Moment, _ isUrgent: (Position) -> Bool) {
         for id in Array(self.lanes.keys) {
-            guard case .waiting = self.lanes[id]?.state, let first = self.lanes[id]?.retries.first?.runs.first,
-                isUrgent(first.firstPosition)
+            guard case .waiting = self.lanes[id]?.state,
+                let first = self.lanes[id]?.retries.first?.runs.first, isUrgent(first.firstPosition)
             else { continue }
             self.withLane(id) { $0.retries[$0.retries.startIndex].notBefore = nil }
             self.goOn(id, hasAdvanced: false, now: now)

@@ -25,49 +25,6 @@ struct ScheduleSourceTests {
         """
     }
 
-    /// The scheduled times that arrived, as texts of events.
-    private static func times(_ server: TestHTTPServer) -> [String] {
-        server.requests.compactMap { request in
-            let object = try? JSONSerialization.jsonObject(with: Data(request.body)) as? [String: Any]
-            return object?["time"] as? String
-        }
-    }
-
-    @Test("SIGKILL in the seconds of fires loses no instant, and repeats at most what was not settled")
-    func killed() throws {
-        let home = try TemporaryFolder()
-        let server = try TestHTTPServer { _, exchange in exchange.respond() }
-        defer { server.stop() }
-        let configuration = Self.configuration("expression: \"* * * * * *\", catch_up: all", home, server)
-        var random = SystemRandomNumberGenerator()
-        for _ in 0..<6 {
-            let before = server.requests.count
-            let penstock = try PenstockProcess(in: home.url, configuration: configuration)
-            let wanted = before + Int.random(in: 1...3, using: &random)
-            #expect(
-                BoundedWait.until(within: .seconds(90)) { server.requests.count >= wanted },
-                "\(penstock.logTail)"
-            )
-            penstock.kill()
-        }
-        let last = try PenstockProcess(in: home.url, configuration: configuration)
-        let before = server.requests.count
-        #expect(
-            BoundedWait.until(within: .seconds(90)) { server.requests.count >= before + 2 },
-            "\(last.logTail)"
-        )
-        try last.terminate()
-
-        let seconds = try Self.times(server).map { text in
-            Int(try #require(try? Date(text, strategy: .iso8601)).timeIntervalSince1970)
-        }
-        let distinct = Set(seconds).sorted()
-        let (first, end) = (try #require(distinct.first), try #require(distinct.last))
-        #expect(distinct == Array(first...end))
-        // One in flight at each kill, and those settled since the last checkpoint.
-        #expect(seconds.count - distinct.count <= 6 * 10)
-    }
-
     @Test("A fire sends the event of a scheduled rule, of Scheduler, or own JSON with its words replaced")
     func events() throws {
         let home = try TemporaryFolder()
