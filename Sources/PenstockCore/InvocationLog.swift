@@ -151,7 +151,7 @@ package struct InvocationLog: Sendable {
         switch verdict {
         case .succeeded: self.succeeded.append(entry)
         case .throttled: self.throttled.append(entry)
-        case .failed, .partial, .poison: self.failed.append(entry)
+        case .failed, .partial, .poison, .cancelled: self.failed.append(entry)
         }
     }
 
