@@ -10,6 +10,8 @@ extension PolicyRun {
             "strict: { http: { url: \"\(server.url("/strict"))\" } }",
             "busy: { http: { url: \"\(server.url("/busy"))\" } }",
             "telling: { http: { url: \"\(server.url("/telling"))\" } }",
+            "forgiven: { http: { url: \"\(server.url("/forgiven"))\", on_client_error: retry } }",
+            "spare: { http: { url: \"\(server.url("/spare"))\" } }",
         ]
     }
 
@@ -38,6 +40,21 @@ extension PolicyRun {
             handler: "raise ValueError('no')",
             records: Self.records(3),
             options: [Self.batch(3), "failure: { retries: 0 }"]
+        ),
+        .init(
+            name: "finite",
+            handler: "raise ValueError('no')",
+            records: Self.records(1),
+            options: [Self.batch(1), "failure: { \(Self.fast) }"]
+        ),
+        .init(
+            name: "paced",
+            handler: "raise ValueError('no')",
+            records: Self.records(1),
+            options: [
+                Self.batch(1),
+                "failure: { retries: 3, backoff: { initial: 200ms, factor: 2, max: 400ms, jitter: none } }",
+            ]
         ),
         .init(
             name: "recovered",
@@ -111,6 +128,13 @@ extension PolicyRun {
             options: [Self.batch(3), "failure: { retries: 5, report_item_failures: true }"]
         ),
         .init(
+            name: "forgiven",
+            handler: "pass",
+            records: Self.records(3),
+            function: "forgiven",
+            options: [Self.batch(3), "failure: { retries: 5, \(Self.fast) }"]
+        ),
+        .init(
             name: "absent",
             handler: "pass",
             records: Self.records(3),
@@ -139,6 +163,16 @@ extension PolicyRun {
             ]
         ),
         .init(
+            name: "paths",
+            handler:
+                "if json.loads(value(records[0]))['who']['id'] == 'b' and not \(Self.isMended): raise ValueError('broken')",
+            records: (0..<9).map { .init(value: "{\"who\":{\"id\":\"\(["a", "b", "c"][$0 % 3])\"}}") },
+            options: [
+                Self.batch(1), "ordering: key", "ordering_key: value.who.id",
+                "failure: { retries: unlimited, \(Self.patient) }",
+            ]
+        ),
+        .init(
             name: "unordered",
             handler: "if any(name(r) == '0' for r in records): raise ValueError('broken')",
             records: Self.records(6),
@@ -149,6 +183,12 @@ extension PolicyRun {
             handler: "if not \(Self.isMended): raise ValueError('broken')",
             records: (0..<6).map { .init(key: ["a", "b"][$0 % 2]) },
             options: [Self.batch(3), "ordering: key", "failure: { retries: 0 }"]
+        ),
+        .init(
+            name: "half",
+            handler: "if not \(Self.isMended) or name(records[0]) == '0': raise ValueError('broken')",
+            records: (0..<6).map { .init(key: ["a", "b"][$0 % 2]) },
+            options: [Self.batch(1), "ordering: key", "failure: { retries: 0 }"]
         ),
     ]
 

@@ -19,13 +19,16 @@ struct PolicyRun: Sendable {
     /// What a redrive printed, and the invocations that it made.
     var redrive: String
     var redriven: [[String]]
+    /// What redrives of `half` printed, with its own function and with another one, and the invocations of its own.
+    var halves: [String]
+    var halfRedriven: [[String]]
     /// The messages that came to the topic `letters`, and the lines of the file.
     var messages: [TestKafkaReader.Message]
     var lines: [[UInt8]]
     /// The lines of the file with what `answered` answered.
     var results: [[UInt8]]
-    /// The first letter of `exhausted`, as `dlq show` has it.
-    var shown: String
+    /// The first letters of `exhausted` and `paced`, as `dlq show` has them.
+    var shown: [String: String]
 
     typealias DeadLetterLine = DeliveryWorld.Letter
 
@@ -64,13 +67,13 @@ struct PolicyRun: Sendable {
         }
         try world.write("installed", "")
         // What waits for `mended`, and what does not.
-        try world.waitUntilSettled(penstock, except: ["parked", "keys"])
+        try world.waitUntilSettled(penstock, except: ["parked", "keys", "paths"])
         try world.wait(for: "an overdue partition", penstock) {
             let blocked = try world.status()["parked"]?["blocked_partitions"] as? [[String: Any]]
             return blocked?.first?["overdue"] as? Bool == true
         }
         try world.wait(for: "the keys that do not fail", penstock) {
-            try world.count("succeeded", "keys") == 6
+            try world.count("succeeded", "keys") == 6 && world.count("succeeded", "paths") == 6
         }
         let broken = try await Sight(world)
         try world.write("mended", "")
@@ -79,9 +82,16 @@ struct PolicyRun: Sendable {
         let before = world.invocations["redriven"]?.count ?? 0
         let redrive = try world.command(["dlq", "redrive", "--trigger", "redriven", "--concurrency", "4"])
         let redriven = Array((world.invocations["redriven"] ?? []).dropFirst(before))
+        let halfBefore = world.invocations["half"]?.count ?? 0
+        let half = ["dlq", "redrive", "--trigger", "half", "--concurrency", "4"]
+        let halves = try [half, half + ["--function", "spare"]].map { try world.command($0).output }
+        let halfRedriven = Array((world.invocations["half"] ?? []).dropFirst(halfBefore))
         try penstock.terminate()
         let letters = Dictionary(grouping: try world.letters()) { $0.trigger }
-        let first = letters["exhausted"]?.first.map { "\($0.id)" } ?? ""
+        let shown = try ["exhausted", "paced"].map { trigger in
+            let id = letters[trigger]?.first.map { "\($0.id)" } ?? ""
+            return (trigger, try world.command(["dlq", "show", id, "--format", "json"]).output)
+        }
         return Self(
             invocations: world.invocations,
             letters: letters,
@@ -91,10 +101,12 @@ struct PolicyRun: Sendable {
             mended: mended,
             redrive: redrive.output,
             redriven: redriven,
+            halves: halves,
+            halfRedriven: halfRedriven,
             messages: try world.messages(of: "letters"),
             lines: try world.lines("letters.jsonl"),
             results: try world.lines("results.jsonl"),
-            shown: try world.command(["dlq", "show", first, "--format", "json"]).output
+            shown: Dictionary(uniqueKeysWithValues: shown)
         )
     }
 }
@@ -121,6 +133,8 @@ private final class HTTPEndpoints: Sendable {
             return counts[request.path, default: 0]
         }
         switch request.path {
+        case "/spare": exchange.respond()
+        case "/forgiven": exchange.respond(count < 3 ? 404 : 200)
         case "/busy" where count == 1: exchange.respond(429, [("Retry-After", "1")], "too much")
         case "/busy" where count == 2: exchange.respond(503, [], "not now")
         case "/busy": exchange.respond()

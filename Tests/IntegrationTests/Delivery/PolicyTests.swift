@@ -24,6 +24,13 @@ struct PolicyTests {
         (self.run.invocations[trigger] ?? []).map { $0.joined(separator: " ") }
     }
 
+    /// The first letter of a trigger, as `dlq show` has it.
+    private func shown(_ trigger: String) throws -> [String: Any] {
+        let text = self.run.shown[trigger] ?? ""
+        let document = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+        return try #require(document?["result"] as? [String: Any])
+    }
+
     // MARK: - Attempts
 
     @Test("A batch that fails each time is given up after its retries, with the history of all attempts")
@@ -32,8 +39,7 @@ struct PolicyTests {
         #expect(
             self.letters("exhausted") == (0..<3).map { "\($0) RetryAttemptsExhausted 3 KeyError" }
         )
-        let document = try JSONSerialization.jsonObject(with: Data(self.run.shown.utf8)) as? [String: Any]
-        let letter = try #require(document?["result"] as? [String: Any])
+        let letter = try self.shown("exhausted")
         let attempts = try #require(letter["attempts"] as? [[String: Any]])
         #expect(attempts.count == 3)
         let errors = attempts.compactMap { $0["error"] as? [String: String] }
@@ -45,6 +51,28 @@ struct PolicyTests {
         #expect(attempts.allSatisfy { $0["duration_ms"] as? Double ?? 0 >= 20 })
         #expect(letter["position"] as? String == "0")
         #expect(self.run.committed["exhausted"] == [3])
+    }
+
+    @Test("A trigger that says nothing of retries gives up after ten of them")
+    func finite() {
+        #expect(self.invocations("finite") == Array(repeating: "0", count: 11))
+        #expect(self.letters("finite") == ["0 RetryAttemptsExhausted 11 ValueError"])
+        #expect(self.run.committed["finite"] == [1])
+    }
+
+    @Test("Between attempts it waits as long as backoff says")
+    func paced() throws {
+        let attempts = try #require(try self.shown("paced")["attempts"] as? [[String: Any]])
+        let spans = try attempts.map { attempt -> (begin: Double, end: Double) in
+            let at = try #require(attempt["at"] as? String)
+            let begin = try Date.ISO8601FormatStyle(includingFractionalSeconds: true).parse(at)
+            let seconds = begin.timeIntervalSince1970
+            return (seconds, seconds + (attempt["duration_ms"] as? Double ?? 0) / 1000)
+        }
+        let waits = zip(spans, spans.dropFirst()).map { $1.begin - $0.end }
+        #expect(waits.count == 3)
+        // Times are told in milliseconds.
+        for (wait, least) in zip(waits, [0.2, 0.4, 0.4]) { #expect(wait >= least - 0.003, "\(waits)") }
     }
 
     @Test("With retries: 0 a batch is tried once")
@@ -121,6 +149,14 @@ struct PolicyTests {
         #expect(self.run.committed["told"] == [3])
     }
 
+    @Test("With on_client_error: retry a 4xx is an attempt like any other")
+    func forgiven() {
+        let requests = self.run.requests["/forgiven"] ?? []
+        #expect(requests.map { $0.headers["x-penstock-attempt"] } == ["1", "2", "3"])
+        #expect(self.letters("forgiven") == [])
+        #expect(self.run.committed["forgiven"] == [3])
+    }
+
     @Test("HTTP 429 and 503 cost no attempt: with retries: 0 nothing is given up")
     func busy() {
         let requests = self.run.requests["/busy"] ?? []
@@ -194,6 +230,18 @@ struct PolicyTests {
         #expect(self.run.committed["keys"] == [9])
     }
 
+    @Test("With ordering_key a key that is in the value waits, and the others go on in order")
+    func paths() {
+        let early = self.run.broken.invocations["paths"] ?? []
+        #expect(Set(early.joined()) == ["0", "1", "2", "3", "5", "6", "8"])
+        let all = self.run.invocations["paths"] ?? []
+        for records in [["0", "3", "6"], ["1", "4", "7"], ["2", "5", "8"]] {
+            let own = all.joined().filter { records.contains($0) }
+            #expect(Array(own.drop { $0 == records[0] }) == Array(records.dropFirst()))
+        }
+        #expect(self.run.committed["paths"] == [9])
+    }
+
     @Test("With ordering: none what fails is tried again by itself, and nothing waits for it")
     func unordered() {
         let all = self.invocations("unordered")
@@ -212,6 +260,24 @@ struct PolicyTests {
         #expect(records.sorted() == ["0", "1", "2", "3", "4", "5"])
         #expect(records.filter { ["0", "2", "4"].contains($0) } == ["0", "2", "4"])
         #expect(records.filter { ["1", "3", "5"].contains($0) } == ["1", "3", "5"])
+    }
+
+    @Test("In a redrive a key that fails again holds up itself alone, and another function takes it in order")
+    func half() throws {
+        let first = try #require(self.run.halves.first)
+        #expect(first.contains("3 succeeded, 1 failed, 2 skipped in "), "\(first)")
+        #expect(first.contains(" comes before it, and failed\n"))
+        let records = self.run.halfRedriven.map { $0.joined(separator: " ") }
+        #expect(records.sorted() == ["0", "1", "3", "5"])
+        #expect(records.filter { $0 != "0" } == ["1", "3", "5"])
+        #expect(self.run.halves.last?.contains("3 succeeded, 0 failed, 0 skipped in ") == true)
+        let spare = self.run.requests["/spare"] ?? []
+        let offsets = spare.map { request in
+            let text = String(decoding: request.body, as: UTF8.self)
+            return (0..<6).filter { text.contains("\"offset\":\($0),") }
+        }
+        #expect(offsets == [[0], [2], [4]])
+        #expect(self.letters("half") == [])
     }
 
     // MARK: - Batches
