@@ -67,14 +67,14 @@ class Product:
             said = " ".join(self.log.read_text(encoding="utf-8").strip().splitlines()[-2:])
             raise RunFailed(f"penstock run: ended; it said: {said[-400:] or 'nothing'}")
 
-    def wait(self, what: str, seconds: float, condition: Callable[[], bool]) -> None:
-        """Looks again and again until a condition holds."""
+    def wait(self, what: str, seconds: float, condition: Callable[[], bool], pause: float = 0.01) -> None:
+        """Looks again and again, with pauses between, until a condition holds."""
         deadline = time.monotonic() + seconds
         while not condition():
             self.check()
             if time.monotonic() > deadline:
                 raise RunFailed(f"penstock run: no {what} after {seconds:.0f} s")
-            time.sleep(0.01)
+            time.sleep(pause)
 
     def owns(self, partitions: int) -> bool:
         """Whether its triggers own so many partitions, by its own metrics."""
@@ -86,8 +86,8 @@ class Product:
         return sum(map(int, owned)) >= partitions
 
     def wait_for_partitions(self, count: int) -> None:
-        """Waits until all have joined their groups."""
-        self.wait(f"{count} partitions", START_SECONDS + count / 20, lambda: self.owns(count))
+        """Waits until all have joined their groups; looks seldom, for a look takes time that they need."""
+        self.wait(f"{count} partitions", START_SECONDS + count / 10, lambda: self.owns(count), pause=0.5)
 
     def wait_for_records(self, sink: Sink, count: int) -> Measurement:
         """Waits until the sink has received so many records; what it says then."""
