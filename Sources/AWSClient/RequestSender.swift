@@ -99,13 +99,15 @@ struct RequestSender {
         request.http2 = false
         var headers = call.headers
         if let credentials {
+            let hash = Self.hash(of: call.body)
+            if self.signer.isObjectStore { headers.append(("X-Amz-Content-SHA256", hash)) }
             let signed = SignedRequest(
                 method: call.method.rawValue,
                 host: self.host,
                 path: path,
                 query: call.query,
-                headers: call.headers,
-                bodyHash: Self.hash(of: call.body)
+                headers: headers,
+                bodyHash: hash
             )
             headers += self.signer.sign(signed, as: credentials, at: now)
         }

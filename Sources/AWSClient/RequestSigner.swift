@@ -13,6 +13,9 @@ package struct RequestSigner: Sendable {
     /// The service's signing name, such as `lambda`.
     package var service: String
 
+    /// S3 takes the path as it is sent, and wants the body's hash in a header.
+    package var isObjectStore: Bool { self.service == "s3" }
+
     /// A signer for one service in one region.
     package init(region: String, service: String) {
         self.region = region
@@ -43,7 +46,7 @@ package struct RequestSigner: Sendable {
         let names = headers.map(\.0).joined(separator: ";")
         let canonical = [
             request.method,
-            Self.encodedAgain(request.path),
+            self.isObjectStore ? request.path : Self.encodedAgain(request.path),
             Self.sorted(request.query),
             headers.map { "\($0.0):\($0.1)\n" }.joined(),
             names,

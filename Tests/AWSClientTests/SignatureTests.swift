@@ -87,19 +87,22 @@ import Testing
                 secretAccessKey: request.secret,
                 sessionToken: request.token
             )
+            let signer = RequestSigner(region: request.region, service: request.service)
+            let hash = unsafe Array(request.body.utf8).withUnsafeBytes {
+                unsafe SignedRequest.hash(of: $0)
+            }
+            var headers = request.headers.map { (name: $0[0], value: $0[1]) }
+            if signer.isObjectStore { headers.append(("X-Amz-Content-SHA256", hash)) }
             let signed = SignedRequest(
                 method: request.method,
                 host: request.host,
                 path: request.path,
                 query: request.query.map { (name: $0[0], value: $0[1]) },
-                headers: request.headers.map { (name: $0[0], value: $0[1]) },
-                bodyHash: unsafe Array(request.body.utf8).withUnsafeBytes {
-                    unsafe SignedRequest.hash(of: $0)
-                }
+                headers: headers,
+                bodyHash: hash
             )
-            let signer = RequestSigner(region: request.region, service: "lambda")
-            let headers = signer.sign(signed, as: credentials, at: time)
-            #expect(headers.first { $0.name == "Authorization" }?.value == signature, "\(request)")
+            let added = signer.sign(signed, as: credentials, at: time)
+            #expect(added.first { $0.name == "Authorization" }?.value == signature, "\(request)")
         }
     }
 
@@ -126,6 +129,7 @@ private struct RandomRequest: Encodable {
     var query: [[String]]
     var headers: [[String]]
     var body: String
+    var service: String
     var region: String
     var secret: String
     var token: String?
@@ -161,6 +165,7 @@ private struct RandomRequest: Encodable {
             ["X-Amz-Thing-\(number)", text(1...10, from: Array("ab  c9=;,\"x"), &random) + "z"]
         }
         self.body = self.method == "GET" ? "" : text(0...40, from: alphabet, &random)
+        self.service = ["lambda", "s3"].randomElement(using: &random) ?? ""
         self.region = ["eu-west-1", "us-gov-west-1"].randomElement(using: &random) ?? ""
         self.secret = text(10...40, from: plain, &random)
         self.token = Bool.random(using: &random) ? text(10...60, from: plain, &random) : nil
@@ -172,7 +177,7 @@ private enum Botocore {
     private static let script = #"""
         import datetime, json, sys
         import botocore.auth
-        from botocore.auth import SigV4Auth
+        from botocore.auth import S3SigV4Auth, SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
         from urllib.parse import quote
@@ -190,7 +195,8 @@ private enum Botocore {
                 data=one["body"].encode(),
             )
             credentials = Credentials("AKIDEXAMPLE", one["secret"], one.get("token"))
-            SigV4Auth(credentials, "lambda", one["region"]).add_auth(request)
+            signer = S3SigV4Auth if one["service"] == "s3" else SigV4Auth
+            signer(credentials, one["service"], one["region"]).add_auth(request)
             results.append(request.headers["Authorization"])
         json.dump(results, open(sys.argv[2], "w"))
         """#
