@@ -42,7 +42,7 @@ let modules: [Target] = [
     ),
     .target(
         name: "AWSConfiguration",
-        dependencies: ["AWSClient", "PenstockConfiguration", "PenstockCore"]
+        dependencies: ["AWSClient", "CurlClient", "PenstockConfiguration", "PenstockCore"]
     ),
     .target(name: "PenstockFilters", dependencies: ["CSimdjson", "PenstockCore", "PenstockConfiguration"]),
     .target(name: "PenstockSchedules", dependencies: ["PenstockCore", "PenstockConfiguration"]),
@@ -75,19 +75,33 @@ let modules: [Target] = [
         ]
     ),
     .target(
+        name: "AWSDestination",
+        dependencies: [
+            "AWSClient", "AWSConfiguration", "CurlClient", "PenstockConfiguration", "PenstockCore",
+            "PenstockRuntime", "Reactor", crypto,
+        ]
+    ),
+    .target(
         name: "PenstockTesting",
         dependencies: [
-            "PenstockCore", "PenstockConfiguration", "PenstockStore", "PenstockRuntime", "Reactor", deque,
-            logging,
+            "AWSDestination", "PenstockCore", "PenstockConfiguration", "PenstockStore", "PenstockRuntime",
+            "Reactor", deque, logging,
         ]
     ),
 ]
 
+/// What destinations of AWS are made from.
+let awsDestination: [Target.Dependency] = ["AWSClient", "AWSConfiguration", "AWSDestination", "CurlClient"]
+
 /// One entry for each external system; a folder under Sources/Connectors with its tests beside.
 let connectors: [(name: String, clients: [Target.Dependency])] = [
+    (name: "EventBridge", clients: awsDestination),
     (name: "File", clients: []),
     (name: "Kafka", clients: ["CLibrdkafka", "CReactor"]),
-    (name: "SQS", clients: ["AWSClient", "AWSConfiguration", "CurlClient", crypto]),
+    (name: "Lambda", clients: awsDestination),
+    (name: "S3", clients: awsDestination),
+    (name: "SNS", clients: awsDestination),
+    (name: "SQS", clients: awsDestination),
     (name: "Schedule", clients: ["PenstockSchedules", "PenstockStore"]),
 ]
 

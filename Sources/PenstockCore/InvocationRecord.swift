@@ -12,14 +12,18 @@ package struct InvocationRecord: Sendable {
     /// The function that was invoked.
     package var function: String
 
+    /// When it was written.
+    package var at: Timestamp
+
     /// The document: one line of JSON.
     package var json: [UInt8]
 
     /// A record of an invocation.
-    package init(id: String, trigger: String, function: String, json: [UInt8]) {
+    package init(id: String, trigger: String, function: String, at: Timestamp, json: [UInt8]) {
         self.id = id
         self.trigger = trigger
         self.function = function
+        self.at = at
         self.json = json
     }
 }

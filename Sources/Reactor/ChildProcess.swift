@@ -12,7 +12,7 @@ package enum ChildProcess {
     }
 
     /// Starts a program that leads a process group of its own, with default signals, standard input from /dev/null and
-    /// no other descriptor of ours than these two; returns its process id, which the caller has to wait for.
+    /// no other descriptor of ours than these two; gives its process id, which the caller has to wait for.
     ///
     /// A descriptor that went along by accident would stay open for as long as the program runs, and whoever waits for
     /// its end would wait for that. Blocks for a fork and an exec, about a millisecond.

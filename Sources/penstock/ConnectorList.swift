@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import EventBridgeConnector
 import FileConnector
 import HTTPFunction
 import KafkaConnector
+import LambdaConnector
 import LambdaFunction
 import LocalFunction
 import PenstockRuntime
+import S3Connector
+import SNSConnector
 import SQSConnector
 import ScheduleConnector
 
 /// What the product can speak: the only place that names all connectors and all kinds of functions.
 let registry = Registry(
-    connectors: [KafkaConnector.self, SQSConnector.self, ScheduleConnector.self, FileConnector.self],
+    connectors: [
+        KafkaConnector.self, SQSConnector.self, ScheduleConnector.self, SNSConnector.self,
+        EventBridgeConnector.self,
+        LambdaConnector.self, S3Connector.self, FileConnector.self,
+    ],
     functionKinds: [LocalFunctionKind.self, HTTPFunctionKind.self, LambdaFunctionKind.self]
 )

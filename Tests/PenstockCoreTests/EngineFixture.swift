@@ -139,7 +139,13 @@ final class EngineFixture {
         let batch = self.invocations.removeFirst()
         var report = InvocationReport(id: "request", at: self.now.wall, duration: .milliseconds(5))
         if isReported {
-            report.record = InvocationRecord(id: "request", trigger: "t", function: "f", json: [])
+            report.record = InvocationRecord(
+                id: "request",
+                trigger: "t",
+                function: "f",
+                at: Timestamp(milliseconds: 0),
+                json: []
+            )
         }
         self.engine.invocationEnded(batch.id, verdict: verdict, report: report, now: self.now)
         self.collect()

@@ -78,6 +78,7 @@ enum Layers {
         ["PenstockConfiguration", "PenstockStore"],
         ["AWSConfiguration", "PenstockFilters", "PenstockSchedules"],
         ["PenstockRuntime"],
+        ["AWSDestination"],
         ["connectors and functions"],
         ["PenstockAdmin", "PenstockBehavior", "PenstockTesting"],
         ["penstock"],

@@ -2,7 +2,7 @@
 
 import AWSClient
 import AWSConfiguration
-import Crypto
+import AWSDestination
 package import PenstockConfiguration
 import PenstockCore
 import PenstockRuntime
@@ -109,8 +109,8 @@ final class SQSDestination: Destination, ResultDestination {
         guard self.queue.isFIFO else { return SQSClient.Outgoing(body: body) }
         return SQSClient.Outgoing(
             body: body,
-            group: SQSGroup.id(group),
-            deduplication: SQSGroup.digest(Array(identity.utf8))
+            group: StableID.group(group),
+            deduplication: StableID.digest(Array(identity.utf8))
         )
     }
 
@@ -121,16 +121,16 @@ final class SQSDestination: Destination, ResultDestination {
         let url = try await self.findURL()
         var delivered: [Int] = []
         for batch in SQSSendBatches.cut(messages, limit: self.messageSize) {
+            if let large = batch.first(where: { messages[$0].body.count > self.messageSize }) {
+                throw DestinationError(
+                    "a document takes \(messages[large].body.count) bytes, and \"message_size\" is "
+                        + "\(self.messageSize)",
+                    delivered: delivered,
+                    tooLarge: [large]
+                )
+            }
             let refusals: [String?]
             do throws(AWSError) {
-                if let large = batch.first(where: { messages[$0].body.count > self.messageSize }) {
-                    throw AWSError(
-                        .refused(status: 400),
-                        code: "MessageTooLong",
-                        message: "it takes \(messages[large].body.count) bytes, and \"message_size\" is "
-                            + "\(self.messageSize); keep what is as large in dead_letters or a file"
-                    )
-                }
                 refusals = try await self.client.send(batch.map { messages[$0] }, to: url)
             } catch {
                 throw DestinationError("\(error)\(self.advice(error.code))", delivered: delivered)
@@ -183,21 +183,5 @@ enum SQSSendBatches {
             size += message.body.count
         }
         return batches
-    }
-}
-
-/// Ids of message groups and of deduplication (AWS: at most 128 letters, digits and punctuation).
-enum SQSGroup {
-    private static let lengthMax = 128
-
-    /// The text itself where it may be a group's id, its digest otherwise.
-    static func id(_ text: [UInt8]) -> String {
-        let isPlain = (1...Self.lengthMax).contains(text.count) && text.allSatisfy { $0 > 0x20 && $0 < 0x7F }
-        return isPlain ? String(decoding: text, as: UTF8.self) : Self.digest(text)
-    }
-
-    /// SHA-256 in 64 hexadecimal digits.
-    static func digest(_ bytes: [UInt8]) -> String {
-        Hexadecimal.text(SHA256.hash(data: bytes))
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AWSClient
+import AWSConfiguration
 import CurlClient
 import Foundation
 package import PenstockCore
@@ -83,15 +84,8 @@ package actor LambdaFunction: Function {
     }
 
     private func call(_ invocation: Invocation, wantsLog: Bool) -> AWSCall {
-        let target = self.configuration.target
-        var call = AWSCall(
-            method: .post,
-            path: "/2015-03-31/functions/\(PercentEncoding.encode(target.path))/invocations",
-            body: .buffer(invocation.body)
-        )
-        if let qualifier = target.qualifier { call.query = [("Qualifier", qualifier)] }
         let type = self.configuration.invocation == .wait ? "RequestResponse" : "Event"
-        call.headers = [("Content-Type", "application/json"), ("X-Amz-Invocation-Type", type)]
+        var call = self.configuration.target.invocation(type, body: .buffer(invocation.body))
         if wantsLog { call.headers.append(("X-Amz-Log-Type", "Tail")) }
         call.timeout = min(self.timeout, max(.milliseconds(1), invocation.deadline - self.reactor.now))
         call.responseLimit = InvocationLimit.responseBytes

@@ -16,15 +16,6 @@ package struct LambdaFunctionConfiguration: ConfigurationTable {
         case event
     }
 
-    static let function = Field.string(
-        "function",
-        "The function's name or ARN, with `:alias` or `:version` behind it if one is meant."
-    )
-    static let qualifier = Field.string(
-        "qualifier",
-        "The alias or version, instead of writing it behind the name."
-    )
-    .optional
     static let invocation = Field.choice(
         "invocation",
         "`request_response` waits for the answer; `event` leaves retries and failures to AWS: accepted is succeeded.",
@@ -53,7 +44,7 @@ package struct LambdaFunctionConfiguration: ConfigurationTable {
         "lambda",
         "A function in AWS Lambda, or in anything with its API.",
         [
-            Self.function, Self.qualifier, Self.invocation,
+            LambdaTarget.functionField, LambdaTarget.qualifierField, Self.invocation,
         ] + AWSFields.all + [Self.timeout, Self.concurrency, Self.logTail]
     )
 
@@ -66,23 +57,7 @@ package struct LambdaFunctionConfiguration: ConfigurationTable {
 
     /// Reads the table.
     package init(_ reader: inout ConfigurationReader) {
-        let name = reader[Self.function]
-        let qualifier = reader[Self.qualifier]
-        let target = LambdaTarget(name, qualifier: qualifier)
-        reader.require(
-            target != nil,
-            at: Self.function,
-            code: .badValue,
-            "\"\(name.prefix(160))\" is neither a function's name nor its ARN",
-            suggestion: "write resize, resize:prod, or arn:aws:lambda:eu-west-1:123456789012:function:resize"
-        )
-        reader.require(
-            qualifier == nil || LambdaTarget(name)?.qualifier == nil,
-            at: Self.qualifier,
-            "is written behind the name already",
-            suggestion: "write it in one place"
-        )
-        self.target = target ?? LambdaTarget(path: name, qualifier: qualifier, region: nil)
+        self.target = LambdaTarget(&reader)
         self.invocation = reader[Self.invocation]
         self.timeout = reader[Self.timeout]
         self.concurrency = reader[Self.concurrency]
@@ -93,54 +68,5 @@ package struct LambdaFunctionConfiguration: ConfigurationTable {
             "has no effect: AWS gives no log for `invocation: event`"
         )
         self.options = AWSOptions(&reader, region: self.target.region, connections: self.concurrency)
-    }
-}
-
-/// A function of AWS Lambda as a request names it.
-struct LambdaTarget: Equatable {
-    /// What stands in the path: a name, a partial or a whole ARN, without the qualifier.
-    var path: String
-
-    /// The alias or version.
-    var qualifier: String?
-
-    /// The region of an ARN.
-    var region: String?
-
-    init(path: String, qualifier: String?, region: String?) {
-        self.path = path
-        self.qualifier = qualifier
-        self.region = region
-    }
-
-    /// Reads `name`, `name:qualifier`, `123456789012:function:name[:qualifier]` or
-    /// `arn:aws:lambda:region:123456789012:function:name[:qualifier]`; nil for anything else.
-    init?(_ text: String, qualifier: String? = nil) {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        // Where the name stands.
-        let head: Int
-        switch parts.count {
-        case 1...2: head = 0
-        case 3...4 where parts[1] == "function": head = 2
-        case 7...8 where parts[0] == "arn" && parts[2] == "lambda" && parts[5] == "function": head = 6
-        default: return nil
-        }
-        guard parts.allSatisfy({ !$0.isEmpty }), text.utf8.count <= 256 else { return nil }
-        guard Self.isName(parts[head]), parts.dropFirst(head + 1).allSatisfy(Self.isName) else { return nil }
-        self.path = parts[...head].joined(separator: ":")
-        self.qualifier = qualifier ?? (parts.count > head + 1 ? parts[head + 1] : nil)
-        self.region = head == 6 ? parts[3] : nil
-    }
-
-    private static func isName(_ text: String) -> Bool {
-        text.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
-                UInt8(ascii: "$"):
-                true
-            default: false
-            }
-        }
     }
 }

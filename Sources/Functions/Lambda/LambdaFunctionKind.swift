@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AWSConfiguration
 package import PenstockConfiguration
 package import PenstockRuntime
 
@@ -7,20 +8,16 @@ package import PenstockRuntime
 package enum LambdaFunctionKind: FunctionKind {
     package static let kind = "lambda"
 
-    /// Bytes of an asynchronous request: 1 MiB (AWS Lambda quotas).
-    private static let eventBytes = 1_048_576
-
     package static var alternative: Alternative<FunctionPlan> {
         .key(Self.kind, LambdaFunctionConfiguration.table.summary, .table(LambdaFunctionConfiguration.self)) {
             configuration in
             FunctionPlan(
                 kind: Self.kind,
-                summary:
-                    "AWS Lambda \(configuration.target.path)\(configuration.target.qualifier.map { ":\($0)" } ?? "")",
+                summary: "AWS Lambda \(configuration.target)",
                 concurrency: configuration.concurrency,
                 timeout: configuration.timeout,
                 requestBytes: configuration.invocation == .event
-                    ? Self.eventBytes : InvocationLimit.requestBytes,
+                    ? LambdaTarget.eventBytes : InvocationLimit.requestBytes,
                 answers: configuration.invocation == .wait,
                 make: { name, context in
                     try LambdaFunction(name: name, configuration: configuration, reactor: context.reactor)

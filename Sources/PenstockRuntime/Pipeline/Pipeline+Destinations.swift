@@ -90,6 +90,7 @@ extension Pipeline {
             id: report.id,
             trigger: trigger,
             function: function,
+            at: document.at,
             json: document.json(of: batch, response: response)
         )
     }

@@ -38,10 +38,14 @@ package struct DestinationError: Error, Sendable, CustomStringConvertible {
     /// Which letters are durable nevertheless, by their places in the call; these need not come again.
     package var delivered: [Int]
 
+    /// Which letters it can never take, by their places in the call; they need another place.
+    package var tooLarge: [Int]
+
     /// A destination error.
-    package init(_ detail: String, delivered: [Int] = []) {
+    package init(_ detail: String, delivered: [Int] = [], tooLarge: [Int] = []) {
         self.detail = detail
         self.delivered = delivered
+        self.tooLarge = tooLarge
     }
 
     package var description: String { self.detail }

@@ -14,7 +14,12 @@ struct TriggerDestinations: Sendable {
         self.letters =
             switch plan.onFailure {
             case .deadLetters: StoreDestination(store: store)
-            case .destination(let destination): try await destination.make(context, plan.source)
+            case .destination(let destination):
+                OverflowDestination(
+                    try await destination.make(context, plan.source),
+                    store: StoreDestination(store: store),
+                    logger: context.logger
+                )
             }
         do {
             self.results = try await plan.onSuccess?.make(context)

@@ -89,7 +89,13 @@ import Testing
         let results = try FileResultDestination(path: self.path)
         let letters = try FileDestination(path: self.path, document: FailureDocument(Self.source))
         #expect(results.name == "file \(self.path)")
-        let record = InvocationRecord(id: "1", trigger: "t", function: "f", json: Array("{\"a\":1}".utf8))
+        let record = InvocationRecord(
+            id: "1",
+            trigger: "t",
+            function: "f",
+            at: Timestamp(milliseconds: 0),
+            json: Array("{\"a\":1}".utf8)
+        )
         try await results.deliver(record)
         try await letters.deliver([Self.letter(7)])
         try await results.deliver(record)

@@ -77,7 +77,15 @@ struct KafkaDestinationTests {
         )
         #expect(destination.name == "kafka topic done")
         let json = Array(#"{"version":"1.0"}"#.utf8)
-        try await destination.deliver(.init(id: "id-1", trigger: "orders", function: "charge", json: json))
+        try await destination.deliver(
+            .init(
+                id: "id-1",
+                trigger: "orders",
+                function: "charge",
+                at: Timestamp(milliseconds: 0),
+                json: json
+            )
+        )
         await destination.close()
         let probe = try await KafkaSourceProbe.start(.fixture(broker.address, ["done"]))
         try await probe.receive(until: "the result") { $0.records.count == 1 }

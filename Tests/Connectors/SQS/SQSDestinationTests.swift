@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AWSDestination
 import PenstockConfiguration
 import PenstockCore
 import PenstockRuntime
@@ -101,7 +102,7 @@ import Testing
             let sent = queue.figures.sent
             #expect(
                 sent.map { $0[1] } == [
-                    "a", SQSGroup.digest(Array("b b".utf8)), "a", SQSMessageTests.arn, "a",
+                    "a", StableID.digest(Array("b b".utf8)), "a", SQSMessageTests.arn, "a",
                 ]
             )
             #expect(sent[0][2] == sent[4][2])
@@ -131,9 +132,7 @@ import Testing
         }
     }
 
-    @Test(
-        "A letter that is too large is refused with its size and the way out; those before it are delivered"
-    )
+    @Test("A letter that is too large is refused with its size; those before it are delivered")
     func tooLarge() async throws {
         let queue = try ScriptedSQS("letters")
         try await Self.run(queue, "message_size: 4KiB") { destination in
@@ -143,9 +142,8 @@ import Testing
                 Issue.record("it was taken")
             } catch let error as DestinationError {
                 #expect(error.delivered == [0])
-                #expect(
-                    error.detail.contains("\"message_size\" is 4096; keep what is as large in dead_letters")
-                )
+                #expect(error.tooLarge == [1])
+                #expect(error.detail.contains("\"message_size\" is 4096"))
             }
         }
     }
@@ -155,7 +153,13 @@ import Testing
         let queue = try ScriptedSQS("later")
         queue.setExists(false)
         try await Self.run(queue, by: "later") { destination in
-            let record = InvocationRecord(id: "1", trigger: "t", function: "f", json: Array("{}".utf8))
+            let record = InvocationRecord(
+                id: "1",
+                trigger: "t",
+                function: "f",
+                at: Timestamp(milliseconds: 0),
+                json: Array("{}".utf8)
+            )
             do {
                 try await destination.deliver(record)
                 Issue.record("it was taken")

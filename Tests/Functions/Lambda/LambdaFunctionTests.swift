@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AWSConfiguration
 import PenstockConfiguration
 import PenstockCore
 import PenstockRuntime

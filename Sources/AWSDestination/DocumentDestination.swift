@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import AWSClient
+import CurlClient
+package import PenstockCore
+package import PenstockRuntime
+package import Reactor
+
+/// Sends each letter, or each result, to a service of AWS as one document, in order and one after the other.
+package struct DocumentDestination<Service: DocumentService>: Destination, ResultDestination {
+    private let service: Service
+    private let document: FailureDocument?
+    private let client: AWSClient
+
+    /// Calls side by side at most, when several partitions give up records at once.
+    package static var connections: Int { 8 }
+
+    /// Connects nothing yet; `document` writes letters, and is nil for a destination of results.
+    ///
+    /// - Throws: ``DestinationError`` for an endpoint that is no URL.
+    package init(
+        _ service: Service,
+        _ document: FailureDocument?,
+        options: AWSOptions,
+        reactor: Reactor
+    ) throws(DestinationError) {
+        self.service = service
+        self.document = document
+        do throws(AWSError) {
+            self.client = try AWSClient(service: Service.signingName, options: options, reactor: reactor)
+        } catch {
+            throw DestinationError("\(error)")
+        }
+    }
+
+    package var name: String { self.service.summary }
+
+    package func deliver(_ letters: [DeadLetter]) async throws(DestinationError) {
+        for (place, letter) in letters.enumerated() {
+            do throws(DestinationError) {
+                try await self.send(OutgoingDocument(letter, json: self.document?.json(of: letter) ?? []))
+            } catch {
+                throw DestinationError(
+                    error.detail,
+                    delivered: Array(0..<place),
+                    tooLarge: error.tooLarge.map { _ in place }
+                )
+            }
+        }
+    }
+
+    package func deliver(_ record: InvocationRecord) async throws(DestinationError) {
+        try await self.send(OutgoingDocument(record))
+    }
+
+    package func close() async {
+        await self.client.close()
+    }
+
+    private func send(_ document: OutgoingDocument) async throws(DestinationError) {
+        guard document.json.count <= self.service.sizeMax else {
+            throw DestinationError(
+                "a document takes \(document.json.count) bytes, of which \(self.service.summary) takes "
+                    + "\(self.service.sizeMax)",
+                tooLarge: [0]
+            )
+        }
+        do throws(AWSError) {
+            let response = try await self.client.call(self.service.call(document))
+            guard let refusal = self.service.refusal(in: response) else { return }
+            throw AWSError(.refused(status: response.status), code: "Refused", message: refusal)
+        } catch {
+            throw DestinationError("\(error)\(self.advice(error.code).map { "; \($0)" } ?? "")")
+        }
+    }
+
+    private func advice(_ code: String) -> String? {
+        switch code {
+        case "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException":
+            "allow \(Service.permission)"
+        default: self.service.advice(code)
+        }
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import AWSClient
+package import PenstockConfiguration
+package import PenstockRuntime
+
+/// What stands under a destination of AWS's: a service, and how to call it.
+package protocol DocumentDestinationTable: ConfigurationTable {
+    associatedtype Service: DocumentService
+
+    /// The service as configured.
+    var service: Service { get }
+
+    /// Where it is, and as whom it is called.
+    var options: AWSOptions { get }
+}
+
+extension DocumentDestinationTable {
+    /// Under `on_failure`.
+    package static func destination(_ kind: String) -> Alternative<DestinationPlan> {
+        .key(kind, Self.table.summary, .table(Self.self)) { configuration in
+            DestinationPlan(
+                kind: kind,
+                summary: configuration.service.summary,
+                make: { context, source throws(DestinationError) in
+                    try DocumentDestination(
+                        configuration.service,
+                        FailureDocument(source),
+                        options: configuration.options,
+                        reactor: context.reactor
+                    )
+                }
+            )
+        }
+    }
+
+    /// Under `on_success`; `summary` says what it does with an invocation.
+    package static func results(_ kind: String, _ summary: String) -> Alternative<ResultPlan> {
+        .key(kind, summary, .table(Self.self)) { configuration in
+            ResultPlan(
+                summary: configuration.service.summary,
+                make: { context throws(DestinationError) in
+                    try DocumentDestination(
+                        configuration.service,
+                        nil,
+                        options: configuration.options,
+                        reactor: context.reactor
+                    )
+                }
+            )
+        }
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import AWSClient
+package import CurlClient
+package import PenstockCore
+
+/// How a service of AWS takes a document: in one call, which either is durable when it has succeeded or had no effect that
+/// a repetition would double.
+///
+/// Pure.
+package protocol DocumentService: Sendable {
+    /// The service's signing name, such as `sns`.
+    static var signingName: String { get }
+
+    /// What must be allowed, such as `sns:Publish`.
+    static var permission: String { get }
+
+    /// Shown to operators: `sns topic orders-failed in eu-west-1`.
+    var summary: String { get }
+
+    /// Bytes of a document at most.
+    var sizeMax: Int { get }
+
+    /// What to do about an error code of the service, behind its message; nil when it speaks for itself.
+    func advice(_ code: String) -> String?
+
+    /// The call that sends a document.
+    func call(_ document: OutgoingDocument) -> AWSCall
+
+    /// Why a success (2xx) is none; nil when the document is durable.
+    func refusal(in response: CurlResponse) -> String?
+}
+
+extension DocumentService {
+    package func refusal(in response: CurlResponse) -> String? { nil }
+}
+
+/// A document on its way to a service of AWS.
+package struct OutgoingDocument: Sendable {
+    /// What it tells.
+    package enum Kind: Sendable {
+        /// Of a record that was given up.
+        case failure
+        /// Of an invocation that succeeded.
+        case success
+    }
+
+    /// What it tells.
+    package var kind: Kind
+
+    /// The document: one line of JSON.
+    package var json: [UInt8]
+
+    /// The trigger.
+    package var trigger: String
+
+    /// The name of the record's partition; nil for a success, which may have records of several.
+    package var partition: String?
+
+    /// What it is in order with: the record's key, or its partition, or the trigger.
+    package var group: [UInt8]
+
+    /// The same for the same letter or result, however often it is sent.
+    package var identity: String
+
+    /// When it was written.
+    package var at: Timestamp
+
+    /// The document of a letter.
+    package init(_ letter: DeadLetter, json: [UInt8]) {
+        self.kind = .failure
+        self.json = json
+        self.trigger = letter.trigger
+        self.partition = letter.partition
+        self.group = letter.key ?? Array(letter.partition.utf8)
+        self.identity = "\(letter.trigger)\n\(letter.partition)\n\(letter.position)"
+        self.at = letter.at
+    }
+
+    /// The document of an invocation.
+    init(_ record: InvocationRecord) {
+        self.kind = .success
+        self.json = record.json
+        self.trigger = record.trigger
+        self.group = Array(record.trigger.utf8)
+        self.identity = "\(record.trigger)\n\(record.id)"
+        self.at = record.at
+    }
+}

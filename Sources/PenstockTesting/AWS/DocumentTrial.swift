@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import AWSDestination
+import PenstockConfiguration
+package import PenstockCore
+import PenstockRuntime
+import Reactor
+import Synchronization
+
+/// A destination of AWS's in front of a server that a test scripts, or of an emulator.
+package enum DocumentTrial {
+    /// What a table could not be read for.
+    package struct Refused: Error {
+        /// The findings, line by line.
+        package let findings: [String]
+    }
+
+    /// Reads the table with keys and a region, makes the destination, and closes all in order.
+    ///
+    /// - Throws: ``Refused`` when the table is not right, and what `body` throws.
+    package static func run<Table: DocumentDestinationTable>(
+        _ table: Table.Type,
+        at endpoint: String,
+        _ yaml: String,
+        _ body: (DocumentDestination<Table.Service>) async throws -> Void
+    ) async throws {
+        let keys = "credentials: { access_key_id: KEY, secret_access_key: s3cret }"
+        let text = "\(yaml)\nendpoint: \(endpoint)\nregion: \(TestAWS.region)\n\(keys)\n"
+        guard let configuration = Self.read(table, text) else {
+            throw Refused(findings: Self.findings(table, text))
+        }
+        let reactor = try Reactor(name: "document-test")
+        let result: Result<Void, any Error>
+        do {
+            let destination = try DocumentDestination(
+                configuration.service,
+                FailureDocument(Self.source),
+                options: configuration.options,
+                reactor: reactor
+            )
+            do {
+                result = .success(try await body(destination))
+            } catch {
+                result = .failure(error)
+            }
+            await destination.close()
+        }
+        reactor.stop()
+        try result.get()
+    }
+
+    /// A table; nil when it is not right.
+    package static func read<Table: DocumentDestinationTable>(_ table: Table.Type, _ yaml: String) -> Table? {
+        ConfigurationLoader.process.parse(yaml, file: "t.yaml").read(table).value
+    }
+
+    /// The document that is made of a letter.
+    package static func document(_ letter: DeadLetter) -> OutgoingDocument {
+        OutgoingDocument(letter, json: FailureDocument(Self.source).json(of: letter))
+    }
+
+    /// The findings of a table that is not right; empty when it is.
+    package static func findings<Table: DocumentDestinationTable>(
+        _ table: Table.Type,
+        _ yaml: String
+    ) -> [String] {
+        ConfigurationLoader.process.parse(yaml, file: "t.yaml").read(table).findings.map(\.description)
+    }
+
+    private static let source = SourcePlan(
+        kind: "scripted",
+        summary: "a test",
+        capabilities: SourceCapabilities(settlement: .cursor, canSeek: false, prunesOnAcknowledge: true),
+        format: BodiesFormat(),
+        fields: RecordFields([RecordFields.Field("offset", .position)]),
+        partition: { Partition(id: $0, name: $1) },
+        make: { _, _ throws(SourceError) in throw SourceError(.closed, "there is none") }
+    )
+
+    /// The letter of the record at a position of the partition `orders-0`, given up at 2023-11-14T22:13:20Z.
+    package static func letter(_ number: UInt64, key: String? = nil, body: String = "ping") -> DeadLetter {
+        let verdict = DeadLetterVerdict(
+            trigger: "orders",
+            function: "charge",
+            reason: .retriesExhausted,
+            at: Timestamp(milliseconds: 1_700_000_000_000),
+            attempts: [],
+            attemptCount: 3,
+            invocation: "5f0c0000-0000-4000-8000-000000000001"
+        )
+        var letter = DeadLetter(
+            partition: "orders-0",
+            position: Position(number),
+            timestamp: Timestamp(milliseconds: 1),
+            verdict: verdict
+        )
+        letter.key = key.map { Array($0.utf8) }
+        letter.body = Array(body.utf8)
+        return letter
+    }
+
+    /// A result of the trigger `orders`, of the same time.
+    package static let record = InvocationRecord(
+        id: "5f0c0000-0000-4000-8000-000000000002",
+        trigger: "orders",
+        function: "charge",
+        at: Timestamp(milliseconds: 1_700_000_000_000),
+        json: Array(#"{"version":"1.0","é":1}"#.utf8)
+    )
+}
+
+/// A list of the records' bodies as JSON strings.
+private struct BodiesFormat: EventFormat {
+    var contentType: String { "application/json" }
+
+    var envelope: Int { 2 }
+
+    func sizes(of block: RecordBlock) -> RecordSizes {
+        RecordSizes(count: block.count) { index in
+            unsafe block.body(at: index).map { unsafe EventWriter.stringSize(of: $0) + 1 } ?? 5
+        }
+    }
+
+    func encode(_ batch: Batch, into writer: inout EventWriter) {
+        writer.literal("[")
+        for run in batch.runs {
+            for index in run.indices {
+                if let body = unsafe run.admitted.block.body(at: index) {
+                    unsafe writer.string(body)
+                } else {
+                    writer.literal("null")
+                }
+                writer.literal(",")
+            }
+        }
+        writer.removeLast()
+        writer.literal("]")
+    }
+
+    func index(of item: ItemIdentifier, in batch: Batch) -> Int? { nil }
+}
+
+/// A service that takes documents and answers as a test says.
+package final class DocumentServer: Sendable {
+    /// An answer.
+    package typealias Answer = (status: Int, body: String)
+
+    private let server: TestHTTPServer
+
+    /// Answers each request by its number, from 0.
+    package init(_ answer: @escaping @Sendable (_ number: Int) -> Answer) throws {
+        let count = Mutex(0)
+        self.server = try TestHTTPServer { _, exchange in
+            let number = count.withLock { count in
+                defer { count += 1 }
+                return count
+            }
+            let (status, body) = answer(number)
+            exchange.respond(status, [], body)
+        }
+    }
+
+    /// Where it is.
+    package var endpoint: String { self.server.url("") }
+
+    /// What it got, in order.
+    package var requests: [TestHTTPServer.Request] { self.server.requests }
+
+    /// What it got as bodies.
+    package var bodies: [String] { self.requests.map { String(decoding: $0.body, as: UTF8.self) } }
+
+    /// Ends it.
+    package func stop() { self.server.stop() }
+}

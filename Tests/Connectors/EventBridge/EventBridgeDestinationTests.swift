@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import AWSDestination
+import PenstockRuntime
+import PenstockTesting
+import Testing
+
+@testable import EventBridgeConnector
+
+@Suite(.ownThreads, .timeLimit(.minutes(5))) struct EventBridgeDestinationTests {
+    private static let taken = #"{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}"#
+
+    @Test("Each letter is an event in the form of AWS Lambda's destinations; so is a result")
+    func puts() async throws {
+        let server = try DocumentServer { _ in (200, Self.taken) }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            EventBridgeDestinationConfiguration.self,
+            at: server.endpoint,
+            "bus: orders"
+        ) { destination in
+            #expect(destination.name == "event bus orders in eu-west-1")
+            try await destination.deliver([DocumentTrial.letter(1, body: "é\"\n")])
+            try await destination.deliver(DocumentTrial.record)
+        }
+        #expect(
+            server.requests.map { $0.headers["x-amz-target"] } == [
+                "AWSEvents.PutEvents", "AWSEvents.PutEvents",
+            ]
+        )
+        let entries = try server.requests.map { request in
+            let object = try JSONSerialization.jsonObject(with: Data(request.body)) as? [String: Any]
+            return try #require((object?["Entries"] as? [[String: String]])?.first)
+        }
+        #expect(entries.map { $0["Source"] } == ["lambda", "lambda"])
+        #expect(entries.map { $0["EventBusName"] } == ["orders", "orders"])
+        #expect(
+            entries.map { $0["DetailType"] } == [
+                "Lambda Function Invocation Result - Failure", "Lambda Function Invocation Result - Success",
+            ]
+        )
+        let detail = try JSONSerialization.jsonObject(with: Data((entries[0]["Detail"] ?? "").utf8))
+        let context = (detail as? [String: Any])?["requestContext"] as? [String: Any]
+        #expect(context?["condition"] as? String == "RetryAttemptsExhausted")
+        #expect(entries[1]["Detail"] == #"{"version":"1.0","é":1}"#)
+    }
+
+    @Test(
+        "A refusal inside of a success is one",
+        arguments: [
+            (
+                #"{"FailedEntryCount":1,"Entries":[{"ErrorCode":"ThrottlingException","ErrorMessage":"slow"}]}"#,
+                "ThrottlingException: slow"
+            ),
+            (#"{"FailedEntryCount":1,"Entries":[]}"#, "the event was not taken"),
+            ("<html>", "is not the JSON of EventBridge"), ("", "is not the JSON of EventBridge"),
+        ]
+    )
+    func refused(answer: String, says: String) async throws {
+        let server = try DocumentServer { $0 == 0 ? (200, Self.taken) : (200, answer) }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            EventBridgeDestinationConfiguration.self,
+            at: server.endpoint,
+            "bus: orders"
+        ) { destination in
+            do {
+                try await destination.deliver((0..<3).map { DocumentTrial.letter($0) })
+                Issue.record("it was taken")
+            } catch let error as DestinationError {
+                #expect(error.detail.contains(says) && error.delivered == [0], "\(error)")
+            }
+        }
+        #expect(server.requests.count == 2)
+    }
+
+    @Test("An event that is larger than the bus takes is told apart, and not sent")
+    func tooLarge() async throws {
+        let server = try DocumentServer { _ in (200, Self.taken) }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            EventBridgeDestinationConfiguration.self,
+            at: server.endpoint,
+            "event_size: 4KiB"
+        ) { destination in
+            do {
+                try await destination.deliver([
+                    DocumentTrial.letter(0, body: String(repeating: "x", count: 5000))
+                ])
+                Issue.record("it was taken")
+            } catch let error as DestinationError {
+                #expect(error.tooLarge == [0])
+            }
+        }
+        #expect(server.requests.isEmpty)
+    }
+
+    @Test("What is neither a bus nor a source has a finding")
+    func badTables() {
+        for (yaml, says) in [
+            ("bus: \"arn:aws:sns:eu-west-1:1:x\"", "neither a bus's name nor its ARN"),
+            ("source: aws.lambda", "which is AWS's own"),
+        ] {
+            let findings = DocumentTrial.findings(
+                EventBridgeDestinationConfiguration.self,
+                "\(yaml)\nregion: eu-west-1"
+            )
+            #expect(findings.contains { $0.contains(says) }, "\(findings)")
+        }
+    }
+}

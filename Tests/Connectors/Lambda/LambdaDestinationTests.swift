@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AWSDestination
+import PenstockRuntime
+import PenstockTesting
+import Testing
+
+@testable import LambdaConnector
+
+@Suite(.ownThreads, .timeLimit(.minutes(5))) struct LambdaDestinationTests {
+    @Test("Each letter is an event of the function, which is not waited for; so is a result")
+    func invokes() async throws {
+        let server = try DocumentServer { _ in (202, "") }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            LambdaDestinationConfiguration.self,
+            at: server.endpoint,
+            "function: watch:prod"
+        ) { destination in
+            #expect(destination.name == "AWS Lambda watch:prod")
+            try await destination.deliver([DocumentTrial.letter(1), DocumentTrial.letter(2)])
+            try await destination.deliver(DocumentTrial.record)
+        }
+        let requests = server.requests
+        #expect(
+            Set(requests.map(\.path)) == ["/2015-03-31/functions/watch/invocations?Qualifier=prod"]
+        )
+        #expect(requests.allSatisfy { $0.headers["x-amz-invocation-type"] == "Event" })
+        #expect(server.bodies[0].contains(#""condition":"RetryAttemptsExhausted""#))
+        #expect(server.bodies[2] == #"{"version":"1.0","é":1}"#)
+    }
+
+    @Test("A function that is not there is told with the way out")
+    func refused() async throws {
+        let answer = #"{"Type":"User","message":"Function not found","__type":"ResourceNotFoundException"}"#
+        let server = try DocumentServer { _ in (404, answer) }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            LambdaDestinationConfiguration.self,
+            at: server.endpoint,
+            "function: watch"
+        ) { destination in
+            do {
+                try await destination.deliver([DocumentTrial.letter(1)])
+                Issue.record("it was taken")
+            } catch let error as DestinationError {
+                #expect(
+                    error.detail.hasPrefix(
+                        "ResourceNotFoundException: Function not found; create the function"
+                    )
+                )
+            }
+        }
+    }
+}
