@@ -90,9 +90,11 @@ package struct Selection: Sendable, Equatable {
 
     /// The ids asked for that the store does not have.
     package func missing(in store: any StateStore) async throws(StoreError) -> [DeadLetterID] {
-        var missing: [DeadLetterID] = []
-        for id in self.ids ?? [] where try await store.deadLetter(id) == nil { missing.append(id) }
-        return missing
+        guard let ids = self.ids else { return [] }
+        var query = DeadLetterQuery()
+        query.ids = Set(ids)
+        let found = Set(try await store.deadLetters(matching: query).map(\.id))
+        return ids.filter { !found.contains($0) }
     }
 
     func requireIDs(in store: any StateStore) async throws -> Set<DeadLetterID>? {
@@ -104,12 +106,26 @@ package struct Selection: Sendable, Equatable {
         return self.ids.map { Set($0) }
     }
 
-    /// Removes the letters; returns how many there were.
+    /// Removes the letters that there are now, page by page; returns how many there were.
     package func drop(from store: any StateStore) async throws(StoreError) -> Int {
-        let only = self.ids.map { Set($0) }
-        let letters = try await store.deadLetters(matching: self.query)
-        return try await store.removeDeadLetters(letters.map(\.id).filter { only?.contains($0) ?? true })
+        var query = self.query
+        query.ids = self.ids.map { Set($0) }
+        let all = try await store.countDeadLetters(matching: query)
+        guard let last = all.last else { return 0 }
+        var (left, dropped) = (all.count, 0)
+        while left > 0 {
+            query.limit = min(Self.pageSize, left)
+            let page = try await store.deadLetters(matching: query).map(\.id)
+            dropped += try await store.removeDeadLetters(page.filter { $0 <= last })
+            left -= page.count
+            query.after = page.last
+            if page.last.map({ $0 >= last }) ?? true { break }
+        }
+        return dropped
     }
+
+    /// Letters that are looked at at once.
+    private static let pageSize = 1000
 
     /// The selection as the body of a POST.
     package var document: JSONValue {

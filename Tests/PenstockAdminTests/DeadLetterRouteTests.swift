@@ -142,6 +142,26 @@ struct DeadLetterRouteTests {
         }
     }
 
+    @Test("Many letters are dropped page by page, and what is asked for alone")
+    func dropMany() async throws {
+        try await AdminFixture.serve { admin in
+            try await admin.keep(
+                (0..<2500).map { AdminFixture.letter("p", $0, error: $0 == 7 ? "other" : "boom") }
+            )
+            let some = #"{"ids":[1,2,3,8],"error":"boom"}"#
+            let three = try await admin.send("POST", "\(Self.root)/drop", body: some)
+            #expect(three.text == "{\"dropped\":3}\n")
+            let limited = try await admin.send(
+                "POST",
+                "\(Self.root)/drop",
+                body: #"{"all":true,"limit":1100}"#
+            )
+            #expect(limited.text == "{\"dropped\":1100}\n")
+            let rest = try await admin.send("POST", "\(Self.root)/drop", body: #"{"all":true}"#)
+            #expect(rest.text == "{\"dropped\":1397}\n")
+        }
+    }
+
     @Test("A redrive streams a line for each letter while it happens, and says when it is done")
     func streams() async throws {
         try await AdminFixture.serve { admin in

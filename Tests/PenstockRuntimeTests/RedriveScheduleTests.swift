@@ -76,6 +76,20 @@ struct RedriveScheduleTests {
         #expect(Self.sent(&schedule, .start + .seconds(9)).map(\.id.rawValue) == [0])
     }
 
+    @Test("No more go to a function than it invokes side by side")
+    func functionsLimit() {
+        var schedule = RedriveSchedule(concurrency: 10, interval: nil)
+        let functions = [schedule.function(concurrency: 2), schedule.function(concurrency: 3)]
+        for id in 0..<20 {
+            schedule.add(.init(id: DeadLetterID(Int64(id)), function: functions[id % 2], lane: nil))
+        }
+        schedule.end()
+        let sent = Self.sent(&schedule, .start)
+        #expect(sent.map(\.id.rawValue).sorted() == [0, 1, 2, 3, 5])
+        for letter in sent { schedule.finished(letter, .succeeded, now: .start) }
+        #expect(Self.sent(&schedule, .start).count == 5)
+    }
+
     @Test("A function without room holds up no other")
     func twoFunctions() {
         var schedule = RedriveSchedule(concurrency: 1, interval: nil)

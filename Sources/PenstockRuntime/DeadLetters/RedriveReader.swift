@@ -67,7 +67,8 @@ struct RedriveReader {
         if let way = self.ways[trigger] { return way }
         let route = self.route(trigger)
         let name = route?.function.name ?? ""
-        let function = self.functions[name] ?? schedule.function()
+        let room = route?.function.concurrency ?? .max
+        let function = self.functions[name] ?? schedule.function(concurrency: room)
         self.functions[name] = function
         let way = Way(route: route, function: function)
         self.ways[trigger] = way

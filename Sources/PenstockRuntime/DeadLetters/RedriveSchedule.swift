@@ -25,7 +25,7 @@ struct RedriveSchedule {
     struct Letter: Comparable {
         /// Its id.
         var id: DeadLetterID
-        /// The number of its function, from ``RedriveSchedule/function()``.
+        /// The number of its function, from ``RedriveSchedule/function(concurrency:)``.
         var function: Int
         /// Its lane; nil for a letter that waits for no other.
         var lane: Lane?
@@ -66,7 +66,9 @@ struct RedriveSchedule {
     private struct Function {
         var ready = Heap<Letter>()
         var underWay = 0
+        /// Invocations side by side that it has room for, as far as is known.
         var allowed: Int
+        let most: Int
         var patience = RedrivePatience()
         var heldUntil: Instant?
         /// Why its letters are left alone; nil while they are sent.
@@ -97,9 +99,12 @@ struct RedriveSchedule {
         self.interval = interval
     }
 
-    /// Adds a function, and returns its number.
-    mutating func function() -> Int {
-        self.functions.append(Function(allowed: self.concurrency))
+    /// Adds a function that makes so many invocations side by side, and returns its number.
+    ///
+    /// More would only wait for each other, and make triggers wait behind them.
+    mutating func function(concurrency: Int = .max) -> Int {
+        let most = min(self.concurrency, max(1, concurrency))
+        self.functions.append(Function(allowed: most, most: most))
         return self.functions.count - 1
     }
 
@@ -181,7 +186,7 @@ struct RedriveSchedule {
 
     private mutating func noteRoom(_ index: Int) {
         self.functions[index].patience.hadRoom()
-        self.functions[index].allowed = min(self.concurrency, self.functions[index].allowed + 1)
+        self.functions[index].allowed = min(self.functions[index].most, self.functions[index].allowed + 1)
     }
 
     private mutating func noteNoRoom(

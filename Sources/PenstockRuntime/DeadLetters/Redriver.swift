@@ -17,7 +17,8 @@ package struct Redriver: Sendable {
         package var query: DeadLetterQuery
         /// Invocations at most; nil for no limit.
         package var rate: RedriveRate?
-        /// Letters under way side by side at most, of those whose order does not count.
+        /// Letters under way side by side at most, of those whose order does not count; of one function never more than
+        /// it invokes side by side.
         package var concurrency: Int
 
         /// What ``concurrency`` may be.
