@@ -7,8 +7,8 @@ import PenstockCore
 package struct BehaviorExpectations: ConfigurationTable {
     static let invocations = Field<Located<[Located<ExpectedInvocation>]>?>(
         "invocations",
-        "The invocations in order, each as its records; `at 1s` says when it begins, `after 1s` how long after the one "
-            + "before it has ended; `...` at the end lets more follow.",
+        "The invocations in order, each as its records, or `final` for the call at the end of a tumbling window; `at 1s` says "
+            + "when it begins, `after 1s` how long after the one before it has ended; `...` at the end lets more follow.",
         Kind.list(of: ExpectedInvocation.kind.located, count: 0...10_000, acceptsSingle: true).located.map {
             $0
         },
@@ -119,7 +119,7 @@ struct ExpectedInvocation: Sendable {
         case after(Duration)
     }
 
-    /// Its records; nil for any number of further invocations.
+    /// Its records, none for the final call of a window; nil for any number of further invocations.
     var records: RecordNumbers?
     var moment: Moment
 
@@ -130,7 +130,7 @@ struct ExpectedInvocation: Sendable {
         if text == "..." { return }
         let words = text.split(separator: " ")
         guard let word = words.firstIndex(where: { $0 == "at" || $0 == "after" }) else {
-            self.records = try RecordNumbers(text)
+            self.records = text == "final" ? RecordNumbers() : try RecordNumbers(text)
             return
         }
         guard word == words.count - 2, let duration = Duration(configurationText: String(words[word + 1]))
@@ -138,7 +138,8 @@ struct ExpectedInvocation: Sendable {
             throw MalformedNumbers(description: "one duration such as 500ms or 5s follows \"\(words[word])\"")
         }
         self.moment = words[word] == "at" ? .at(duration) : .after(duration)
-        self.records = try RecordNumbers(words[..<word].joined(separator: " "))
+        let records = words[..<word].joined(separator: " ")
+        self.records = records == "final" ? RecordNumbers() : try RecordNumbers(records)
     }
 
     private init() {
@@ -146,8 +147,8 @@ struct ExpectedInvocation: Sendable {
     }
 
     static let kind = Kind<ExpectedInvocation>.parsed(
-        "records such as 1-5, `1-5 at 200ms`, `1-5 after 200ms` or `...`",
-        pattern: "^(\\.\\.\\.|[0-9][0-9 ,-]*( (at|after) [0-9a-z]+)?)$",
+        "records such as 1-5, `1-5 at 200ms`, `1-5 after 200ms`, `final` or `...`",
+        pattern: "^(\\.\\.\\.|(final|[0-9][0-9 ,-]*)( (at|after) [0-9a-z]+)?)$",
         placeholder: ExpectedInvocation()
     ) { try ExpectedInvocation($0) }
 }

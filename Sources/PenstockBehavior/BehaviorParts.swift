@@ -12,8 +12,16 @@ final class BehaviorFunction: Function {
     private let real: any Function
     private let itemReports: ItemReports
     private let formatOfSource: any EventFormat
+    private let stateMax: Int
 
-    init(_ world: BehaviorWorld, real: any Function, plan: TriggerPlan, trigger: String) {
+    init(
+        _ world: BehaviorWorld,
+        real: any Function,
+        plan: TriggerPlan,
+        policy: TriggerPolicy,
+        trigger: String
+    ) {
+        self.stateMax = policy.windowStateMax
         self.world = world
         self.real = real
         self.itemReports = plan.itemReports
@@ -36,11 +44,12 @@ final class BehaviorFunction: Function {
         let delay = isLate ? self.timeout : answer?.delay ?? .zero
         if delay > .zero { await self.world.loop.sleep(for: delay) }
         let result = isLate ? self.timedOut : self.result(answer?.answer.value ?? .succeed, batch)
-        let verdict = ResponseContract.verdict(
-            of: result,
+        let (verdict, _) = ResponseContract.judge(
+            result,
             batch: batch,
             format: self.formatOfSource,
-            itemReports: self.itemReports
+            itemReports: self.itemReports,
+            stateMax: self.stateMax
         )
         self.world.end(call, batch, answer: Self.words(verdict), verdict: verdict)
         return result
@@ -48,10 +57,15 @@ final class BehaviorFunction: Function {
 
     private func result(_ answer: BehaviorAnswer.Answer, _ batch: Batch) -> InvocationResult {
         switch answer {
-        case .succeed: .responded(Array("{}".utf8))
+        case .succeed: .responded(Self.object([Self.state(batch)]))
         case .respond(let body): .responded(body)
         case .failItems(let items):
-            .responded(self.world.itemFailures(items, in: batch, format: self.formatOfSource))
+            .responded(
+                Self.object([
+                    self.world.itemFailures(items, in: batch, format: self.formatOfSource),
+                    Self.state(batch),
+                ])
+            )
         case .fail(let failure): .failed(failure)
         case .timeout: self.timedOut
         case .throttle(let delay):
@@ -63,6 +77,15 @@ final class BehaviorFunction: Function {
             .unavailable(Failure(type: "Test.Unavailable", message: "made unavailable by the test"))
         case .reject: .rejected(Failure(type: "Test.Rejected", message: "rejected by the test"))
         }
+    }
+
+    /// In a window the state as it was.
+    private static func state(_ batch: Batch) -> [UInt8]? {
+        batch.window.map { Array("\"state\":".utf8) + $0.open.state }
+    }
+
+    private static func object(_ members: [[UInt8]?]) -> [UInt8] {
+        Array("{".utf8) + members.compactMap(\.self).joined(separator: Array(",".utf8)) + Array("}".utf8)
     }
 
     private var timedOut: InvocationResult {
@@ -105,6 +128,8 @@ private struct BehaviorFormat: EventFormat {
     func sizes(of block: RecordBlock) -> RecordSizes { self.real.sizes(of: block) }
     var envelope: Int { self.real.envelope }
     func overhead(of partition: Partition) -> Int { self.real.overhead(of: partition) }
+    var takesWindows: Bool { self.real.takesWindows }
+    func overhead(of window: BatchWindow) -> Int { self.real.overhead(of: window) }
     func index(of item: ItemIdentifier, in batch: Batch) -> Int? { self.real.index(of: item, in: batch) }
 
     func encode(_ batch: Batch, into writer: inout EventWriter) {

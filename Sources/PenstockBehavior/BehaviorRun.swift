@@ -93,7 +93,13 @@ extension BehaviorSuite {
                     plan: plan.source,
                     filter: plan.filtered == .acknowledge ? plan.filter : nil
                 ),
-                function: BehaviorFunction(world, real: function, plan: plan, trigger: example.trigger.name),
+                function: BehaviorFunction(
+                    world,
+                    real: function,
+                    plan: plan,
+                    policy: policy,
+                    trigger: example.trigger.name
+                ),
                 destination: BehaviorDestination(world: world),
                 store: BehaviorStore(world: world),
                 seed: 0

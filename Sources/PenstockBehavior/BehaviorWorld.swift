@@ -181,7 +181,7 @@ final class BehaviorWorld: Sendable {
         }
     }
 
-    /// `batchItemFailures` with those of the records that the batch holds, in the identifiers of its format.
+    /// The member `batchItemFailures` with those of the records that the batch holds, in the identifiers of its format.
     func itemFailures(_ items: RecordNumbers, in batch: Batch, format: any EventFormat) -> [UInt8] {
         let failed = self.numbers(of: batch).enumerated().filter { items.numbers.contains($0.element) }
         let identifiers = failed.compactMap { index, number in
@@ -192,10 +192,10 @@ final class BehaviorWorld: Sendable {
             let words = self.numbers(of: batch).map {
                 items.numbers.contains($0) ? #""retry""# : #""success""#
             }
-            return Array("{\"recordResults\":[\(words.joined(separator: ","))]}".utf8)
+            return Array("\"recordResults\":[\(words.joined(separator: ","))]".utf8)
         }
         let list = identifiers.map { "{\"itemIdentifier\":\($0)}" }.joined(separator: ",")
-        return Array("{\"batchItemFailures\":[\(list)]}".utf8)
+        return Array("\"batchItemFailures\":[\(list)]".utf8)
     }
 
     /// The identifier by which the format knows the record, in JSON.

@@ -66,7 +66,7 @@ extension BehaviorExpectations {
         return BehaviorFailure.Row(
             label: "\(index + 1)",
             expected: pattern?.description ?? "",
-            actual: call.map { "\($0.records)\(when)" } ?? "",
+            actual: call.map { "\($0.records.invocation)\(when)" } ?? "",
             remark: call.map { call in
                 when.isEmpty ? "\(call.answer), at \(call.begin.configurationText)" : call.answer
             } ?? "",
@@ -157,8 +157,13 @@ extension ExpectedInvocation: CustomStringConvertible {
             case .at(let duration): " at \(duration.configurationText)"
             case .after(let duration): " after \(duration.configurationText)"
             }
-        return "\(self.records.map(\.description) ?? "...")\(when)"
+        return "\(self.records?.invocation ?? "...")\(when)"
     }
+}
+
+extension RecordNumbers {
+    /// The invocation of these records: without any, the final call of a window.
+    fileprivate var invocation: String { self.isEmpty ? "final" : self.description }
 }
 
 /// `1st`, `2nd`, `3rd`, `4th`, `11th`, `21st`.

@@ -244,9 +244,13 @@ package struct Batch: Sendable {
     /// The number of the attempt, from 1; throttled tries do not count.
     package let attempt: Int
 
-    /// A batch of these runs.
-    package init(id: BatchID, runs: [Run], attempt: Int) {
+    /// The tumbling window of its records, which are all of one partition; nil for none.
+    package let window: BatchWindow?
+
+    /// A batch of these runs; without any only for the final call of a window.
+    package init(id: BatchID, runs: [Run], attempt: Int, window: BatchWindow? = nil) {
         self.id = id
+        self.window = window
         self.runs = runs
         self.count = runs.reduce(0) { $0 + $1.count }
         self.bytes = runs.reduce(0) { $0 + $1.bytes }

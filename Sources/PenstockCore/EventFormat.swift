@@ -17,6 +17,12 @@ package protocol EventFormat: Sendable {
     /// Bytes that a partition adds to the envelope of a batch with records of it.
     func overhead(of partition: Partition) -> Int
 
+    /// Whether it writes the window of a batch that has one.
+    var takesWindows: Bool { get }
+
+    /// Bytes that the window of a batch adds to it.
+    func overhead(of window: BatchWindow) -> Int
+
     /// Writes the body. Exactly as many bytes as envelope, overheads, records and separators have, or fewer.
     func encode(_ batch: Batch, into writer: inout EventWriter)
 
@@ -27,9 +33,15 @@ package protocol EventFormat: Sendable {
 extension EventFormat {
     package func overhead(of partition: Partition) -> Int { 0 }
 
+    /// It does not.
+    package var takesWindows: Bool { false }
+
+    package func overhead(of window: BatchWindow) -> Int { 0 }
+
     /// The bytes of a batch's body, or a few more.
     package func size(of batch: Batch) -> Int {
         var size = self.envelope + batch.bytes + batch.count
+        if let window = batch.window { size += self.overhead(of: window) }
         var last: PartitionID?
         // The runs of a partition stand together.
         for run in batch.runs where run.count > 0 {

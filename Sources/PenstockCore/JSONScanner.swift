@@ -21,6 +21,40 @@ package struct JSONScanner {
         return unsafe String(validating: bytes, as: UTF8.self) != nil
     }
 
+    /// Where a member of an object is in its text, without blanks around it.
+    ///
+    /// Nil when `bytes` are no object, or it has no such member. Of several of that name it is the last one; a name that is written with escapes is not found.
+    package static func member(_ name: StaticString, of bytes: UnsafeRawBufferPointer) -> Range<Int>? {
+        guard unsafe Self.isValid(bytes) else { return nil }
+        var scanner = unsafe JSONScanner(bytes)
+        scanner.skipBlanks()
+        guard scanner.take(UInt8(ascii: "{")) else { return nil }
+        var found: Range<Int>?
+        repeat {
+            scanner.skipBlanks()
+            let start = scanner.cursor
+            guard scanner.string() else { break }
+            let key = start + 1..<scanner.cursor - 1
+            scanner.skipBlanks()
+            guard scanner.take(UInt8(ascii: ":")) else { break }
+            scanner.skipBlanks()
+            let value = scanner.cursor
+            guard scanner.value(depth: 1) else { break }
+            if scanner.holds(name, in: key) { found = value..<scanner.cursor }
+            scanner.skipBlanks()
+        } while scanner.take(UInt8(ascii: ","))
+        return found
+    }
+
+    private func holds(_ text: StaticString, in range: Range<Int>) -> Bool {
+        guard range.count == text.utf8CodeUnitCount else { return false }
+        for offset in 0..<range.count {
+            let byte = unsafe self.bytes[range.lowerBound + offset]
+            guard byte == (unsafe text.utf8Start[offset]) else { return false }
+        }
+        return true
+    }
+
     private init(_ bytes: UnsafeRawBufferPointer) {
         unsafe self.bytes = unsafe bytes
     }

@@ -78,6 +78,8 @@ package struct InvocationReport: Sendable {
     package var duration: Duration
     /// What is to be kept of its result before any of its records is settled; nil for nothing.
     package var record: InvocationRecord?
+    /// The state that the function answered, in a tumbling window: one JSON object; nil for none.
+    package var state: [UInt8]?
 
     /// A report.
     package init(id: String, at: Timestamp, duration: Duration, record: InvocationRecord? = nil) {
@@ -139,6 +141,9 @@ final class Lane {
     var freshCount = 0
     var freshBytes = 0
 
+    /// The final call of a window, when it is due: after what is tried again, before fresh records.
+    var final: FinalCall?
+
     /// Whether the lane stands in one of the engine's queues of lanes with something to do.
     var isQueued = false
 
@@ -147,6 +152,9 @@ final class Lane {
     }
 
     var isEmpty: Bool { self.retries.isEmpty && self.fresh.isEmpty }
+
+    /// Whether untried records are next.
+    var isFresh: Bool { self.retries.isEmpty && self.final == nil }
 
     /// Whether it waits for something that may take long, while records pile up in it.
     var isParked: Bool {
@@ -178,13 +186,14 @@ final class Lane {
         }
     }
 
-    /// Takes untried records up to a number and a number of bytes (each record counts one more byte, its separator).
-    func takeFresh(count: Int, bytes: Int) -> [Run] {
+    /// Takes untried records up to a number and a number of bytes (each record counts one more byte, its separator), and
+    /// up to the end of a window.
+    func takeFresh(count: Int, bytes: Int, before edge: WindowEdge? = nil) -> [Run] {
         var taken: [Run] = []
         var missing = count
         var room = bytes
         while missing > 0, self.fresh.first?.isFiltered == false, var run = self.fresh.popFirst() {
-            var fitting = min(run.count, missing)
+            var fitting = min(edge?.count(of: run) ?? run.count, missing)
             if run.bytes + run.count > room { fitting = Self.fitting(run, count: fitting, bytes: room) }
             guard fitting > 0 else {
                 self.fresh.prepend(run)
@@ -232,6 +241,7 @@ final class Lane {
         defer {
             self.fresh.removeAll()
             self.retries.removeAll()
+            self.final = nil
             self.freshCount = 0
             self.freshBytes = 0
         }
@@ -260,6 +270,9 @@ final class OwnedPartition {
     let partition: Partition
     var watermark = Watermark()
 
+    /// Its tumbling windows, where there are any.
+    var window: PartitionWindow
+
     /// Set while the partition is given up: nothing new is started.
     var revocation: RevocationKey?
 
@@ -274,6 +287,11 @@ final class OwnedPartition {
 
     init(_ partition: Partition, at now: Instant) {
         self.partition = partition
+        self.window = PartitionWindow(at: now)
         self.windowOpenedAt = now
+    }
+    /// Up to here upstream may be told that all is settled: not beyond the beginning of an open window.
+    var acknowledgeable: Position? {
+        self.window.open == nil ? self.watermark.position : self.window.closed
     }
 }

@@ -13,6 +13,7 @@ extension TriggerEngine {
         self.pumpLeases(now)
         if let heldUntil = self.heldUntil, heldUntil <= now.instant { self.heldUntil = nil }
         guard self.heldUntil == nil, !self.isPaused, !self.isHalted, !self.isStopping else { return }
+        self.tendWindows(now)
         while self.inFlight.count < self.allowedConcurrency {
             let hasStarted =
                 !self.readyToRetry.isEmpty
@@ -56,10 +57,16 @@ extension TriggerEngine {
     private mutating func startRetry(_ now: Moment) -> Bool {
         guard let id = self.readyToRetry.popFirst() else { return false }
         self.dequeue(id)
-        guard !self.giveUpDoomed(id), !self.giveUpExpired(id, now: now) else { return true }
+        guard !self.startFinal(id), !self.giveUpDoomed(id), !self.giveUpExpired(id, now: now) else {
+            return true
+        }
         guard let parcel = self.lanes[id]?.retries.popFirst() else {
             // What was to be tried again has been given back; untried records may be left.
             self.withLane(id) { _ in }
+            return true
+        }
+        if let window = self.window(of: id) {
+            self.retryInWindow(parcel, of: id, window)
             return true
         }
         var slices = self.takeSlices()
@@ -72,6 +79,7 @@ extension TriggerEngine {
     ///
     /// Returns whether the queue is worth another look.
     private mutating func startBatch(_ now: Moment) -> Bool {
+        if let tumbling = self.policy.tumbling { return self.startWindowBatch(tumbling, now) }
         // Each record counts its separator, and there is one less than records.
         var room = self.policy.bodyBytesMax - self.format.envelope + 1
         var missing = self.policy.batchSize
@@ -133,7 +141,7 @@ extension TriggerEngine {
         return Array(groups.joined())
     }
 
-    private mutating func launch(_ slices: [Slice], attempt: Int) {
+    mutating func launch(_ slices: [Slice], attempt: Int, window: BatchWindow? = nil) {
         self.lastBatch += 1
         let id = BatchID(self.lastBatch)
         for slice in slices { self.withLane(slice.lane) { $0.state = .inFlight(id) } }
@@ -141,7 +149,7 @@ extension TriggerEngine {
         self.counters.invocations += 1
         // The runs of a single slice are shared, not copied.
         let runs = slices.count == 1 ? slices[0].parcel.runs : slices.flatMap(\.parcel.runs)
-        self.actions.append(.invoke(Batch(id: id, runs: runs, attempt: attempt)))
+        self.actions.append(.invoke(Batch(id: id, runs: runs, attempt: attempt, window: window)))
     }
 
     /// An empty list of slices: one that a batch left, if there is one.
@@ -161,7 +169,7 @@ extension TriggerEngine {
     }
 
     /// Gives up the expired records at the head of a lane (esm-spec 3.2: only the expired head is cut off).
-    private mutating func giveUpExpired(_ id: LaneID, now: Moment) -> Bool {
+    mutating func giveUpExpired(_ id: LaneID, now: Moment) -> Bool {
         guard self.policy.retry.maxAge != nil, let lane = self.lanes[id] else { return false }
         if var parcel = lane.retries.first {
             let expired = self.expiredPrefix(of: parcel.runs, now: now)
@@ -192,7 +200,7 @@ extension TriggerEngine {
     }
 
     /// Gives up the first record of a lane: it does not fit an invocation by itself.
-    private mutating func giveUpOversized(_ id: LaneID) {
+    mutating func giveUpOversized(_ id: LaneID) {
         guard let runs = self.lanes[id]?.takeFresh(count: 1, bytes: .max), !runs.isEmpty else { return }
         self.giveUp(Parcel(runs: runs), of: self.carrier(for: id), reason: .payloadTooLarge)
     }
@@ -224,7 +232,8 @@ extension TriggerEngine {
         let lane = kept ?? Lane(id)
         self.countOut(lane)
         change(lane)
-        let wantsWork = lane.state == .idle && !lane.isEmpty && owned.revocation == nil
+        let wantsWork =
+            lane.state == .idle && (!lane.isEmpty || lane.final != nil) && owned.revocation == nil
         let isNewlyReady = wantsWork && !lane.isQueued
         if isNewlyReady { lane.isQueued = true }
         self.countIn(lane)
@@ -232,11 +241,11 @@ extension TriggerEngine {
         if isNeeded, kept == nil { self.lanes[id] = lane }
         if !isNeeded, kept != nil { self.lanes[id] = nil }
         guard isNewlyReady else { return }
-        if lane.retries.isEmpty { self.ready.append(id) } else { self.readyToRetry.append(id) }
+        if lane.isFresh { self.ready.append(id) } else { self.readyToRetry.append(id) }
     }
 
     /// Takes note that a lane was taken out of its queue.
-    private mutating func dequeue(_ id: LaneID) {
+    mutating func dequeue(_ id: LaneID) {
         guard let lane = self.lanes[id] else { return }
         self.countOut(lane)
         lane.isQueued = false
@@ -252,7 +261,7 @@ extension TriggerEngine {
 
     /// Adds a lane to the sums: what is ready when it is queued, what is parked while it waits.
     private mutating func countIn(_ lane: Lane) {
-        if lane.isQueued, lane.retries.isEmpty {
+        if lane.isQueued, lane.isFresh {
             self.readyCount += lane.freshCount
             self.readyBytes += lane.freshBytes
         }
@@ -264,7 +273,7 @@ extension TriggerEngine {
     }
 
     mutating func countOut(_ lane: Lane) {
-        if lane.isQueued, lane.retries.isEmpty {
+        if lane.isQueued, lane.isFresh {
             self.readyCount -= lane.freshCount
             self.readyBytes -= lane.freshBytes
         }

@@ -151,6 +151,14 @@ extension TriggerEngine {
         case .retry(let delay):
             rest.notBefore = how.now.instant + delay
             self.retryLater([rest], of: id, hasAdvanced: hasAdvanced, how)
+        case .deadLetter(let reason) where self.policy.tumbling != nil:
+            // A window's state covers what stands before the first failed record, and nothing behind it.
+            let bad = rest.removePrefix(1)
+            if rest.count > 0 {
+                rest.startOver(with: rest.runs)
+                self.keep(rest, of: id)
+            }
+            self.giveUp(bad, of: id, reason: reason)
         case .deadLetter(let reason):
             // The records that the function named are given up; it dealt with those between them.
             self.settle(parts.followers, as: \.succeeded, of: id.partition, now: how.now)

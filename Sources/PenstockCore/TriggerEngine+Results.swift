@@ -56,6 +56,11 @@ extension TriggerEngine {
             guard released.isEmpty || !released.contains(lane) else { continue }
             if let owned = self.owned[lane.partition] {
                 owned.windowOpenedAt = now.instant
+                guard !parcel.runs.isEmpty else {
+                    self.judgeFinal(lane, by: verdict, now: now)
+                    continue
+                }
+                self.keepState(report, of: lane.partition, by: verdict)
                 self.judge(parcel, of: lane, by: verdict, how)
             } else {
                 self.release(parcel.runs)

@@ -37,7 +37,7 @@ extension TriggerEngine {
     }
 
     func position(of id: PartitionID) -> PartitionPosition? {
-        guard let owned = self.owned[id], let position = owned.watermark.position,
+        guard let owned = self.owned[id], let position = owned.acknowledgeable,
             // A partition may come back while results of its last ownership are awaited: they come too late.
             self.latest[owned.partition.name] == id
         else { return nil }

@@ -65,7 +65,8 @@ extension TriggerEngine {
                     isRefused: false
                 )
             entry.since = min(entry.since, since)
-            entry.attempts = max(entry.attempts, lane.retries.first?.attempts ?? 0)
+            let attempts = lane.retries.first?.attempts ?? lane.final?.attempts ?? 0
+            entry.attempts = max(entry.attempts, attempts)
             switch lane.state {
             case .blocked, .refused: entry.isRefused = true
             case .idle, .inFlight, .waiting, .deadLettering, .reporting: break

@@ -114,8 +114,18 @@ package struct TriggerEngine: ~Copyable {
     var commitAt: Instant?
     var isCommitting = false
 
+    /// When the next window ends of which no more records are in hand.
+    var windowsDueAt: Instant?
+    /// Whether nothing could be received since windows were looked at last.
+    var windowsPaused = false
+
     /// Whether new batches are invoked; switched by an operator.
-    package var isPaused = false
+    package var isPaused = false {
+        didSet { self.windowsPaused = true }
+    }
+
+    /// Whether the source can reach its upstream: no window ends for want of records while it cannot.
+    package var isSourceConnected = true
 
     /// Whether the last commit could not be kept durably.
     ///
@@ -188,6 +198,9 @@ package struct TriggerEngine: ~Copyable {
                 self.owned[partition.id]?.watermark.admit(admitted, indices)
                 self.blocks.open(admitted)
             }
+        }
+        if self.policy.tumbling != nil {
+            for partition in block.partitions { self.owned[partition.id]?.window.quietSince = now.instant }
         }
         let passing = self.filter?.select(block)
         for (lane, places) in order.runs {
@@ -358,6 +371,7 @@ package struct TriggerEngine: ~Copyable {
                 if !self.ready.isEmpty || !self.readyToRetry.isEmpty { consider(heldUntil) }
             } else {
                 consider(self.windowEnd())
+                consider(self.windowsDueAt)
             }
         }
         if !self.isCommitting, !self.dirty.isEmpty { consider(self.commitAt) }

@@ -26,6 +26,11 @@ package struct TriggerPolicy: Sendable {
     /// How records are leased; nil for records that are settled by their position.
     package var lease: LeasePolicy?
 
+    /// How records are gathered in tumbling windows; nil for not at all.
+    ///
+    /// With `ordering: partition`, without a lease and without filters only.
+    package var tumbling: TumblingPolicy?
+
     /// What becomes of records that no filter matches.
     package var filtered: FilteredDisposition
 

@@ -2,7 +2,7 @@
 
 package import PenstockCore
 
-/// A format for tests: one `partition@position` a line.
+/// A format for tests: one `partition@position` a line, and before them the window, if there is one.
 package struct LineFormat: EventFormat {
     /// The format.
     package init() {}
@@ -16,7 +16,25 @@ package struct LineFormat: EventFormat {
     /// The last line ends, too.
     package var envelope: Int { 1 }
 
+    package var takesWindows: Bool { true }
+
+    package func overhead(of window: BatchWindow) -> Int { Self.line(window).utf8.count }
+
+    private static func line(_ window: BatchWindow) -> String {
+        "window \(window.partition.name) \(window.open.span.start.milliseconds) \(window.isFinal) "
+            + String(decoding: window.open.state, as: UTF8.self) + "\n"
+    }
+
+    /// What a body tells of a window; nil for none.
+    package static func window(in body: EventBuffer) -> (partition: String, isFinal: Bool, state: String)? {
+        let text = unsafe String(decoding: body.bytes, as: UTF8.self)
+        let words = text.prefix { $0 != "\n" }.split(separator: " ", maxSplits: 4).map(String.init)
+        guard words.count == 5, words[0] == "window" else { return nil }
+        return (words[1], words[3] == "true", words[4])
+    }
+
     package func encode(_ batch: Batch, into writer: inout EventWriter) {
+        if let window = batch.window { writer.raw(Array(Self.line(window).utf8)) }
         for run in batch.runs {
             for index in run.indices {
                 writer.raw(Array(Self.line(run.admitted.block, index).utf8))

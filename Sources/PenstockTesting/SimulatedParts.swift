@@ -26,17 +26,25 @@ package final class SimulatedFunction: Function {
     package func invoke(_ invocation: Invocation) async -> InvocationResult {
         guard self.world.isAlive(self.process) else { return .unavailable(Self.failure("dead")) }
         let records = LineFormat.records(in: invocation.body)
+        let window = LineFormat.window(in: invocation.body)
         if self.world.happens(\.throttle) { return .throttled(retryAfter: nil, Self.failure("throttled")) }
         if self.world.happens(\.unavailable) { return .unavailable(Self.failure("unavailable")) }
         let holds = self.world.invoked(records, process: self.process)
         await self.world.dawdle(self.world.happens(\.slow) ? .seconds(60) : .milliseconds(30))
-        return self.answer(records, holds)
+        return self.answer(records, holds, window.map { SimulatedWindow($0) })
     }
 
     private func answer(
         _ records: [(partition: String, offset: UInt64)],
-        _ holds: Set<SimulatedWorld.Hold>
+        _ holds: Set<SimulatedWorld.Hold>,
+        _ window: SimulatedWindow?
     ) -> InvocationResult {
+        if let window, window.isFinal {
+            if self.world.happens(\.failure) { return .failed(Self.failure("simulated")) }
+            self.world.ended(window)
+            return self.world.happens(\.lostAnswer)
+                ? .failed(Self.failure("lost answer")) : .responded(Array("null".utf8))
+        }
         let isPartial = self.world.happens(\.partial)
         if isPartial {
             let failed = records.filter {
@@ -44,7 +52,10 @@ package final class SimulatedFunction: Function {
             }
             let names = Set(failed.map { "\($0.partition)@\($0.offset)" })
             self.world.answered(records, holds: holds) { !names.contains("\($0)@\($1)") }
-            return .responded(Self.itemFailures(failed))
+            let dealtWith = records.prefix { !names.contains("\($0.partition)@\($0.offset)") }
+            return .responded(
+                Self.json([Self.itemFailures(failed), self.world.state(window, with: dealtWith)])
+            )
         }
         if self.world.happens(\.results) {
             let words = records.map { record -> String in
@@ -55,7 +66,9 @@ package final class SimulatedFunction: Function {
                 zip(records, words).filter { $0.1 == "success" }.map { "\($0.0.partition)@\($0.0.offset)" }
             )
             self.world.answered(records, holds: holds) { names.contains("\($0)@\($1)") }
-            return .responded(Array(#"{"recordResults":["\#(words.joined(separator: #"",""#))"]}"#.utf8))
+            let results = #""recordResults":["\#(words.joined(separator: #"",""#))"]"#
+            let dealtWith = records.prefix { names.contains("\($0.partition)@\($0.offset)") }
+            return .responded(Self.json([results, self.world.state(window, with: dealtWith)]))
         }
         let isBad = records.contains { self.world.isBad($0.partition, $0.offset) }
         if isBad || self.world.happens(\.failure) {
@@ -64,14 +77,18 @@ package final class SimulatedFunction: Function {
         }
         self.world.answered(records, holds: holds) { _, _ in true }
         if self.world.happens(\.lostAnswer) { return .failed(Self.failure("lost answer")) }
-        return .responded(Array("{}".utf8))
+        return .responded(Self.json([self.world.state(window, with: records[...])]))
     }
 
-    private static func itemFailures(_ records: [(partition: String, offset: UInt64)]) -> [UInt8] {
+    private static func json(_ members: [String?]) -> [UInt8] {
+        Array("{\(members.compactMap(\.self).joined(separator: ","))}".utf8)
+    }
+
+    private static func itemFailures(_ records: [(partition: String, offset: UInt64)]) -> String {
         let items = records.map {
             #"{"itemIdentifier":{"partition":"\#($0.partition)","offset":\#($0.offset)}}"#
         }
-        return Array(#"{"batchItemFailures":[\#(items.joined(separator: ","))]}"#.utf8)
+        return #""batchItemFailures":[\#(items.joined(separator: ","))]"#
     }
 
     private static func failure(_ message: String) -> Failure { Failure(type: "Simulated", message: message) }

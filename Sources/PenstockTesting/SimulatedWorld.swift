@@ -45,6 +45,10 @@ package final class SimulatedWorld: Sendable {
         var successes: [String: [UInt64: Int]] = [:]
         var deadLetters: [String: Set<UInt64>] = [:]
 
+        /// Records that a final call of a window counted, when there are windows.
+        var counted: [String: Set<UInt64>] = [:]
+        var hasWindows = false
+
         /// Records whose result was kept, and whether any is.
         var reported: [String: Set<UInt64>] = [:]
         var keepsResults: Bool
@@ -272,6 +276,10 @@ package final class SimulatedWorld: Sendable {
                     let isDead = state.deadLetters[name]?.contains(offset) == true
                     if !isDead, state.successes[name]?[offset] == nil {
                         state.violations.append("\(name)@\(offset) was committed and never settled")
+                        break
+                    }
+                    if !isDead, state.hasWindows, state.counted[name]?.contains(offset) != true {
+                        state.violations.append("\(name)@\(offset) was committed before its window ended")
                         break
                     }
                     if !isDead, state.keepsResults, state.reported[name]?.contains(offset) != true {

@@ -40,6 +40,12 @@ enum BehaviorFixture {
             ordering: key
             ordering_key: value.customer.id
             failure: { retries: 2, backoff: { initial: 1s, factor: 1 } }
+          windows:
+            source: { kafka: { brokers: ["localhost:1"], topics: [a], group: w } }
+            function: f
+            batch: { size: 2, window: 1s }
+            tumbling_window: 30s
+            failure: { retries: 1, backoff: { initial: 1s }, report_item_failures: true }
 
         """
 

@@ -50,6 +50,31 @@ struct BehaviorRunTests {
             answers: [{ answer: timeout, times: 1 }]
             expect: { invocations: [1-5 at 0s, 1-5 at 6s], duration: 6s }
             """,
+            // The edge of a window, which only the trigger's clock reaches.
+            """
+            trigger: windows
+            records: [{ count: 3, at: 5s }, { count: 1, at: 31s }]
+            expect:
+              invocations: [1-2 at 5s, 3 at 6s, final at 31s, 4 at 32s, final at 1m2s]
+              checkpoints: { a-0: 4 }
+            """,
+            // An answer without a state is a failure; the final call needs none.
+            """
+            trigger: windows
+            records: [{ count: 2 }]
+            answers:
+              - { invocation: 1, answer: { respond: {} } }
+              - { invocation: 3, answer: throw }
+              - { invocation: 4, answer: { respond: null } }
+            expect: { invocations: [1-2 at 0s, 1-2 at 1s, final at 32s, final at 33s], dead_letters: [] }
+            """,
+            // What the function did not deal with is not counted, and is not settled with what it dealt with.
+            """
+            trigger: windows
+            records: [{ count: 2 }]
+            answers: [{ holds: 1, answer: { fail_items: 1 } }]
+            expect: { invocations: [1-2, 1-2, 2, final at 32s], dead_letters: 1, checkpoints: { a-0: 2 } }
+            """,
             // A delay beyond the timeout is a timeout.
             """
             trigger: items

@@ -74,7 +74,7 @@ import Testing
         let text = "cases: [{ name: a, records: [{}], expect: { filtered: [] } }]"
         #expect(
             BehaviorFixture.read(text).findings.map(\.description) == [
-                "t/x.test.yaml:1:9: error: the case must say which trigger it tests; known are all, items, keys [missing-key]"
+                "t/x.test.yaml:1:9: error: the case must say which trigger it tests; known are all, items, keys, windows [missing-key]"
             ]
         )
     }

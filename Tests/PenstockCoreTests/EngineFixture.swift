@@ -135,9 +135,10 @@ final class EngineFixture {
     }
 
     /// The oldest invocation ends.
-    func answer(_ verdict: BatchVerdict, isReported: Bool = false) {
+    func answer(_ verdict: BatchVerdict, isReported: Bool = false, state: String? = nil) {
         let batch = self.invocations.removeFirst()
         var report = InvocationReport(id: "request", at: self.now.wall, duration: .milliseconds(5))
+        report.state = state.map { Array($0.utf8) }
         if isReported {
             report.record = InvocationRecord(
                 id: "request",

@@ -167,4 +167,77 @@ import Testing
         // Written down, because functions keep it to drop duplicates: it must not change with a release.
         #expect(id == "c9b70ada-f107-89c7-a35f-79d9823e5039")
     }
+    // MARK: - Tumbling windows
+
+    private static func windowBatch(isFinal: Bool = false) -> Batch {
+        let window = BatchWindow(
+            partition: Self.batch.runs[0].partition,
+            open: OpenWindow(WindowSpan(holding: Timestamp(milliseconds: 5000), length: .seconds(10))),
+            isFinal: isFinal
+        )
+        return Batch(id: BatchID(1), runs: isFinal ? [] : Self.batch.runs, attempt: 1, window: window)
+    }
+
+    private static func judge(
+        _ response: String,
+        isFinal: Bool = false
+    ) -> (verdict: BatchVerdict, state: [UInt8]?) {
+        ResponseContract.judge(
+            .responded(Array(response.utf8)),
+            batch: Self.windowBatch(isFinal: isFinal),
+            format: LineFormat(),
+            itemReports: .accepted,
+            stateMax: 30
+        )
+    }
+
+    @Test(
+        "In a window an answer must have a state, which is taken as it is written",
+        arguments: [
+            (#"{"state":{"sum":1.50}}"#, #"{"sum":1.50}"#), (#" { "a" : [1,{}] , "state" : { } } "#, "{ }"),
+            (#"{"state":{"a":1},"batchItemFailures":[],"state":{"b":"}"}}"#, #"{"b":"}"}"#),
+        ]
+    )
+    func state(response: String, state: String) {
+        let (verdict, found) = Self.judge(response)
+        #expect(verdict == .succeeded && found == Array(state.utf8))
+    }
+
+    @Test(
+        "Answers without a state, or with one that cannot be passed on, are failed invocations",
+        arguments: [
+            "", "null", "{}", #"{"state":null}"#, #"{"state":[1]}"#, #"{"state":"{}"}"#, #"[{"state":{}}]"#,
+            #"{"a":{"state":{}}}"#, #"{"state":{}"#, #"{"state":{"text":"longer than thirty bytes"}}"#,
+        ]
+    )
+    func noState(response: String) {
+        let (verdict, state) = Self.judge(response)
+        guard case .failed(let failure) = verdict else {
+            Issue.record("\(verdict)")
+            return
+        }
+        #expect(failure.type == "Penstock.MalformedResponse" && state == nil)
+    }
+
+    @Test("A partial answer brings its state; the final call succeeds with any answer")
+    func windowParts() {
+        let item = #"{"itemIdentifier":{"partition":"orders-0","offset":1}}"#
+        let (verdict, state) = Self.judge(#"{"batchItemFailures":[\#(item)],"state":{"n":1}}"#)
+        #expect(verdict == .partial([.succeeded, .failed, .succeeded], ResponseContract.reported))
+        #expect(state == Array(#"{"n":1}"#.utf8))
+        for answer in ["", "null", "[]", "no JSON"] {
+            #expect(Self.judge(answer, isFinal: true).verdict == .succeeded)
+        }
+    }
+
+    @Test(
+        "Calls of different windows have different request ids, and so have final calls at different positions"
+    )
+    func windowIDs() {
+        var batches = [Self.batch, Self.windowBatch(), Self.windowBatch(isFinal: true)]
+        var later = Self.windowBatch(isFinal: true).window
+        later?.settled = Position(7)
+        batches.append(Batch(id: BatchID(1), runs: [], attempt: 1, window: later))
+        #expect(Set(batches.map { InvocationID.make(trigger: "t", batch: $0) }).count == 4)
+    }
 }

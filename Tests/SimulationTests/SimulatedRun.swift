@@ -84,6 +84,16 @@ final class SimulatedRun: Sendable {
         case .key: policy.ordering = .key(Bool.random(using: &random) ? RecordKey() : Self.pathKey)
         case .none: policy.ordering = .none
         }
+        // Drawn apart, so that the other numbers stay what they are.
+        var windowRandom = SplitMix64(seed: seed ^ 0x7769_6E64)
+        if policy.lease == nil, case .partition = policy.ordering, Bool.random(using: &windowRandom) {
+            policy.tumbling = TumblingPolicy(
+                length: .milliseconds(Int.random(in: 200...20_000, using: &windowRandom)),
+                grace: .milliseconds(Int.random(in: 0...2000, using: &windowRandom)),
+                stateBytesMax: Int.random(in: 20...2000, using: &windowRandom)
+            )
+            policy.bodyBytesMax += 10_000
+        }
         change(&policy)
         self.family = family
         self.policy = policy
@@ -99,6 +109,7 @@ final class SimulatedRun: Sendable {
             keepsResults: self.keepsResults,
             leases: family != .cursor
         )
+        if policy.tumbling != nil { self.world.countWindows() }
     }
 
     /// The same keys as the records' own, in their bodies.

@@ -14,6 +14,9 @@ package struct KafkaEventFormat: EventFormat {
     /// `eventSourceArn` and `bootstrapServers`, as events and failure documents have them.
     private let cluster: [UInt8]
 
+    /// `eventSourceARN`, which events of windows have.
+    private let windowSource: [UInt8]
+
     /// The format of a source's events: its name, ARN and brokers are written once here.
     package init(_ configuration: KafkaSourceConfiguration) {
         var cluster: [UInt8] = []
@@ -23,6 +26,9 @@ package struct KafkaEventFormat: EventFormat {
         let servers = configuration.brokers.sorted().joined(separator: ",")
         cluster += Array(",\"bootstrapServers\":".utf8) + Self.quoted(servers)
         self.cluster = cluster
+        self.windowSource =
+            Array(",\"eventSourceARN\":".utf8)
+            + Self.quoted(configuration.eventSourceARN ?? "smk://\(servers)")
         self.head =
             Array("{\"eventSource\":".utf8) + Self.quoted(configuration.eventSource) + cluster
             + Array(",\"records\":{".utf8)
@@ -47,6 +53,27 @@ package struct KafkaEventFormat: EventFormat {
     ///
     /// The commas between partitions stand for separators between records, of which there is one for each two neighbours.
     package func overhead(of partition: Partition) -> Int { partition.quotedName.count + 3 }
+
+    package var takesWindows: Bool { true }
+
+    package func overhead(of window: BatchWindow) -> Int {
+        let (before, after) = self.members(of: window)
+        return before.count + window.open.state.count + after.count
+    }
+
+    /// The members that a window adds to the event (esm-spec 3.2), up to its state and from there on.
+    ///
+    /// `shardId` is the partition, `eventSourceARN` the configured ARN, or the brokers as Pipes name them.
+    private func members(of window: BatchWindow) -> (before: [UInt8], after: [UInt8]) {
+        let span = window.open.span
+        let before =
+            ",\"window\":{\"start\":\"\(span.start.configurationText)\",\"end\":\"\(span.end.configurationText)\"},\"state\":"
+        let isEarly = window.isFinal && window.open.isEndingEarly
+        let flags =
+            ",\"isFinalInvokeForWindow\":\(window.isFinal),\"isWindowTerminatedEarly\":\(isEarly)"
+        let after = Array(",\"shardId\":".utf8) + window.partition.quotedName + self.windowSource
+        return (Array(before.utf8), after + Array(flags.utf8))
+    }
 
     package func sizes(of block: RecordBlock) -> RecordSizes {
         RecordSizes(count: block.count) { index in
@@ -79,8 +106,8 @@ package struct KafkaEventFormat: EventFormat {
 
     package func encode(_ batch: Batch, into writer: inout EventWriter) {
         writer.raw(self.head)
-        let first = batch.runs[0].partition
-        if batch.runs.allSatisfy({ $0.partition.id == first.id }) {
+        let first = batch.runs.first?.partition
+        if let first, batch.runs.allSatisfy({ $0.partition.id == first.id }) {
             self.encode(batch.runs, of: first, into: &writer)
         } else {
             for (position, group) in Self.groups(of: batch).enumerated() {
@@ -88,7 +115,14 @@ package struct KafkaEventFormat: EventFormat {
                 self.encode(group.runs, of: group.partition, into: &writer)
             }
         }
-        writer.literal("}}")
+        writer.byte(UInt8(ascii: "}"))
+        if let window = batch.window {
+            let (before, after) = self.members(of: window)
+            writer.raw(before)
+            writer.raw(window.open.state)
+            writer.raw(after)
+        }
+        writer.byte(UInt8(ascii: "}"))
     }
 
     private func encode(_ runs: [Run], of partition: Partition, into writer: inout EventWriter) {

@@ -16,6 +16,7 @@ package enum HTTPFunctionKind: FunctionKind {
                 concurrency: configuration.concurrency,
                 timeout: configuration.timeout,
                 takesSingleRecords: configuration.batchSizeMax == 1,
+                takesEvents: configuration.format == .lambda,
                 make: { name, context in
                     try HTTPFunction(name: name, configuration: configuration, reactor: context.reactor)
                 }

@@ -4,7 +4,12 @@ import PenstockCore
 
 extension DeadLetter {
     /// The letter's record as a batch of one.
-    func batch(in partition: Partition, format: any EventFormat, receivedAt: Instant) -> Batch {
+    func batch(
+        in partition: Partition,
+        format: any EventFormat,
+        receivedAt: Instant,
+        window: BatchWindow? = nil
+    ) -> Batch {
         let block = self.block(of: partition)
         let admitted = AdmittedBlock(
             block: block,
@@ -13,7 +18,16 @@ extension DeadLetter {
             sizes: format.sizes(of: block).sums
         )
         let run = Run(admitted: admitted, range: 0..<1)
-        return Batch(id: BatchID(0), runs: [run], attempt: self.attemptCount + 1)
+        return Batch(id: BatchID(0), runs: [run], attempt: self.attemptCount + 1, window: window)
+    }
+
+    /// A window of the letter's time for its record alone, whose one call is the final one: the window that it came in is
+    /// over, or has another state by now.
+    func window(in partition: Partition, length: Duration) -> BatchWindow {
+        let time = self.timestamp.milliseconds > 0 ? min(self.timestamp, self.at) : self.at
+        var open = OpenWindow(WindowSpan(holding: time, length: length))
+        open.isEndingEarly = true
+        return BatchWindow(partition: partition, open: open, isFinal: true, settled: self.position)
     }
 
     /// The letter's record as a block of one.

@@ -92,18 +92,22 @@ package struct Redriver: Sendable {
         package var itemReports: ItemReports
         /// Which letters wait for others.
         package var ordering: Ordering
+        /// How long the trigger's tumbling windows are; nil for none.
+        package var tumblingWindow: Duration?
 
         /// A route.
         package init(
             source: SourcePlan,
             function: any Function,
             itemReports: ItemReports,
-            ordering: Ordering
+            ordering: Ordering,
+            tumblingWindow: Duration? = nil
         ) {
             self.source = source
             self.function = function
             self.itemReports = itemReports
             self.ordering = ordering
+            self.tumblingWindow = tumblingWindow
         }
     }
 
@@ -275,7 +279,8 @@ package struct Redriver: Sendable {
         init(_ letter: DeadLetter, _ route: Route, receivedAt: Instant) {
             let partition = route.source.partition(PartitionID(0), letter.partition)
             let format = route.function.format(for: route.source.format, trigger: letter.trigger)
-            let batch = letter.batch(in: partition, format: format, receivedAt: receivedAt)
+            let window = route.tumblingWindow.map { letter.window(in: partition, length: $0) }
+            let batch = letter.batch(in: partition, format: format, receivedAt: receivedAt, window: window)
             self.format = format
             self.batch = batch
             self.body.write(batch, as: format)

@@ -5,7 +5,7 @@ package import PenstockCore
 /// Request ids that are the same whenever the same records are invoked again (contract rule 12).
 package enum InvocationID {
     /// The id of a batch: a name-based UUID (RFC 9562 version 8) of the trigger and of each record's partition
-    /// and position.
+    /// and position; in a tumbling window of that, too.
     package static func make(trigger: String, batch: Batch) -> String {
         Self.text(RecordsHash(trigger: trigger, batch: batch))
     }
@@ -62,6 +62,13 @@ private struct RecordsHash {
                 }
             }
         }
+        if let window = batch.window { self.add(window) }
+    }
+
+    private mutating func add(_ window: BatchWindow) {
+        self.add("\(window.open.span.start.milliseconds)-\(window.open.span.end.milliseconds)")
+        guard window.isFinal else { return }
+        self.add("final of \(window.partition.name) behind \(window.settled?.description ?? "nothing")")
     }
 
     private mutating func add(_ text: String) {

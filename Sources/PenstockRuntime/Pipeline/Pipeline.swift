@@ -219,6 +219,7 @@ package actor Pipeline {
         case .status(let status):
             if status != self.sourceStatus { self.logStatus(status) }
             self.sourceStatus = status
+            self.engine.isSourceConnected = status == .connected
         }
     }
 
@@ -311,12 +312,14 @@ package actor Pipeline {
         let result = await self.call(invocation, of: batch)
         self.buffers.append(buffer)
         guard self.engine.isInFlight(batch.id) else { return }
-        var verdict = ResponseContract.verdict(
-            of: result,
+        let (judged, state) = ResponseContract.judge(
+            result,
             batch: batch,
             format: format,
-            itemReports: self.parts.itemReports
+            itemReports: self.parts.itemReports,
+            stateMax: self.parts.policy.windowStateMax
         )
+        var verdict = judged
         let ended = self.now
         if self.isOvertaken(batch) {
             verdict = await self.cancelled(verdict, of: batch)
@@ -326,15 +329,17 @@ package actor Pipeline {
         self.note(verdict, at: started.wall, duration: duration)
         self.log.end(batch.id, verdict: verdict, duration: duration)
         var report = InvocationReport(id: invocation.id, at: started.wall, duration: duration)
+        report.state = state
         if self.parts.results != nil { report.record = self.record(of: batch, report, verdict, result) }
         self.engine.invocationEnded(batch.id, verdict: verdict, report: report, now: ended)
         self.flush()
     }
 
     private func note(_ batch: Batch, at: Timestamp) {
-        self.figures.batchSizes.observe(Double(batch.count))
         self.figures.retries += batch.attempt > 1 ? 1 : 0
-        let first = batch.runs[0].admitted.block.entries[batch.runs[0].first].timestamp
+        guard let run = batch.runs.first else { return }
+        self.figures.batchSizes.observe(Double(batch.count))
+        let first = run.admitted.block.entries[run.first].timestamp
         if first.milliseconds > 0 { self.figures.ages.observe(max(.zero, at - first)) }
     }
 

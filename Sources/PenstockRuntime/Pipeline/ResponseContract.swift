@@ -16,6 +16,44 @@ package enum ItemReports: Sendable, Equatable {
 /// What a function's answer means for each record of its batch: AWS's partial batch response (esm-spec section 4), and
 /// `recordResults`, a list with a word for each record.
 package enum ResponseContract {
+    /// The verdict of an invocation, and the state that it answered in a tumbling window.
+    ///
+    /// There, success needs a state of at most `stateMax` bytes, so that the next call has room for it; but the final
+    /// call, which has no records, succeeds with any answer.
+    package static func judge(
+        _ result: InvocationResult,
+        batch: Batch,
+        format: any EventFormat,
+        itemReports: ItemReports,
+        stateMax: Int
+    ) -> (verdict: BatchVerdict, state: [UInt8]?) {
+        let isFinal = batch.window?.isFinal == true
+        let reports = isFinal ? .ignored : itemReports
+        let verdict = Self.verdict(of: result, batch: batch, format: format, itemReports: reports)
+        guard batch.window != nil, !isFinal, case .responded(let body) = result else { return (verdict, nil) }
+        switch verdict {
+        case .failed, .poison, .throttled, .cancelled: return (verdict, nil)
+        case .succeeded, .partial: break
+        }
+        guard let state = Self.state(in: body) else {
+            return (Self.malformed("the answer has no state, and the trigger has a tumbling_window"), nil)
+        }
+        guard state.count <= stateMax else {
+            let text =
+                "the state in the answer has \(state.count) bytes; the largest that can be passed on has \(stateMax)"
+            return (Self.malformed(text), nil)
+        }
+        return (verdict, state)
+    }
+
+    /// The member `state` of an answer, as it is written there; nil when it is no object, or there is none.
+    package static func state(in body: [UInt8]) -> [UInt8]? {
+        let state = unsafe body.withUnsafeBytes { bytes in
+            unsafe JSONScanner.member("state", of: bytes).map { unsafe [UInt8](bytes[$0]) }
+        }
+        return state?.first == UInt8(ascii: "{") ? state : nil
+    }
+
     /// The verdict of an invocation.
     package static func verdict(
         of result: InvocationResult,
@@ -197,4 +235,9 @@ private enum PartialResponse: Decodable {
         let partition: String
         let offset: UInt64
     }
+}
+
+extension TriggerPolicy {
+    /// Bytes of a window's state at most: the rest of an invocation is for records, and for what is around them.
+    package var windowStateMax: Int { self.bodyBytesMax / 2 }
 }

@@ -226,6 +226,7 @@ package struct PlanReader: Sendable {
                 reader.record(finding.asWarning)
             }
             if !function.answers { Self.checkAnswers(trigger, &reader) }
+            Self.checkWindow(trigger, function, &reader)
         }
         Self.checkSharing(plan, &reader)
     }

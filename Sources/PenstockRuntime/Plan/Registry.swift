@@ -352,6 +352,9 @@ package struct FunctionPlan: Sendable {
     /// Whether its answer can say what came of the records; false when an invocation is accepted and never answered.
     package var answers: Bool
 
+    /// Whether it gets the source's own events, as Lambda functions do, and not single records or another form.
+    package var takesEvents: Bool
+
     /// Makes the function; starts nothing yet.
     package var make: @Sendable (_ name: String, _ context: RuntimeContext) throws -> any Function
 
@@ -364,6 +367,7 @@ package struct FunctionPlan: Sendable {
         takesSingleRecords: Bool = false,
         requestBytes: Int = InvocationLimit.requestBytes,
         answers: Bool = true,
+        takesEvents: Bool = true,
         make: @escaping @Sendable (_ name: String, _ context: RuntimeContext) throws -> any Function
     ) {
         self.kind = kind
@@ -373,6 +377,7 @@ package struct FunctionPlan: Sendable {
         self.takesSingleRecords = takesSingleRecords
         self.requestBytes = requestBytes
         self.answers = answers
+        self.takesEvents = takesEvents
         self.make = make
     }
 }

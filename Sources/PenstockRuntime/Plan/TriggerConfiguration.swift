@@ -21,6 +21,8 @@ package struct TriggerPlan: Sendable {
     package var ordering: Ordering
     /// What makes a key, with `ordering: key`.
     package var orderingKey: any OrderingKey
+    /// How long tumbling windows are; nil for none.
+    package var tumblingWindow: Duration?
     /// Invocations side by side; nil for as many as the function can.
     package var concurrency: Int?
     /// What to do about failures.
@@ -87,6 +89,7 @@ package struct TriggerPlan: Sendable {
         policy.blockedAfter = self.failure.blockedAfter
         policy.windowStart = self.source.capabilities.windowStart
         policy.lease = self.source.capabilities.lease
+        policy.tumbling = self.tumblingWindow.map { TumblingPolicy(length: $0) }
         return policy
     }
 }
@@ -199,7 +202,8 @@ extension TriggerPlan {
         var all: [any AnyField] {
             [
                 self.source, self.function, self.filters, self.filtered, self.batch, self.ordering,
-                self.orderingKey, self.concurrency, self.failure, self.onFailure, self.onSuccess,
+                self.orderingKey, TriggerPlan.tumblingWindowField, self.concurrency, self.failure,
+                self.onFailure, self.onSuccess,
             ]
         }
     }
@@ -244,6 +248,7 @@ extension TriggerPlan {
             suggestion: "use none"
         )
         self.orderingKey = Self.key(at: fields.orderingKey, self.ordering, of: self.source, &reader)
+        self.tumblingWindow = reader[Self.tumblingWindowField]
         self.concurrency = reader[fields.concurrency]
         self.failure = reader[fields.failure]
         if let longest = self.source.capabilities.lease?.longestDelay {
@@ -254,6 +259,7 @@ extension TriggerPlan {
             )
         }
         self.onFailure = reader[fields.onFailure]
+        defer { self.checkWindow(hasFilters: !patterns.isEmpty, &reader) }
         self.onSuccess = reader[fields.onSuccess]
         let letters = if case .destination(let plan) = self.onFailure { plan.outlet } else { Outlet?.none }
         reader.advise(

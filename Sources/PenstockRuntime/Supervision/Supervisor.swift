@@ -364,7 +364,8 @@ extension Plan {
                 source: plan.source,
                 function: function,
                 itemReports: plan.failure.itemReports,
-                ordering: plan.order
+                ordering: plan.order,
+                tumblingWindow: plan.tumblingWindow
             )
         }
     }
