@@ -116,6 +116,29 @@ struct CommandLineLiveTests {
         try setup.penstock.terminate()
     }
 
+    @Test("A letter that is dropped before its turn in a redrive is gone, and says so")
+    func gone() throws {
+        let setup = try Setup(letters: 3)
+        try setup.mend()
+        let redrive = try ForeignProcess(
+            try PenstockProcess.executable(),
+            ["dlq", "redrive", "--all", "--rate", "0.3/s", "--config", setup.world.file(setup.config).path]
+        )
+        try setup.world.wait(for: "the first letter", setup.penstock) {
+            redrive.standardOutput.contains("1 succeeded\n")
+        }
+        #expect(try setup.run(["dlq", "drop", "3", "--yes"]).output == "1 dead letters dropped\n")
+        #expect(redrive.status(within: .seconds(30)) == 1)
+        let lines = redrive.standardOutput.split(separator: "\n")
+        #expect(
+            lines.prefix(3) == ["1 succeeded", "2 succeeded", "3 gone: somebody else dropped or redrove it"]
+        )
+        #expect(lines.last?.hasPrefix("2 succeeded, 0 failed, 0 skipped, 1 gone in ") == true)
+        #expect(lines.last?.hasSuffix(" s; what is gone was dropped or redriven by somebody else") == true)
+        #expect(setup.world.arrived == [0, 1])
+        try setup.penstock.terminate()
+    }
+
     @Test("`why` tells what became of a record, from the running trigger, and from the store when none runs")
     func why() throws {
         let setup = try Setup(letters: 3)

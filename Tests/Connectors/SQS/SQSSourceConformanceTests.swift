@@ -14,7 +14,8 @@ import Testing
 /// Queues of an emulator, and of the scripted one that the other tests trust.
 @Suite(.ownThreads, .timeLimit(.minutes(5)))
 struct SQSSourceConformanceTests {
-    private static let lease = Duration.seconds(3)
+    /// Long enough for a crowded machine to settle in what is leased.
+    private static let lease = Duration.seconds(6)
 
     private static func checks(isFIFO: Bool) -> [LeaseSourceConformance.Check] {
         LeaseSourceConformance.checks.filter { isFIFO || !$0.needsGroups }
@@ -25,7 +26,7 @@ struct SQSSourceConformanceTests {
         _ check: LeaseSourceConformance.Check,
         _ settings: String
     ) async throws {
-        let yaml = settings + "\nvisibility: 3s"
+        let yaml = settings + "\nvisibility: 6s"
         let read = ConfigurationLoader.process.parse(yaml, file: "t.yaml").read(SQSSourceConfiguration.self)
         let configuration = try #require(read.value, "\(read.findings)")
         let reactor = try Reactor(name: "sqs-test")

@@ -133,6 +133,7 @@ private final class HTTPEndpoints: Sendable {
             return counts[request.path, default: 0]
         }
         switch request.path {
+        case "/spare" where count == 1: exchange.respond(429, [("Retry-After", "1")], "too much")
         case "/spare": exchange.respond()
         case "/forgiven": exchange.respond(count < 3 ? 404 : 200)
         case "/busy" where count == 1: exchange.respond(429, [("Retry-After", "1")], "too much")
