@@ -51,6 +51,9 @@ package protocol JournalStore: Sendable {
         in journal: String
     ) async throws(StoreError)
 
+    /// Removes the mark and the fire log of a journal that has no entries; nothing happens to one that has.
+    func forget(_ journal: String) async throws(StoreError)
+
     /// The fire log of a journal, the latest first: lines before that number, or the latest; at most `limit`.
     func fires(
         of journal: String,

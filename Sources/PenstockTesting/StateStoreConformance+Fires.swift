@@ -112,6 +112,24 @@ extension StateStoreConformance {
         try Self.expect(try await store.countFires(of: "u"), FireCount(), "an unknown one has none")
     }
 
+    static func forgetJournal(_ store: any StateStore) async throws {
+        for name in ["t", "u"] {
+            try await store.append([Self.entry("1")], to: name, mark: "m", fires: [Self.fire("1")])
+        }
+        try await store.removeEntries(of: "t", through: .max)
+        try await store.forget("t")
+        try await store.forget("u")
+        try Self.expect(try await store.mark(of: "t"), nil, "the mark is gone")
+        try Self.expect(try await Self.outcomes(store, "t"), [], "so is the fire log")
+        try Self.expect(try await store.mark(of: "u"), "m", "a journal with entries stays")
+        try Self.expect(try await Self.outcomes(store, "u"), ["1 waiting"], "with its fire log")
+        try Self.expect(
+            try await store.append([Self.entry("1")], to: "t", mark: nil, fires: [Self.fire("1")]),
+            1,
+            "what was forgotten may fire again"
+        )
+    }
+
     static func fireRetention(_ store: any StateStore) async throws {
         let kept = ScheduleFire.keptMax
         try await store.append(

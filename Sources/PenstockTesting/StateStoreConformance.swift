@@ -62,6 +62,10 @@ package enum StateStoreConformance {
             description: "The fire log keeps the latest lines, and those that wait",
             run: Self.fireRetention
         ),
+        Check(
+            description: "A journal without entries is forgotten, and no other",
+            run: Self.forgetJournal
+        ),
         Check(description: "Empty writes do nothing", run: Self.emptyWrites),
         Check(description: "Many writers at once lose nothing", run: Self.manyWriters),
         Check(description: "A cancelled caller still gets the true result", run: Self.cancelledCaller),

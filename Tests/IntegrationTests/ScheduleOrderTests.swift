@@ -146,6 +146,27 @@ struct ScheduleOrderTests {
         try penstock.terminate()
     }
 
+    @Test(
+        "A schedule that is over leaves its fire log, or nothing when it is to be deleted",
+        arguments: [false, true]
+    )
+    func completed(isDeleted: Bool) throws {
+        let world = try World()
+        defer { world.server.stop() }
+        let soon = Date(timeIntervalSinceNow: 5).formatted(.iso8601).dropLast()
+        let more = isDeleted ? ", after_completion: delete" : ""
+        let penstock = try world.start("expression: at(\(soon))\(more)")
+        world.wait("the fire", penstock) { world.ids.count == 1 }
+        let outcomes = isDeleted ? [] : ["settled"]
+        try world.wait("the end", penstock) { try world.outcomes() == outcomes }
+        #expect(try world.run("list").output.contains("once at"))
+        try penstock.terminate()
+        let again = try world.start("expression: at(\(soon))\(more)")
+        #expect(try world.outcomes() == outcomes)
+        try again.terminate()
+        #expect(world.ids.count == 1, "it does not fire again")
+    }
+
     @Test("What cannot be is told, with the exit code for it")
     func refused() throws {
         let world = try World()

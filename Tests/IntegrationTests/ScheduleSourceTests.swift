@@ -77,6 +77,8 @@ struct ScheduleSourceTests {
             ("expression: \"0 0 30 2 *\"", "never fires"),
             ("expression: \"@daily\", timezone: Berlin", "did you mean \"Europe/Berlin\"?"),
             ("expression: \"@daily\", except: [\"2026-02-30\"]", "which is no date"),
+            ("expression: \"@daily\", except: [none.ics]", "\"none.ics\", which cannot be used: the file"),
+            ("expression: \"@daily\", jitter: 1m, flexible_window: 5m", "is \"jitter\" by another name"),
             ("expression: \"@daily\", input: '{'", "is not JSON once its words are replaced"),
             ("expression: \"@daily\", overlap: terminate_other", "\"overlap\" must be"),
             (

@@ -73,6 +73,9 @@ struct JournalOrderTests {
         func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] {
             try await self.store.timedEntries(of: journal)
         }
+        func forget(_ journal: String) async throws(StoreError) {
+            try await self.store.forget(journal)
+        }
         func note(
             _ outcome: ScheduleFire.Outcome,
             of keys: [String],

@@ -86,6 +86,7 @@ final class LetterShelf: StateStore {
         fires: [ScheduleFire]
     ) async throws(StoreError) -> Int { 0 }
     func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] { [] }
+    func forget(_ journal: String) async throws(StoreError) {}
     func note(
         _ outcome: ScheduleFire.Outcome,
         of keys: [String],

@@ -166,6 +166,11 @@ final class FickleStore: StateStore {
         return try await self.store.timedEntries(of: journal)
     }
 
+    func forget(_ journal: String) async throws(StoreError) {
+        try self.refusal.pass()
+        try await self.store.forget(journal)
+    }
+
     func note(
         _ outcome: ScheduleFire.Outcome,
         of keys: [String],

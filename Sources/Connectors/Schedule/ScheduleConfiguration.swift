@@ -4,6 +4,14 @@ package import PenstockConfiguration
 import PenstockCore
 import PenstockSchedules
 
+/// What becomes of a schedule that has fired for the last time (EventBridge Scheduler: ActionAfterCompletion).
+package enum AfterCompletion: String, Sendable, CaseIterable {
+    /// Its fire log stays.
+    case none
+    /// What the store has of it is removed.
+    case delete
+}
+
 /// `source.schedule:` of a trigger.
 package struct ScheduleConfiguration: ConfigurationTable {
     static let expressionField = Field.string(
@@ -41,12 +49,23 @@ package struct ScheduleConfiguration: ConfigurationTable {
         default: .zero,
         in: .zero ... .seconds(86_400)
     )
+    static let flexibleWindowField = Field.duration(
+        "flexible_window",
+        "The flexible time window of EventBridge Scheduler, which is `jitter` by another name: each fire comes within this time.",
+        in: .seconds(60) ... .seconds(86_400)
+    ).optional
+    static let afterCompletionField = Field.choice(
+        "after_completion",
+        "What becomes of the schedule in the store when it has fired for the last time: `none` keeps its fire log, `delete` removes all of it.",
+        of: AfterCompletion.self,
+        default: AfterCompletion.none
+    )
     static let startField = Field.timestamp("start", "Nothing fires before; intervals are counted from it.")
         .optional
     static let endField = Field.timestamp("end", "Nothing fires after.").optional
     static let exceptField = Field.strings(
         "except",
-        "Days in the time zone on which nothing fires, such as 2026-12-25.",
+        "Days in the time zone on which nothing fires, such as 2026-12-25, and iCalendar files, such as holidays.ics, during whose events nothing fires.",
         default: [],
         count: 0...1000
     )
@@ -69,8 +88,8 @@ package struct ScheduleConfiguration: ConfigurationTable {
         "A schedule: one invocation for each time at which it fires.",
         [
             expressionField, timezoneField, gapField, catchUpField, windowField, overlapField, jitterField,
-            startField,
-            endField, exceptField, shapeField, arnField, inputField,
+            flexibleWindowField, startField, endField, afterCompletionField, exceptField, shapeField,
+            arnField, inputField,
         ]
     )
 
@@ -78,6 +97,7 @@ package struct ScheduleConfiguration: ConfigurationTable {
     let zone: ZoneRules
     let gapRule: Schedule.GapRule
     let policy: SchedulePolicy
+    let afterCompletion: AfterCompletion
     let shape: ScheduleEventShape
     let arn: String?
     let input: String?
@@ -91,22 +111,30 @@ package struct ScheduleConfiguration: ConfigurationTable {
         policy.catchUpWindow = Int(reader[Self.windowField].components.seconds)
         policy.overlap = reader[Self.overlapField]
         policy.jitter = Int(reader[Self.jitterField].wholeMilliseconds)
+        if let window = reader[Self.flexibleWindowField] {
+            reader.require(
+                policy.jitter == 0,
+                at: Self.flexibleWindowField,
+                "is \"jitter\" by another name, and both are set",
+                suggestion: "remove one of them"
+            )
+            policy.jitter = Int(window.wholeMilliseconds)
+        }
         policy.start = reader[Self.startField].map { Int($0.milliseconds / 1000) }
         policy.end = reader[Self.endField].map { Int($0.milliseconds / 1000) }
-        for text in reader[Self.exceptField] {
-            let seconds = text.utf8.count == 10 ? LocalTime.seconds(text.utf8) : nil
-            reader.require(
-                seconds != nil,
-                at: Self.exceptField,
-                code: .badValue,
-                "holds \"\(text.prefix(40))\", which is no date; write 2026-12-25"
-            )
-            if let seconds { policy.except.insert(seconds / 86_400) }
-        }
+        policy.except = Self.exclusions(&reader, in: self.zone)
         if let start = policy.start, let end = policy.end {
             reader.require(start <= end, at: Self.endField, "must not be before \"start\"")
         }
         self.policy = policy
+        self.afterCompletion = reader[Self.afterCompletionField]
+        reader.advise(
+            self.afterCompletion == .none || policy.end != nil || self.expression.isOnce
+                || self.expression.grammar == .aws,
+            at: Self.afterCompletionField,
+            "does nothing: the schedule has no last time",
+            suggestion: "give it an end, or remove it"
+        )
         self.shape = reader[Self.shapeField]
         self.arn = reader[Self.arnField]
         self.input = reader[Self.inputField]
@@ -150,6 +178,38 @@ package struct ScheduleConfiguration: ConfigurationTable {
             )
             return .daily
         }
+    }
+
+    /// The days and the calendars' events of `except`.
+    private static func exclusions(_ reader: inout ConfigurationReader, in zone: ZoneRules) -> Exclusions {
+        var spans: [Range<Int>] = []
+        for text in reader[Self.exceptField] {
+            var problem: String?
+            if text.lowercased().hasSuffix(".ics") {
+                do throws(FileReadError) {
+                    let bytes = try ConfigurationLoader.process.readFile(text, CalendarFile.bytesMax)
+                    do throws(CalendarFile.Problem) {
+                        spans += try CalendarFile(bytes).spans(in: zone)
+                    } catch {
+                        problem = "\(error)"
+                    }
+                } catch {
+                    problem = "the file \(error.detail)"
+                }
+                problem = problem.map { ", which cannot be used: \($0)" }
+            } else if text.utf8.count == 10, let seconds = LocalTime.seconds(text.utf8) {
+                spans.append(zone.span(ofLocalDay: seconds / 86_400))
+            } else {
+                problem = ", which is no date; write 2026-12-25, or the path of an .ics file"
+            }
+            reader.require(
+                problem == nil,
+                at: Self.exceptField,
+                code: .badValue,
+                "holds \"\(text.prefix(200))\"\(problem ?? "")"
+            )
+        }
+        return Exclusions(spans)
     }
 
     private static func zone(_ reader: inout ConfigurationReader) -> ZoneRules {

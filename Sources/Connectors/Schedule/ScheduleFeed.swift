@@ -26,6 +26,11 @@ final class ScheduleFeed: JournalFeed {
 
     var overtakes: Bool { self.configuration.policy.overlap == .cancelOther }
 
+    var isOver: Bool {
+        self.configuration.afterCompletion == .delete
+            && self.planner.withLock { $0.map { $0.nextDue() == nil } ?? false }
+    }
+
     func begin(mark: String?, now: Timestamp) {
         let planner = SchedulePlanner(
             self.configuration.expression,

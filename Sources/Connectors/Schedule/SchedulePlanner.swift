@@ -41,8 +41,8 @@ package struct SchedulePolicy: Sendable, Equatable {
     package var start: Int?
     /// Nothing fires after.
     package var end: Int?
-    /// Local days on which nothing fires, since 1970-01-01.
-    package var except: Set<Int> = []
+    /// When nothing fires.
+    package var except = Exclusions()
 
     /// The defaults.
     package init() {}
@@ -193,9 +193,8 @@ package struct SchedulePlanner: Sendable {
         var time = max(start, (self.policy.start ?? .min + 1) - 1)
         while let next = self.schedule.next(after: time) {
             if let end = self.policy.end, next > end { return nil }
-            let local = next + self.schedule.zone.offset(at: next)
-            guard self.policy.except.contains(local / 86_400) else { return next }
-            time = next
+            guard let end = self.policy.except.end(at: next) else { return next }
+            time = end - 1
         }
         return nil
     }

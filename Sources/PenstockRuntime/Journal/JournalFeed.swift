@@ -21,6 +21,9 @@ package protocol JournalFeed: Sendable {
     /// Whether what comes due takes the place of earlier entries that are not settled.
     var overtakes: Bool { get }
 
+    /// Whether nothing comes due any more, and nothing is to be kept of it once all is settled.
+    var isOver: Bool { get }
+
     /// What fires on an operator's order; nil for a feed that is no schedule.
     func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires?
 }
@@ -28,6 +31,9 @@ package protocol JournalFeed: Sendable {
 extension JournalFeed {
     /// Most feeds want all that came.
     package var overtakes: Bool { false }
+
+    /// Most feeds have no end.
+    package var isOver: Bool { false }
 
     /// Most feeds take no orders.
     package func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires? { nil }

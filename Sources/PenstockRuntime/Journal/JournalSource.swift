@@ -25,6 +25,8 @@ package final class JournalSource: FiringSource {
         var overtaken: Set<UInt64> = []
         /// Whether entries came since they were looked up.
         var mayOvertake = true
+        /// Whether nothing is left in the store of a feed that is over.
+        var isForgotten = false
         var hasStarted = false
         var isAssigned = false
         var isConnected = false
@@ -146,6 +148,7 @@ package final class JournalSource: FiringSource {
         )
         self.signal { state in
             state.waiting += fired
+            state.isForgotten = false
             state.hasMore = state.hasMore || fired > 0
         }
         return FireReceipt(keys: ordered.entries.map(\.key), fired: fired, rest: ordered.rest)
@@ -177,6 +180,7 @@ package final class JournalSource: FiringSource {
             }
             if try await self.findOvertaken() { events.append(.overtaken) }
             if let block = try await self.read() { events.append(.records(block)) }
+            try await self.forget()
             if self.state.withLock({ !$0.isConnected }) { events.append(.status(.connected)) }
             self.state.withLock { $0.isConnected = true }
             return (events, false)
@@ -208,6 +212,21 @@ package final class JournalSource: FiringSource {
             state.hasMore = state.hasMore || count > 0
         }
         return .some(intake.gap)
+    }
+
+    /// Leaves nothing in the store of a feed that is over, once all is settled.
+    private func forget() async throws(StoreError) {
+        guard self.feed.isOver,
+            self.state.withLock({ $0.waiting == 0 && $0.intake == nil && !$0.isForgotten })
+        else { return }
+        // An order that comes meanwhile says that there is something again.
+        self.state.withLock { $0.isForgotten = true }
+        do {
+            try await self.store.forget(self.journal)
+        } catch {
+            self.state.withLock { $0.isForgotten = false }
+            throw error
+        }
     }
 
     /// Finds the entries whose place a later one took; whether there are any.

@@ -39,6 +39,10 @@ extension SQLiteStore {
         try await self.write(.removeEntries(journal: journal, through: position))
     }
 
+    package func forget(_ journal: String) async throws(StoreError) {
+        _ = try await self.write(.forget(journal: journal))
+    }
+
     package func note(
         _ outcome: ScheduleFire.Outcome,
         of keys: [String],

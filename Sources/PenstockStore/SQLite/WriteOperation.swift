@@ -14,6 +14,7 @@ enum WriteOperation: Sendable {
     case setPaused(Bool, trigger: String)
     case journal([JournalEntry], journal: String, mark: String?, fires: [ScheduleFire])
     case removeEntries(journal: String, through: UInt64)
+    case forget(journal: String)
     case note(ScheduleFire.Outcome, keys: [String], journal: String)
     /// A statement of the store's own, such as a pragma. Never text from outside.
     case execute(String)
@@ -31,7 +32,7 @@ enum WriteOperation: Sendable {
         case .note(_, let keys, _): keys.count * 64
         case .journal(let entries, _, _, let fires):
             entries.reduce(128 + 128 * fires.count) { $0 + 128 + $1.body.count }
-        case .setPaused, .removeEntries, .execute: 128
+        case .setPaused, .removeEntries, .forget, .execute: 128
         }
     }
 }
@@ -78,6 +79,11 @@ struct WriteSession {
             try self.run(.settleFires, [Bound.text(journal), Int64(clamping: position), self.now])
             try self.run(.removeEntries, [Bound.text(journal), Int64(clamping: position)])
             return self.database.changesCount
+        case .forget(let journal):
+            try self.run(.forgetMark, [Bound.text(journal)])
+            let marks = self.database.changesCount
+            try self.run(.forgetFires, [Bound.text(journal)])
+            return marks + self.database.changesCount
         case .note(let outcome, let keys, let journal):
             return try keys.reduce(0) { count, key in
                 try self.run(.noteFire, [Bound.text(journal), Bound.text(key), outcome.rawValue])
@@ -217,6 +223,8 @@ struct WriteSession {
         case dropFires
         case settleFires
         case noteFire
+        case forgetMark
+        case forgetFires
 
         // Each text and each key or body is cast, see `Bound`.
         var sql: String {
@@ -277,6 +285,9 @@ struct WriteSession {
                 WHERE journal = CAST(?1 AS TEXT) AND settled IS NULL AND outcome NOT IN ('missed', 'skipped')
                     AND key IN (SELECT key FROM journal WHERE journal = CAST(?1 AS TEXT) AND id <= ?2)
                 """
+            case .forgetMark: "DELETE FROM journal_marks WHERE journal = CAST(?1 AS TEXT) AND \(Self.isEmpty)"
+            case .forgetFires:
+                "DELETE FROM schedule_fires WHERE journal = CAST(?1 AS TEXT) AND \(Self.isEmpty)"
             case .noteFire:
                 """
                 UPDATE schedule_fires SET outcome = ?3 WHERE journal = CAST(?1 AS TEXT)
@@ -284,6 +295,10 @@ struct WriteSession {
                 """
             }
         }
+
+        /// Whether a journal has no entries.
+        private static let isEmpty =
+            "NOT EXISTS (SELECT 1 FROM journal WHERE journal.journal = CAST(?1 AS TEXT))"
 
         /// Whether the time with this key has fired by the log.
         private static let fired = """

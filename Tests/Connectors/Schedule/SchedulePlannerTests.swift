@@ -164,7 +164,7 @@ import Testing
         let policy = Self.policy {
             $0.start = Self.midnight + 86_400
             $0.end = Self.midnight + 4 * 86_400
-            $0.except = [Self.midnight / 86_400 + 2]
+            $0.except = Exclusions([ZoneRules.utc.span(ofLocalDay: Self.midnight / 86_400 + 2)])
             $0.catchUp = .all
             $0.catchUpWindow = 365 * 86_400
         }
