@@ -66,6 +66,15 @@ extension AWSError {
         "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired",
     ]
 
+    /// Codes of calls that the credentials may not make.
+    private static let denials: Set<String> = [
+        "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException",
+        "UnauthorizedOperation",
+    ]
+
+    /// Whether a code says that the credentials may not make the call.
+    package static func isDenial(_ code: String) -> Bool { self.denials.contains(code) }
+
     static func isThrottling(_ code: String) -> Bool { self.throttlingCodes.contains(code) }
 
     var mayBeClock: Bool { Self.clockCodes.contains(self.code) }

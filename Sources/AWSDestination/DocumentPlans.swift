@@ -19,7 +19,7 @@ extension DocumentDestinationTable {
     /// Under `on_failure`.
     package static func destination(_ kind: String) -> Alternative<DestinationPlan> {
         .key(kind, Self.table.summary, .table(Self.self)) { configuration in
-            DestinationPlan(
+            var plan = DestinationPlan(
                 kind: kind,
                 summary: configuration.service.summary,
                 make: { context, source throws(DestinationError) in
@@ -31,13 +31,15 @@ extension DocumentDestinationTable {
                     )
                 }
             )
+            plan.examine = { await configuration.examine($0) }
+            return plan
         }
     }
 
     /// Under `on_success`; `summary` says what it does with an invocation.
     package static func results(_ kind: String, _ summary: String) -> Alternative<ResultPlan> {
         .key(kind, summary, .table(Self.self)) { configuration in
-            ResultPlan(
+            var plan = ResultPlan(
                 summary: configuration.service.summary,
                 make: { context throws(DestinationError) in
                     try DocumentDestination(
@@ -48,6 +50,25 @@ extension DocumentDestinationTable {
                     )
                 }
             )
+            plan.examine = { await configuration.examine($0) }
+            return plan
+        }
+    }
+
+    /// For `penstock doctor`.
+    private func examine(_ context: RuntimeContext) async -> [Diagnosis] {
+        do throws(DestinationError) {
+            let destination = try DocumentDestination(
+                self.service,
+                nil,
+                options: self.options,
+                reactor: context.reactor
+            )
+            let diagnosis = await destination.examine()
+            await destination.close()
+            return [diagnosis]
+        } catch {
+            return [.error("destination", error.detail)]
         }
     }
 }

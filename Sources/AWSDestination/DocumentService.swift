@@ -15,6 +15,9 @@ package protocol DocumentService: Sendable {
     /// What must be allowed, such as `sns:Publish`.
     static var permission: String { get }
 
+    /// The error code of a target that is not there.
+    static var missingCode: String { get }
+
     /// Shown to operators: `sns topic orders-failed in eu-west-1`.
     var summary: String { get }
 
@@ -26,6 +29,9 @@ package protocol DocumentService: Sendable {
 
     /// The call that sends a document.
     func call(_ document: OutgoingDocument) -> AWSCall
+
+    /// A call that only looks whether what documents are sent to is there, and changes nothing.
+    var probe: AWSCall { get }
 
     /// Why a success (2xx) is none; nil when the document is durable.
     func refusal(in response: CurlResponse) -> String?

@@ -17,6 +17,7 @@ struct Penstock: AsyncParsableCommand {
             Start with a connectors.yaml:
 
               penstock validate            is the configuration right?
+              penstock doctor              would it work here?
               penstock run                 run its triggers
               penstock triggers list       what are they doing?
               penstock tap TRIGGER         which records come?
@@ -29,7 +30,8 @@ struct Penstock: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            Run.self, Validate.self, Explain.self, Schema.self, Invoke.self, Triggers.self, Top.self,
+            Run.self, Validate.self, Doctor.self, Explain.self, Schema.self, Invoke.self, Triggers.self,
+            Top.self,
             TapCommand.self, Why.self,
             DeadLetters.self, Pattern.self, ScheduleCommand.self, Test.self, Documentation.self,
         ]

@@ -70,6 +70,7 @@ package struct EventBridgeDestinationConfiguration: DocumentDestinationTable {
 package struct EventBus: DocumentService {
     package static let signingName = "events"
     package static let permission = "events:PutEvents"
+    package static let missingCode = "ResourceNotFoundException"
 
     let bus: String
     let source: String
@@ -87,7 +88,7 @@ package struct EventBus: DocumentService {
     }
 
     package func advice(_ code: String) -> String? {
-        code == "ResourceNotFoundException"
+        code == Self.missingCode
             ? "create the event bus, or check \"bus\", \"region\" and \"endpoint\"" : nil
     }
 
@@ -99,9 +100,17 @@ package struct EventBus: DocumentService {
         body += Array(",\"Detail\":".utf8)
         body += unsafe document.json.withUnsafeBytes { unsafe JSONText.escaped($0) }
         body += Array("}]}".utf8)
+        return Self.call("PutEvents", body)
+    }
+
+    package var probe: AWSCall {
+        Self.call("DescribeEventBus", Array("{".utf8) + JSONText.member("Name", self.bus) + Array("}".utf8))
+    }
+
+    private static func call(_ operation: String, _ body: [UInt8]) -> AWSCall {
         var call = AWSCall(method: .post, path: "/", body: .bytes(body))
         call.headers = [
-            ("Content-Type", "application/x-amz-json-1.1"), ("X-Amz-Target", "AWSEvents.PutEvents"),
+            ("Content-Type", "application/x-amz-json-1.1"), ("X-Amz-Target", "AWSEvents.\(operation)"),
         ]
         return call
     }

@@ -12,7 +12,7 @@ package enum KafkaConnector: Connector {
         .key(Self.kind, KafkaSourceConfiguration.table.summary, .table(KafkaSourceConfiguration.self)) {
             configuration in
             let format = KafkaEventFormat(configuration)
-            return SourcePlan(
+            var plan = SourcePlan(
                 kind: Self.kind,
                 summary:
                     "kafka \(configuration.topics.joined(separator: ", ")) as group \(configuration.group)",
@@ -35,6 +35,10 @@ package enum KafkaConnector: Connector {
                 sample: RecordSample(partition: "\(configuration.topics.first ?? "topic")-0", tag: 1),
                 make: { _, context in KafkaSource(configuration, logger: context.logger) }
             )
+            plan.examine = { _, _, context in
+                await KafkaExamination(configuration, logger: context.logger).run()
+            }
+            return plan
         }
     }
 
@@ -44,7 +48,7 @@ package enum KafkaConnector: Connector {
             KafkaDestinationConfiguration.table.summary,
             .table(KafkaDestinationConfiguration.self)
         ) { configuration in
-            DestinationPlan(
+            var plan = DestinationPlan(
                 kind: Self.kind,
                 summary: "kafka topic \(configuration.topic)",
                 outlet: configuration.outlet,
@@ -56,6 +60,8 @@ package enum KafkaConnector: Connector {
                     )
                 }
             )
+            plan.examine = { await KafkaExamination(configuration, logger: $0.logger).run() }
+            return plan
         }
     }
 }
@@ -64,13 +70,15 @@ extension KafkaConnector {
     package static var results: Alternative<ResultPlan>? {
         .key(Self.kind, KafkaResultConfiguration.table.summary, .table(KafkaResultConfiguration.self)) {
             configuration in
-            ResultPlan(
+            var plan = ResultPlan(
                 summary: "kafka topic \(configuration.destination.topic)",
                 outlet: configuration.destination.outlet,
                 make: { context async throws(DestinationError) in
                     try await KafkaResultDestination(configuration.destination, logger: context.logger)
                 }
             )
+            plan.examine = { await KafkaExamination(configuration.destination, logger: $0.logger).run() }
+            return plan
         }
     }
 }

@@ -38,10 +38,16 @@ package struct KafkaSourceConfiguration: Sendable {
     package var properties: [String: String] = [:]
 
     /// A source with defaults for all but what to read.
-    package init(brokers: [String], topics: [String], group: String) {
+    package init(
+        brokers: [String],
+        topics: [String],
+        group: String,
+        security: KafkaSecurity = KafkaSecurity()
+    ) {
         self.brokers = brokers
         self.topics = topics
         self.group = group
+        self.security = security
     }
 
     /// How long a revocation waits for its partitions to drain.

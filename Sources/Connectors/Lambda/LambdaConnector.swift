@@ -56,6 +56,7 @@ package struct LambdaDestinationConfiguration: DocumentDestinationTable {
 package struct LambdaQueue: DocumentService {
     package static let signingName = "lambda"
     package static let permission = "lambda:InvokeFunction"
+    package static let missingCode = "ResourceNotFoundException"
 
     /// Bytes of an asynchronous request: 1 MiB.
     package var sizeMax: Int { LambdaTarget.eventBytes }
@@ -65,9 +66,11 @@ package struct LambdaQueue: DocumentService {
     package var summary: String { "AWS Lambda \(self.target)" }
 
     package func advice(_ code: String) -> String? {
-        code == "ResourceNotFoundException"
+        code == Self.missingCode
             ? "create the function, or check \"function\", \"region\" and \"endpoint\"" : nil
     }
+
+    package var probe: AWSCall { self.target.invocation("DryRun", body: .none) }
 
     package func call(_ document: OutgoingDocument) -> AWSCall {
         self.target.invocation("Event", body: .bytes(document.json))

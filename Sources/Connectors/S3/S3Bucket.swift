@@ -62,6 +62,7 @@ package struct S3DestinationConfiguration: DocumentDestinationTable {
 package struct S3Bucket: DocumentService {
     package static let signingName = "s3"
     package static let permission = "s3:PutObject"
+    package static let missingCode = "NoSuchBucket"
 
     /// Bytes that one call can put: 5 GB, more than any document has.
     package var sizeMax: Int { 5_000_000_000 }
@@ -82,6 +83,8 @@ package struct S3Bucket: DocumentService {
         default: nil
         }
     }
+
+    package var probe: AWSCall { AWSCall(method: .head, path: "/") }
 
     package func call(_ document: OutgoingDocument) -> AWSCall {
         let segments = self.key(document).split(separator: "/", omittingEmptySubsequences: false)

@@ -48,6 +48,7 @@ package struct SNSDestinationConfiguration: DocumentDestinationTable {
 package struct SNSTopic: DocumentService {
     package static let signingName = "sns"
     package static let permission = "sns:Publish"
+    package static let missingCode = "NotFound"
 
     /// Bytes of a message: 256 KiB (Amazon SNS quotas).
     package var sizeMax: Int { 262_144 }
@@ -63,6 +64,10 @@ package struct SNSTopic: DocumentService {
         code.hasPrefix("NotFound") ? "create the topic, or check \"topic\", \"region\" and \"endpoint\"" : nil
     }
 
+    package var probe: AWSCall {
+        Self.call([("Action", "GetTopicAttributes"), ("Version", "2010-03-31"), ("TopicArn", self.arn)])
+    }
+
     package func call(_ document: OutgoingDocument) -> AWSCall {
         var fields = [
             ("Action", "Publish"), ("Version", "2010-03-31"), ("TopicArn", self.arn),
@@ -72,6 +77,10 @@ package struct SNSTopic: DocumentService {
             fields.append(("MessageGroupId", StableID.group(document.group)))
             fields.append(("MessageDeduplicationId", StableID.digest(Array(document.identity.utf8))))
         }
+        return Self.call(fields)
+    }
+
+    private static func call(_ fields: [(String, String)]) -> AWSCall {
         let form = fields.map { "\($0)=\(PercentEncoding.encode($1))" }.joined(separator: "&")
         var call = AWSCall(method: .post, path: "/", body: .bytes(Array(form.utf8)))
         call.headers = [("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")]

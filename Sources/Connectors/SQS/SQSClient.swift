@@ -63,6 +63,40 @@ struct SQSClient: Sendable {
         return url
     }
 
+    /// What a queue says of itself, by AWS's names.
+    func attributes(of queue: String) async throws(AWSError) -> [String: String] {
+        let body = Array("{".utf8) + JSONText.member("QueueUrl", queue)
+        let response = try await self.call(
+            "GetQueueAttributes",
+            body + Array(",\"AttributeNames\":[\"All\"]}".utf8)
+        )
+        var attributes: [String: String] = [:]
+        do {
+            var cursor = JSONCursor(response.body)
+            try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
+                guard cursor.isEqual(name, "Attributes") else { return try cursor.skip() }
+                try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
+                    attributes[try cursor.value(name)] = try cursor.value(cursor.string())
+                }
+            }
+        } catch {
+            throw Self.unreadable("GetQueueAttributes", error)
+        }
+        return attributes
+    }
+
+    /// Makes a call that is about no message, and so has no effect but its error: whether it is allowed.
+    func tryNothing(_ operation: String, on queue: String) async throws(AWSError) {
+        let head = Array("{".utf8) + JSONText.member("QueueUrl", queue)
+        if operation == "ReceiveMessage" {
+            // None, for no time, and without a wait: AWS refuses it, and what takes it hides nothing.
+            let rest = ",\"MaxNumberOfMessages\":0,\"WaitTimeSeconds\":0,\"VisibilityTimeout\":0}"
+            _ = try await self.call(operation, head + Array(rest.utf8))
+        } else {
+            _ = try await self.call("\(operation)Batch", head + Array(",\"Entries\":[]}".utf8))
+        }
+    }
+
     /// Receives messages; the answer as it is.
     func receive(_ receive: Receive, from queue: String) async throws(AWSError) -> [UInt8] {
         var body = Array("{".utf8) + JSONText.member("QueueUrl", queue)

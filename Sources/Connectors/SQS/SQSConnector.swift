@@ -23,7 +23,7 @@ package enum SQSConnector: Connector {
     package static var destination: Alternative<DestinationPlan>? {
         .key(Self.kind, SQSDestinationConfiguration.table.summary, .table(SQSDestinationConfiguration.self)) {
             configuration in
-            DestinationPlan(
+            var plan = DestinationPlan(
                 kind: Self.kind,
                 summary: configuration.summary,
                 outlet: Self.outlet(configuration.queue, configuration.options),
@@ -31,6 +31,8 @@ package enum SQSConnector: Connector {
                     try SQSDestination(configuration, FailureDocument(source), reactor: context.reactor)
                 }
             )
+            plan.examine = { await Self.examine(configuration, $0) }
+            return plan
         }
     }
 
@@ -40,13 +42,15 @@ package enum SQSConnector: Connector {
             "Sends a message for each invocation to a queue.",
             .table(SQSDestinationConfiguration.self)
         ) { configuration in
-            ResultPlan(
+            var plan = ResultPlan(
                 summary: configuration.summary,
                 outlet: Self.outlet(configuration.queue, configuration.options),
                 make: { context throws(DestinationError) in
                     try SQSDestination(configuration, nil, reactor: context.reactor)
                 }
             )
+            plan.examine = { await Self.examine(configuration, $0) }
+            return plan
         }
     }
 
@@ -66,7 +70,7 @@ package enum SQSConnector: Connector {
         let own = AWSEndpoint.url(service: "sqs", region: region)
         let elsewhere = configuration.options.endpoint.flatMap { $0 == own ? nil : " at \($0)" } ?? ""
         let arn = SQSQueueARN(region: region, account: queue.account, name: queue.name)
-        return SourcePlan(
+        var plan = SourcePlan(
             kind: Self.kind,
             summary: "sqs queue \(queue.name) in \(region)",
             capabilities: SourceCapabilities(
@@ -96,6 +100,38 @@ package enum SQSConnector: Connector {
                 }
             }
         )
+        plan.examine = { trigger, function, context in
+            await Self.examine(queue, configuration.options, context) {
+                await $0.source(trigger, function, settings)
+            }
+        }
+        return plan
+    }
+
+    private static func examine(
+        _ configuration: SQSDestinationConfiguration,
+        _ context: RuntimeContext
+    ) async -> [Diagnosis] {
+        await Self.examine(configuration.queue, configuration.options, context) {
+            await $0.destination(configuration.messageSize)
+        }
+    }
+
+    /// Looks at a queue with a client of its own.
+    private static func examine(
+        _ queue: SQSQueueName,
+        _ options: AWSOptions,
+        _ context: RuntimeContext,
+        _ body: (SQSExamination) async -> [Diagnosis]
+    ) async -> [Diagnosis] {
+        do throws(AWSError) {
+            let client = try SQSClient(options, reactor: context.reactor)
+            let found = await body(SQSExamination(client: client, queue: queue))
+            await client.close()
+            return found
+        } catch {
+            return [.error("queue", "\(queue.name): \(error)")]
+        }
     }
 }
 

@@ -61,7 +61,8 @@ struct SQSMessageReader {
         var binary: JSONCursor.Text?
     }
 
-    private let partition: Partition
+    /// The queue.
+    let partition: Partition
     /// Whether message groups are keys: those of standard queues say nothing about order.
     private let hasGroups: Bool
 

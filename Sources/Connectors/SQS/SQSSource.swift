@@ -20,6 +20,11 @@ actor SQSSource: LeaseSource {
     private nonisolated let intake: Mutex<SQSIntake>
     /// What the pipeline has not seen yet.
     private nonisolated let events = Mailbox<SourceEvent>()
+    /// How many messages wait, as far as known.
+    private nonisolated let backlog = Mutex<[PartitionLag]>([])
+    /// When the queue may be asked for that again; nil when it may not be asked.
+    private var measuredNext: Instant? = .start
+
     /// Wakes ``run()`` when a poll may begin; closed by the stop.
     private nonisolated let turns = Mailbox<Void>()
 
@@ -37,6 +42,9 @@ actor SQSSource: LeaseSource {
     enum Activity: String, CaseIterable {
         case finding, receiving, settling
     }
+
+    /// Between two looks at how many messages wait.
+    private static let measureInterval = Duration.seconds(10)
 
     /// Waits after failures of a receive.
     private static let backoff = Backoff(
@@ -79,7 +87,7 @@ actor SQSSource: LeaseSource {
         return events
     }
 
-    nonisolated func lag() -> [PartitionLag] { [] }
+    nonisolated func lag() -> [PartitionLag] { self.backlog.withLock { $0 } }
 
     func stop() async {
         self.isStopped = true
@@ -165,7 +173,8 @@ actor SQSSource: LeaseSource {
                 }
                 self.note(nil, of: .receiving)
                 if let block { self.events.put(.records(block)) }
-                return self.turns.put(())
+                self.turns.put(())
+                return await self.measure(isEmpty: block == nil, url)
             } catch {
                 if self.isStopped { return }
                 let failures = self.intake.withLock { $0.failed() }
@@ -176,6 +185,27 @@ actor SQSSource: LeaseSource {
                 return self.turns.put(())
             }
         }
+    }
+
+    /// Keeps how many messages wait: none after a long poll that brought none, else what the queue says, now and then; an
+    /// idle queue is asked for nothing.
+    private func measure(isEmpty: Bool, _ url: String) async {
+        guard !isEmpty else { return self.keepBacklog(0) }
+        guard let next = self.measuredNext, self.reactor.now >= next else { return }
+        self.measuredNext = self.reactor.now + Self.measureInterval
+        do throws(AWSError) {
+            self.keepBacklog(SQSQueueFacts(try await self.client.attributes(of: url)).visible)
+        } catch {
+            // Without the permission, the number stays unknown; a receive says what else is wrong.
+            if AWSError.isDenial(SQSErrorCode.bare(error.code)) { self.measuredNext = nil }
+            self.keepBacklog(nil)
+        }
+    }
+
+    private func keepBacklog(_ records: Int?) {
+        guard let partition = self.reader?.partition.name else { return }
+        let lag = PartitionLag(partition: partition, committed: nil, records: records.map { Int64($0) })
+        self.backlog.withLock { $0 = [lag] }
     }
 
     /// At most 128 letters and digits, different from all others for five minutes.

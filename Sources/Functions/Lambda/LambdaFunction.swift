@@ -83,6 +83,24 @@ package actor LambdaFunction: Function {
         }
     }
 
+    /// Asks whether the function is there and may be invoked, and does not run it (AWS's `DryRun`).
+    func examine() async -> Diagnosis {
+        let target = self.configuration.target
+        do throws(AWSError) {
+            _ = try await self.client.call(target.invocation("DryRun", body: .none))
+            return .ok("invoke", "AWS Lambda would invoke \(target)")
+        } catch {
+            let advice =
+                switch error.code {
+                case let code where AWSError.isDenial(code): "; allow lambda:InvokeFunction"
+                case "ResourceNotFoundException":
+                    "; create the function, or check \"function\" and \"region\""
+                default: ""
+                }
+            return .error("invoke", "\(target): \(error)\(advice)")
+        }
+    }
+
     private func call(_ invocation: Invocation, wantsLog: Bool) -> AWSCall {
         let type = self.configuration.invocation == .wait ? "RequestResponse" : "Event"
         var call = self.configuration.target.invocation(type, body: .buffer(invocation.body))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AWSClient
 import AWSConfiguration
 package import PenstockConfiguration
 package import PenstockRuntime
@@ -11,7 +12,7 @@ package enum LambdaFunctionKind: FunctionKind {
     package static var alternative: Alternative<FunctionPlan> {
         .key(Self.kind, LambdaFunctionConfiguration.table.summary, .table(LambdaFunctionConfiguration.self)) {
             configuration in
-            FunctionPlan(
+            var plan = FunctionPlan(
                 kind: Self.kind,
                 summary: "AWS Lambda \(configuration.target)",
                 concurrency: configuration.concurrency,
@@ -23,6 +24,21 @@ package enum LambdaFunctionKind: FunctionKind {
                     try LambdaFunction(name: name, configuration: configuration, reactor: context.reactor)
                 }
             )
+            plan.examine = { context in
+                do throws(AWSError) {
+                    let function = try LambdaFunction(
+                        name: "doctor",
+                        configuration: configuration,
+                        reactor: context.reactor
+                    )
+                    let diagnosis = await function.examine()
+                    await function.shutdown()
+                    return [diagnosis]
+                } catch {
+                    return [.error("invoke", "\(error)")]
+                }
+            }
+            return plan
         }
     }
 }

@@ -105,7 +105,12 @@ extension LocalFunctionConfiguration: ConfigurationTable {
 
     /// Why the program would not start on this machine; nil when it would, or when something else is wrong.
     private var programProblem: String? {
-        guard let name = self.command.first, !name.isEmpty, self.directoryExists else { return nil }
+        self.directoryExists ? self.startProblem : nil
+    }
+
+    /// Why the program would not start on this machine; nil when it would.
+    var startProblem: String? {
+        guard let name = self.command.first, !name.isEmpty else { return nil }
         do throws(ProcessStart.Refusal) {
             let path = self.environment["PATH"] ?? ProcessEnvironment.defaultPath
             let directory = try ProcessStart.directory(self.directory)

@@ -11,7 +11,7 @@ package enum LocalFunctionKind: FunctionKind {
     package static var alternative: Alternative<FunctionPlan> {
         .key(Self.kind, LocalFunctionConfiguration.table.summary, .table(LocalFunctionConfiguration.self)) {
             configuration in
-            FunctionPlan(
+            var plan = FunctionPlan(
                 kind: Self.kind,
                 summary: configuration.command.joined(separator: " "),
                 concurrency: configuration.concurrency,
@@ -25,6 +25,22 @@ package enum LocalFunctionKind: FunctionKind {
                     )
                 }
             )
+            plan.examine = { _ in
+                let guardian: Diagnosis =
+                    ProcessStart.guardian == nil
+                    ? .warning(
+                        "guardian",
+                        "setpriv is not installed: functions outlive a Penstock that is killed"
+                    )
+                    : .ok("guardian", "functions end with a Penstock that is killed")
+                let problem = configuration.startProblem
+                return [
+                    problem.map { .error("command", $0) }
+                        ?? .ok("command", "\(configuration.command.first ?? "") is there and executable"),
+                    guardian,
+                ]
+            }
+            return plan
         }
     }
 }

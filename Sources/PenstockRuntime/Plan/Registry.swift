@@ -123,6 +123,9 @@ package struct SourcePlan: Sendable {
     /// What it reads, for people: `kafka topics orders (group penstock-orders)`.
     package var summary: String
 
+    /// How `penstock doctor` looks at it; nil when there is nothing to look at.
+    package var examine: SourceExamination?
+
     /// How it is written when it is a schedule, whose source is a ``FiringSource``; nil for others.
     package var schedule: ScheduleFacts?
 
@@ -281,6 +284,9 @@ package struct DestinationPlan: Sendable {
     /// What it writes to, where a source could read it.
     package var outlet: Outlet?
 
+    /// How `penstock doctor` looks at it; nil when there is nothing to look at.
+    package var examine: Examination?
+
     /// Makes the destination for records of a source; connects nothing yet.
     package var make:
         @Sendable (_ context: RuntimeContext, _ source: SourcePlan) async throws(DestinationError) ->
@@ -310,6 +316,9 @@ package struct ResultPlan: Sendable {
 
     /// What it writes to, where a source could read it.
     package var outlet: Outlet?
+
+    /// How `penstock doctor` looks at it; nil when there is nothing to look at.
+    package var examine: Examination?
 
     /// Makes the destination; connects nothing yet.
     package var make:
@@ -354,6 +363,9 @@ package struct FunctionPlan: Sendable {
 
     /// Whether it gets the source's own events, as Lambda functions do, and not single records or another form.
     package var takesEvents: Bool
+
+    /// How `penstock doctor` looks at it; nil when there is nothing to look at.
+    package var examine: Examination?
 
     /// Makes the function; starts nothing yet.
     package var make: @Sendable (_ name: String, _ context: RuntimeContext) throws -> any Function

@@ -25,6 +25,7 @@ package final class ScriptedSQS: Sendable {
 
     private let state: Mutex<SQSQueueState>
     private let intercept = Mutex<(@Sendable (_ operation: String) -> Fault?)?>(nil)
+    private let attributes = Mutex<[String: String]>([:])
     private let server = Mutex<TestHTTPServer?>(nil)
 
     /// A queue; a FIFO queue when its name says so.
@@ -49,6 +50,11 @@ package final class ScriptedSQS: Sendable {
     /// Decides about each request from now on, by its operation, such as `ReceiveMessage`; nil for no faults.
     package func setFaults(_ intercept: (@Sendable (_ operation: String) -> Fault?)?) {
         self.intercept.withLock { $0 = intercept }
+    }
+
+    /// Sets attributes of the queue that it only tells, such as `RedrivePolicy`.
+    package func setAttributes(_ attributes: [String: String]) {
+        self.attributes.withLock { $0 = attributes }
     }
 
     /// Puts messages in, each with a group in a FIFO queue.
@@ -119,13 +125,25 @@ package final class ScriptedSQS: Sendable {
         case "GetQueueUrl":
             guard call.text("QueueName") == self.name else { return .error("QueueDoesNotExist") }
             return SQSAnswer(#"{"QueueUrl":"\#(self.url)"}"#)
+        case "GetQueueAttributes": return SQSAnswer(#"{"Attributes":{\#(self.attributesText)}}"#)
         case "ReceiveMessage": return self.receive(call)
         case "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessageBatch":
+            guard !call.entries.isEmpty else { return .error("EmptyBatchRequest") }
             return self.state.withLock {
                 $0.batch(call, failing: Set(places), code, isSendersFault, at: .now)
             }
         default: return .error("InvalidAction")
         }
+    }
+
+    /// The attributes as members of an object.
+    private var attributesText: String {
+        var all = self.attributes.withLock { $0 }
+        all["ApproximateNumberOfMessages"] = self.state.withLock { state in
+            "\(state.messages.count { !$0.isDeleted } - state.inFlight(at: .now))"
+        }
+        let data = try? JSONEncoder().encode(all)
+        return String(decoding: (data ?? Data("{}".utf8)).dropFirst().dropLast(), as: UTF8.self)
     }
 
     private func receive(_ call: SQSCall) -> SQSAnswer {

@@ -2,6 +2,16 @@
 
 import CLibrdkafka
 
+/// A topic as a broker tells of it.
+struct RDKafkaTopic: Equatable {
+    /// Its name.
+    var name: String
+    /// How many partitions it has, which are numbered from 0.
+    var partitions: Int
+    /// What is wrong with it.
+    var code: RDKafkaError.Code
+}
+
 /// A member of a consumer group.
 ///
 /// Touched by one thread; ``close(within:)`` is how it ends.
@@ -246,6 +256,25 @@ final class RDKafkaConsumer {
         let code = unsafe rd_kafka_metadata(self.handle, 0, nil, &metadata, Self.milliseconds(timeout))
         if let metadata = unsafe metadata { unsafe rd_kafka_metadata_destroy(metadata) }
         return code == RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+
+    /// The cluster's topics; nil when no broker answers within this time.
+    func topics(within timeout: Duration) -> [RDKafkaTopic]? {
+        var metadata: UnsafePointer<rd_kafka_metadata>?
+        let code = unsafe rd_kafka_metadata(self.handle, 1, nil, &metadata, Self.milliseconds(timeout))
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata = unsafe metadata else { return nil }
+        defer { unsafe rd_kafka_metadata_destroy(metadata) }
+        let topics = unsafe UnsafeBufferPointer(
+            start: metadata.pointee.topics,
+            count: Int(metadata.pointee.topic_cnt)
+        )
+        return unsafe topics.map { topic in
+            unsafe RDKafkaTopic(
+                name: topic.topic.map { unsafe String(cString: $0) } ?? "",
+                partitions: Int(topic.partition_cnt),
+                code: RDKafkaError.Code(topic.err)
+            )
+        }
     }
 
     // MARK: - End

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import CurlClient
+import Foundation
+import PenstockAdmin
+import PenstockConfiguration
+import PenstockRuntime
+import PenstockStore
+import Reactor
+
+/// `penstock doctor`.
+struct Doctor: AnsweringCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Connects to everything in a configuration and says what would fail.",
+        discussion: """
+            Looks at the store, at each function, and at each trigger's source and destinations: whether they answer, \
+            whether the credentials may do what is needed, and whether their settings go with Penstock's. It changes \
+            nothing and reads no records. A line for each thing looked at, with the way out where something is wrong.
+
+            Exit codes: 0 nothing would fail, warnings or not; 1 something would; 2 the configuration is not valid; 3 it \
+            cannot be read.
+
+            Example: penstock doctor --config staging.yaml --format json
+            """
+    )
+
+    @OptionGroup var config: ConfigOptions
+    @OptionGroup var log: LogOptions
+    @OptionGroup var output: FormatOptions
+
+    var title: String { "doctor" }
+
+    /// One thing of the configuration, and what was found of it.
+    private struct Part: Sendable {
+        var name: String
+        var diagnoses: [Diagnosis]
+    }
+
+    func answer() async throws -> Outcome {
+        let (plan, findings) = try self.config.plan()
+        let reactor = try Reactor()
+        defer { reactor.stop() }
+        let context = RuntimeContext(reactor: reactor, logger: self.log.logger)
+        var parts = [Part(name: "store", diagnoses: try await Self.store(plan))]
+        parts += await Self.look(at: Self.examinations(of: plan), context)
+        return Self.outcome(parts, findings)
+    }
+
+    // MARK: - Looking
+
+    /// Everything that can be looked at, in the order of the file.
+    private static func examinations(of plan: Plan) -> [(name: String, examine: Examination)] {
+        var all: [(name: String, examine: Examination)] = []
+        for function in plan.functions {
+            guard let examine = function.value.examine else { continue }
+            all.append(("function \(function.name)", examine))
+        }
+        for trigger in plan.triggers {
+            let value = trigger.value
+            if let examine = value.source.examine, let function = plan.function(value.function.name) {
+                all.append(("\(trigger.name): source", { await examine(value, function, $0) }))
+            }
+            if case .destination(let destination) = value.onFailure, let examine = destination.examine {
+                all.append(("\(trigger.name): on_failure", examine))
+            }
+            if let examine = value.onSuccess?.examine { all.append(("\(trigger.name): on_success", examine)) }
+        }
+        return all
+    }
+
+    /// All side by side: most of the time is spent with waiting.
+    private static func look(
+        at examinations: [(name: String, examine: Examination)],
+        _ context: RuntimeContext
+    ) async -> [Part] {
+        await withTaskGroup(of: (Int, Part).self) { group in
+            for (place, entry) in examinations.enumerated() {
+                group.addTask { (place, Part(name: entry.name, diagnoses: await entry.examine(context))) }
+            }
+            var parts: [(Int, Part)] = []
+            for await part in group { parts.append(part) }
+            return parts.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+    }
+
+    /// The store, which a Penstock that runs has open.
+    private static func store(_ plan: Plan) async throws -> [Diagnosis] {
+        if let diagnosis = Self.newStore(plan.state) { return [diagnosis] }
+        do {
+            return try await plan.withStore { store in
+                let letters = try await store.countDeadLetters(matching: DeadLetterQuery()).count
+                return [.ok("store", "\(plan.state) opens; dead letters in it: \(letters)")]
+            }
+        } catch let error as StoreError {
+            guard error.code == .inUse, await Self.runs(plan.admin) else {
+                return [.error("store", error.detail)]
+            }
+            return [.ok("store", "\(plan.state) is that of the Penstock that runs at \(plan.admin.listen)")]
+        }
+    }
+
+    /// Whether a store can be made where none is yet; nil where one is, which is opened.
+    private static func newStore(_ state: StateLocation) -> Diagnosis? {
+        let files = FileManager.default
+        guard case .sqlite(let path) = state, !files.fileExists(atPath: path) else { return nil }
+        var folder = URL(fileURLWithPath: path).deletingLastPathComponent()
+        while !files.fileExists(atPath: folder.path), folder.path != "/" { folder.deleteLastPathComponent() }
+        guard files.isWritableFile(atPath: folder.path) else {
+            let text = "\(state) is not there, and nothing may be made in \(folder.path)"
+            return .error("store", "\(text); allow it, or change state")
+        }
+        return .ok("store", "\(state) is not there yet; the first start makes it")
+    }
+
+    private static func runs(_ admin: AdminConfiguration) async -> Bool {
+        let answer = try? await AdminClient.with(admin) { try await $0.call(.get, "/healthz") }
+        return answer.flatMap(\.self) != nil
+    }
+
+    // MARK: - Telling
+
+    private static func outcome(_ parts: [Part], _ findings: [Finding]) -> Outcome {
+        let all = parts.flatMap(\.diagnoses)
+        let (errors, warnings) = (all.count { $0.grade == .error }, all.count { $0.grade == .warning })
+        let rows = parts.flatMap { part in
+            part.diagnoses.map { [$0.grade.rawValue, part.name, $0.check, $0.detail] }
+        }
+        let summary =
+            "\(all.count) checks: \(Self.count(errors, "error")), \(Self.count(warnings, "warning"))"
+        let checks = parts.flatMap { part in
+            part.diagnoses.map { diagnosis in
+                JSONValue.document(
+                    ("part", .string(part.name)),
+                    ("check", .string(diagnosis.check)),
+                    ("grade", .string(diagnosis.grade.rawValue)),
+                    ("detail", .string(diagnosis.detail))
+                )
+            }
+        }
+        return Outcome(
+            text: "\(Terminal.table(rows))\n\(summary)",
+            result: .document(
+                ("errors", .integer(errors)),
+                ("warnings", .integer(warnings)),
+                ("checks", .array(checks))
+            ),
+            findings: findings,
+            exitCode: errors > 0 ? 1 : 0
+        )
+    }
+
+    private static func count(_ number: Int, _ noun: String) -> String {
+        number == 1 ? "1 \(noun)" : "\(number) \(noun)s"
+    }
+}

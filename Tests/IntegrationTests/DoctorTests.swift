@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import PenstockTesting
+import Testing
+
+/// `penstock doctor` in front of real things.
+@Suite(.serialized, .ownThreads, .timeLimit(.minutes(5)))
+struct DoctorTests {
+    private struct Check {
+        var part: String
+        var check: String
+        var grade: String
+        var detail: String
+    }
+
+    private static let libraries = ["LD_LIBRARY_PATH": TestEnvironment.libraries]
+
+    private static func examine(
+        _ configuration: String,
+        in home: URL
+    ) throws -> (status: Int32, checks: [Check]) {
+        try configuration.write(
+            to: home.appendingPathComponent("connectors.yaml"),
+            atomically: true,
+            encoding: .utf8
+        )
+        let run = try CommandRun(["doctor", "--format", "json"], in: home, environment: Self.libraries)
+        let result = try run.document()["result"] as? [String: Any]
+        let checks = result?["checks"] as? [[String: String]] ?? []
+        return (
+            run.status,
+            checks.map {
+                Check(
+                    part: $0["part"] ?? "",
+                    check: $0["check"] ?? "",
+                    grade: $0["grade"] ?? "",
+                    detail: $0["detail"] ?? ""
+                )
+            }
+        )
+    }
+
+    @Test("Where all is well it says so, thing by thing, also beside the Penstock that runs")
+    func well() throws {
+        let world = try LiveWorld(topics: ["orders"])
+        let (status, checks) = try Self.examine(world.configuration(), in: world.home.url)
+        #expect(status == 0)
+        #expect(checks.allSatisfy { $0.grade == "ok" }, "\(checks)")
+        #expect(
+            checks.map { "\($0.part)/\($0.check)" } == [
+                "store/store", "function sink/command", "function sink/guardian", "orders: source/brokers",
+                "orders: source/topics", "orders: source/group",
+            ]
+        )
+        #expect(checks.first?.detail.hasSuffix("is not there yet; the first start makes it") == true)
+        #expect(!FileManager.default.fileExists(atPath: world.file("penstock.db").path))
+        #expect(
+            checks.last?.detail
+                == "group \"live\" has offsets for 0 of 1 partitions; the others begin at earliest"
+        )
+
+        let port = FreePort.pick()
+        let configuration = world.configuration(admin: "127.0.0.1:\(port)")
+        let penstock = try world.start(configuration)
+        let beside = try Self.examine(configuration, in: world.home.url)
+        #expect(beside.status == 0)
+        #expect(
+            beside.checks.first?.detail.contains("is that of the Penstock that runs at 127.0.0.1:\(port)")
+                == true
+        )
+        try penstock.terminate()
+    }
+
+    @Test("What would fail has a line with the way out, and exit code 1")
+    func unwell() throws {
+        let world = try LiveWorld(topics: ["others"])
+        let aws = try TestAWS()
+        let queue = try ScriptedSQS("work")
+        defer { queue.stop() }
+        queue.setFaults { $0 == "DeleteMessageBatch" ? .error(status: 403, code: "AccessDenied") : nil }
+        let (closed, silent) = (FreePort.pick(), FreePort.pick())
+        let keys = "region: \(TestAWS.region), credentials: { access_key_id: test, secret_access_key: test }"
+        let (status, checks) = try Self.examine(
+            """
+            state: "sqlite:\(world.file("penstock.db").path)"
+            functions:
+              gone: { http: { url: "http://127.0.0.1:\(closed)/" } }
+              nowhere: { lambda: { function: nowhere, endpoint: "\(aws.endpoint)", \(keys) } }
+              typo: { local: { command: [pyhton3, handler.py], directory: "." } }
+            triggers:
+              missing:
+                source: { kafka: { brokers: ["127.0.0.1:\(world.brokerPort)"], topics: [orders], group: g } }
+                function: gone
+                on_failure: { s3: { bucket: no-such-bucket, endpoint: "\(aws.endpoint)", \(keys) } }
+                on_success: { sns: { topic: "arn:aws:sns:\(TestAWS.region):000000000000:none",
+                                     endpoint: "\(aws.endpoint)", \(keys) } }
+              down:
+                source: { kafka: { brokers: ["127.0.0.1:\(silent)"], topics: [orders], group: g } }
+                function: typo
+              denied:
+                source: { sqs: { queue: "\(queue.url)", \(keys) } }
+                function: nowhere
+            """,
+            in: world.home.url
+        )
+        #expect(status == 1)
+        func detail(_ part: String, _ check: String) -> String {
+            checks.first { $0.part == part && $0.check == check && $0.grade == "error" }?.detail ?? ""
+        }
+        for (part, check, says) in [
+            ("function gone", "endpoint", "start it, or correct url"),
+            ("function nowhere", "invoke", "create the function"),
+            ("function typo", "command", "no program \"pyhton3\" in PATH"),
+            (
+                "missing: source", "topics",
+                "topic \"orders\" does not exist on 127.0.0.1:\(world.brokerPort); create it"
+            ),
+            ("missing: on_failure", "destination", "create the bucket"),
+            ("missing: on_success", "destination", "create the topic"),
+            ("down: source", "brokers", "check that they are up and brokers is right"),
+            ("denied: source", "permissions", "sqs:DeleteMessage is denied; allow it"),
+        ] {
+            #expect(detail(part, check).contains(says), "\(part): \(checks)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: world.file("arrived").path))
+    }
+}
