@@ -80,13 +80,4 @@ extension AWSError {
     var mayBeClock: Bool { Self.clockCodes.contains(self.code) }
 
     var isExpired: Bool { Self.expiredCodes.contains(self.code) }
-
-    /// Whether the same request may succeed if it is sent again soon.
-    var isTransient: Bool {
-        switch self.kind {
-        case .unreachable, .noAnswer, .throttled: true
-        case .refused(let status): [500, 502, 503, 504].contains(status)
-        case .noCredentials: false
-        }
-    }
 }
