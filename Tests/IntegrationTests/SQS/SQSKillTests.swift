@@ -21,7 +21,20 @@ struct SQSKillTests {
         try Self.killed(messages: 50_000, groups: 200, kills: 4)
     }
 
-    private static func killed(messages: Int, groups: Int?, kills: Int) throws {
+    @Test(
+        "Connections that are cut before each SIGKILL lose nothing, with groups and without",
+        arguments: [nil, 200]
+    )
+    func cut(groups: Int?) throws {
+        try Self.killed(messages: 20_000, groups: groups, kills: 2, cuts: true)
+    }
+
+    private static func killed(
+        messages: Int,
+        groups: Int?,
+        kills: Int,
+        cuts: Bool = false
+    ) throws {
         let began = ContinuousClock.now
         let seed = UInt64.random(in: .min ... .max)
         var random = SplitMix64(seed: seed)
@@ -29,6 +42,7 @@ struct SQSKillTests {
         var bound = 0
         for _ in 0..<kills {
             let penstock = try world.start()
+            if cuts { bound += try world.cut(penstock, after: Int.random(in: 200...1000, using: &random)) }
             let wanted = world.read() + Int.random(in: 500...messages / (2 * kills), using: &random)
             try world.wait(for: "\(wanted) arrivals", penstock) { world.read() >= wanted }
             #expect(world.distinct < messages, "a kill after the last message proves nothing")
@@ -44,7 +58,7 @@ struct SQSKillTests {
         try last.terminate()
         world.read()
         let line =
-            "SIGKILL sqs\(groups == nil ? "" : " fifo"): \(messages) messages, seed \(seed), \(kills) kills, "
+            "SIGKILL sqs\(groups == nil ? "" : " fifo")\(cuts ? " with cuts" : ""): \(messages) messages, seed \(seed), \(kills) kills, "
             + "bound \(bound), \(world.duplicates) duplicates, \(ContinuousClock.now - began)\n"
         FileHandle.standardError.write(Data(line.utf8))
         #expect(world.distinct == messages)
@@ -56,6 +70,7 @@ struct SQSKillTests {
 /// A queue with messages that say their group and their number in it, and Penstocks that read it one after the other.
 private final class SQSKillWorld {
     let queue: ScriptedSQS
+    private let proxy: TestProxy
     private let home: TemporaryFolder
     private let python = TestEnvironment.python
     private let keepsOrder: Bool
@@ -74,6 +89,8 @@ private final class SQSKillWorld {
     init(messages: Int, groups: Int?) throws {
         self.keepsOrder = groups != nil
         self.queue = try ScriptedSQS(groups == nil ? "kill" : "kill.fifo")
+        let port = self.queue.endpoint.split(separator: ":").last.flatMap { UInt16($0) }
+        self.proxy = try TestProxy(to: try #require(port))
         self.home = try TemporaryFolder()
         let groups = groups ?? 1
         self.queue.send(
@@ -90,7 +107,20 @@ private final class SQSKillWorld {
     }
 
     deinit {
+        self.proxy.stop()
         self.queue.stop()
+    }
+
+    /// Cuts all connections to the queue after so many arrivals, until Penstock says so; returns how many messages were
+    /// in flight then, which may all come again.
+    func cut(_ penstock: PenstockProcess, after count: Int) throws -> Int {
+        let wanted = self.read() + count
+        try self.wait(for: "\(wanted) arrivals", penstock) { self.read() >= wanted }
+        let inFlight = self.queue.figures.inFlight
+        self.proxy.cut()
+        try self.wait(for: "the cut", penstock) { penstock.log.contains("source disconnected") }
+        self.proxy.restore()
+        return inFlight
     }
 
     func start() throws -> PenstockProcess {
@@ -110,7 +140,7 @@ private final class SQSKillWorld {
                   kill:
                     source:
                       sqs:
-                        queue: "\(self.queue.url)"
+                        queue: "http://127.0.0.1:\(self.proxy.port)/000000000000/\(self.queue.name)"
                         region: eu-west-1
                         credentials: { access_key_id: test, secret_access_key: test }
                         visibility: 3s
