@@ -157,6 +157,8 @@ struct BehaviorStore: CheckpointStore {
 
     func checkpoints(of trigger: String) async throws(StoreError) -> [String: Position] { [:] }
 
+    func windows(of trigger: String) async throws(StoreError) -> [String: KeptWindow] { [:] }
+
     func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {
         for checkpoint in checkpoints { self.world.kept(checkpoint.partition, checkpoint.position) }
     }

@@ -268,7 +268,7 @@ struct Load: Equatable {
 /// A partition as the engine owns it.
 final class OwnedPartition {
     let partition: Partition
-    var watermark = Watermark()
+    var watermark: Watermark
 
     /// Its tumbling windows, where there are any.
     var window: PartitionWindow
@@ -287,7 +287,8 @@ final class OwnedPartition {
 
     init(_ partition: Partition, at now: Instant) {
         self.partition = partition
-        self.window = PartitionWindow(at: now)
+        self.watermark = Watermark(position: partition.kept?.position)
+        self.window = PartitionWindow(partition.kept, at: now)
         self.windowOpenedAt = now
     }
     /// Up to here upstream may be told that all is settled: not beyond the beginning of an open window.

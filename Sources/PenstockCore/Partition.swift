@@ -32,9 +32,13 @@ package final class Partition: Sendable, CustomStringConvertible {
     /// The part of each record's event that is the same for the whole partition, encoded once.
     package let eventPrefix: [UInt8]
 
+    /// The window in which it goes on, behind that window's position; nil for one that begins where upstream says.
+    package let kept: KeptWindow?
+
     /// A partition as its source owns it.
-    package init(id: PartitionID, name: String, eventPrefix: [UInt8] = []) {
+    package init(id: PartitionID, name: String, eventPrefix: [UInt8] = [], kept: KeptWindow? = nil) {
         self.id = id
+        self.kept = kept
         self.name = name
         self.quotedName = JSONText.escaped(name)
         self.eventPrefix = eventPrefix
@@ -53,6 +57,11 @@ package struct PartitionPosition: Hashable, Sendable {
 
     /// The last position below and at which all is settled.
     package var position: Position
+
+    /// How far the partition has come behind it in tumbling windows; nil without them.
+    ///
+    /// It is kept with the position. Upstream hears nothing of it.
+    package var window: KeptWindow?
 
     /// A position reached in a partition.
     package init(partition: PartitionID, name: String, position: Position) {

@@ -41,7 +41,11 @@ extension TriggerEngine {
             // A partition may come back while results of its last ownership are awaited: they come too late.
             self.latest[owned.partition.name] == id
         else { return nil }
-        return PartitionPosition(partition: id, name: owned.partition.name, position: position)
+        var reached = PartitionPosition(partition: id, name: owned.partition.name, position: position)
+        if self.policy.tumbling != nil {
+            reached.window = owned.window.kept(owned.watermark.position ?? position, closed: position)
+        }
+        return reached
     }
 
     // MARK: - Giving partitions up

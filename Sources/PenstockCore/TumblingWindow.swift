@@ -38,6 +38,12 @@ package struct WindowSpan: Sendable, Hashable {
         self.start = Timestamp(milliseconds: start)
         self.end = Timestamp(milliseconds: start + length)
     }
+
+    /// The span between two times.
+    package init(start: Timestamp, end: Timestamp) {
+        self.start = start
+        self.end = end
+    }
 }
 
 /// A window under way in a partition.
@@ -57,6 +63,24 @@ package struct OpenWindow: Sendable, Hashable {
     }
 
     private static let noState = Array("{}".utf8)
+}
+
+/// How far a partition has come in its windows, as it is kept beside the position that upstream may be told.
+package struct KeptWindow: Sendable, Hashable {
+    /// All up to and including it is settled, and counted in the state.
+    package var position: Position
+    /// What upstream may be told: all before the open window.
+    package var closed: Position
+    /// Records of an earlier time count as of this one; nil before the first window has ended.
+    package var floor: Timestamp?
+    /// The window that is open; nil for none.
+    package var open: OpenWindow?
+
+    /// A partition between two windows.
+    package init(position: Position, closed: Position) {
+        self.position = position
+        self.closed = closed
+    }
 }
 
 /// What a function is told of the window of a batch.
@@ -119,7 +143,7 @@ struct FinalCall {
 /// The windows of one partition.
 ///
 /// At most one is open. Upstream is told only of what lies before it: who takes the partition over without its state begins
-/// at the window's first record.
+/// at the window's first record. Who has it goes on with it (``KeptWindow``).
 struct PartitionWindow {
     /// The window under way; nil between windows.
     var open: OpenWindow?
@@ -133,8 +157,20 @@ struct PartitionWindow {
     /// Since when nothing has arrived although it could have.
     var quietSince: Instant
 
-    init(at now: Instant) {
+    /// The windows of a partition, which go on from what was kept.
+    init(_ kept: KeptWindow?, at now: Instant) {
         self.quietSince = now
+        self.open = kept?.open
+        self.closed = kept?.closed
+        self.floor = kept?.floor
+    }
+
+    /// What is kept of them: all up to `position` is settled, and upstream may be told `closed`.
+    func kept(_ position: Position, closed: Position) -> KeptWindow {
+        var kept = KeptWindow(position: position, closed: closed)
+        kept.floor = self.floor
+        kept.open = self.open
+        return kept
     }
 
     /// The window that a record goes to when none is open.

@@ -88,8 +88,10 @@ package struct Watermark: Sendable {
         return admitted.block.entries[Int(first.next - admitted.firstDelivery)].timestamp
     }
 
-    /// A partition of which nothing was delivered yet.
-    package init() {}
+    /// A partition of which nothing was delivered yet; up to `position`, if there is one, all was settled before.
+    package init(position: Position? = nil) {
+        self.position = position
+    }
 
     /// Adds deliveries at the end: neighbouring records of a block, all of this partition.
     package mutating func admit(_ admitted: AdmittedBlock, _ indices: Range<Int>) {

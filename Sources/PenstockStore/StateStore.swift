@@ -9,7 +9,10 @@ package protocol CheckpointStore: Sendable {
     /// The checkpoints of a trigger by partition name.
     func checkpoints(of trigger: String) async throws(StoreError) -> [String: Position]
 
-    /// Keeps the checkpoints durably; an older position for the same partition is replaced, also by a smaller one.
+    /// What was kept of a trigger's tumbling windows by partition name, of those whose last checkpoint had any.
+    func windows(of trigger: String) async throws(StoreError) -> [String: KeptWindow]
+
+    /// Keeps the checkpoints durably, each with its window; an older position for the same partition is replaced, also by a smaller one.
     func save(_ checkpoints: [Checkpoint]) async throws(StoreError)
 }
 
@@ -63,8 +66,12 @@ package struct Checkpoint: Sendable, Equatable {
     /// The last position settled.
     package var position: Position
 
+    /// How far the partition has come behind it in tumbling windows; nil without them.
+    package var window: KeptWindow?
+
     /// A checkpoint.
-    package init(trigger: String, partition: String, position: Position) {
+    package init(trigger: String, partition: String, position: Position, window: KeptWindow? = nil) {
+        self.window = window
         self.trigger = trigger
         self.partition = partition
         self.position = position

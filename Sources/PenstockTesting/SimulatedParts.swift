@@ -177,6 +177,10 @@ package final class SimulatedStore: CheckpointStore {
         self.world.state.withLock { $0.checkpoints }
     }
 
+    package func windows(of trigger: String) async throws(StoreError) -> [String: KeptWindow] {
+        self.world.state.withLock { $0.windows }
+    }
+
     package func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {
         await self.world.dawdle(.milliseconds(10))
         guard self.world.isAlive(self.process), !self.world.happens(\.storeFull) else {
@@ -186,6 +190,7 @@ package final class SimulatedStore: CheckpointStore {
         self.world.state.withLock { state in
             for checkpoint in checkpoints {
                 state.checkpoints[checkpoint.partition] = checkpoint.position
+                state.windows[checkpoint.partition] = checkpoint.window
                 if let committed = state.committed[checkpoint.partition],
                     checkpoint.position < Position(committed)
                 {

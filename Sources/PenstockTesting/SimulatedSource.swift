@@ -6,7 +6,7 @@ import Reactor
 import Synchronization
 
 /// A process's source in a ``SimulatedWorld``: partitions come, go and come back, with and without notice.
-package final class SimulatedSource: Source {
+package final class SimulatedSource: WindowSource {
     private struct Owned {
         var partition: Partition
         var epoch: Int
@@ -17,6 +17,7 @@ package final class SimulatedSource: Source {
         var owned: [Owned] = []
         var revoking: [RevocationID: [Owned]] = [:]
         var budget = ReceiveBudget.none
+        var windows: [String: KeptWindow] = [:]
         var events: [SourceEvent] = []
         var waiter: CheckedContinuation<Void, Never>?
         /// Something changed since the last look.
@@ -41,15 +42,35 @@ package final class SimulatedSource: Source {
         self.assign(names)
     }
 
+    package func start(
+        checkpoints: [String: Position],
+        windows: [String: KeptWindow]
+    ) async throws(SourceError) {
+        self.state.withLock { $0.windows = windows }
+        try await self.start(checkpoints: checkpoints)
+    }
+
+    /// What was kept of windows is what a later owner of the partition goes on with.
+    private func keepWindows(_ positions: [PartitionPosition]) {
+        self.state.withLock { state in
+            for position in positions { state.windows[position.name] = position.window }
+        }
+    }
+
     /// Takes over partitions where upstream says they were left.
     private func assign(_ names: [String]) {
         guard self.world.isAlive(self.process) else { return }
+        let windows = self.state.withLock { $0.windows }
         let owned = self.world.state.withLock { world in
             names.map { name in
                 world.epochs[name, default: 0] += 1
                 world.lastPartitionID += 1
-                let partition = Partition(id: PartitionID(world.lastPartitionID), name: name)
-                let next = world.committed[name].map { $0 + 1 } ?? 0
+                let committed = world.committed[name]
+                let kept = windows[name].flatMap { $0.closed.offset == committed ? $0 : nil }
+                if kept?.open != nil { world.windowsResumed += 1 }
+                let id = PartitionID(world.lastPartitionID)
+                let partition = Partition(id: id, name: name, kept: kept)
+                let next = (kept?.position.offset ?? committed).map { $0 + 1 } ?? 0
                 return Owned(partition: partition, epoch: world.epochs[name, default: 0], next: next)
             }
         }
@@ -193,6 +214,7 @@ package final class SimulatedSource: Source {
         guard let leaving = self.state.withLock({ $0.revoking.removeValue(forKey: id) }),
             self.world.isAlive(self.process)
         else { return }
+        self.keepWindows(positions)
         for position in positions {
             guard let owned = leaving.first(where: { $0.partition.id == position.partition }) else {
                 continue
@@ -214,6 +236,7 @@ package final class SimulatedSource: Source {
     // MARK: - Commits, end
 
     package func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
+        self.keepWindows(positions)
         await self.world.dawdle(.milliseconds(50))
         guard self.world.isAlive(self.process), !self.world.happens(\.commitRefused) else {
             throw SourceError(.rejected, "the simulated upstream refuses the commit")

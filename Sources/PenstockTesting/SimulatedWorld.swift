@@ -40,6 +40,9 @@ package final class SimulatedWorld: Sendable {
         /// The last settled position, as upstream and store know it.
         var committed: [String: UInt64] = [:]
         var checkpoints: [String: Position] = [:]
+        var windows: [String: KeptWindow] = [:]
+        /// Windows with which a partition went on where it was.
+        var windowsResumed = 0
 
         /// How often the function dealt with each record; which ones were given up.
         var successes: [String: [UInt64: Int]] = [:]

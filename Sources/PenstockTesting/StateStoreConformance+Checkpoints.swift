@@ -24,6 +24,31 @@ extension StateStoreConformance {
         try Self.expect(try await store.checkpoints(of: "unknown"), [:], "an unknown trigger has none")
     }
 
+    static func windows(_ store: any StateStore) async throws {
+        var between = KeptWindow(position: Position(8), closed: Position(8))
+        between.floor = Timestamp(milliseconds: -1)
+        var open = KeptWindow(position: Position(9), closed: Position(5))
+        open.open = OpenWindow(WindowSpan(holding: Timestamp(milliseconds: 12_345), length: .seconds(10)))
+        open.open?.state = Array(#"{ "early": [true], "start":"€\"", "n": 1.50 }"#.utf8)
+        var early = open
+        early.open?.isEndingEarly = true
+        for window in [between, open, early] {
+            try await store.save([
+                Checkpoint(trigger: "t", partition: "p", position: window.closed, window: window),
+                Checkpoint(trigger: "t", partition: "q", position: Position(1)),
+                Checkpoint(trigger: "u", partition: "p", position: Position(2)),
+            ])
+            try Self.expect(try await store.windows(of: "t"), ["p": window], "a window is kept exactly")
+            try Self.expect(
+                try await store.checkpoints(of: "t"),
+                ["p": window.closed, "q": Position(1)],
+                "and its checkpoint beside it"
+            )
+        }
+        try await store.save([Checkpoint(trigger: "t", partition: "p", position: Position(9))])
+        try Self.expect(try await store.windows(of: "t"), [:], "a checkpoint without a window replaces it")
+    }
+
     static func replacement(_ store: any StateStore) async throws {
         for offset: UInt64 in [5, 1000, 6] {
             try await store.save([Checkpoint(trigger: "t", partition: "p", position: Position(offset))])
@@ -162,6 +187,7 @@ extension StateStoreConformance {
         let id = DeadLetterID(1)
         let all = DeadLetterQuery()
         try await Self.refused("checkpoints") { _ = try await store.checkpoints(of: "t") }
+        try await Self.refused("windows") { _ = try await store.windows(of: "t") }
         try await Self.refused("save") { try await store.save([]) }
         try await Self.refused("append") { try await store.append([letter]) }
         try await Self.refused("deadLetters") { _ = try await store.deadLetters(matching: all) }

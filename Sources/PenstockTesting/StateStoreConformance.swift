@@ -26,6 +26,10 @@ package enum StateStoreConformance {
     package static let checks: [Check] = [
         Check(description: "Checkpoints come back by trigger and partition", run: Self.checkpoints),
         Check(
+            description: "Windows come back with the checkpoints that they were kept with",
+            run: Self.windows
+        ),
+        Check(
             description: "A checkpoint replaces the earlier one, also a smaller one",
             run: Self.replacement
         ),

@@ -26,13 +26,15 @@ final class EngineFixture {
     init(
         _ policy: TriggerPolicy,
         partitions names: [String] = ["orders-0"],
-        filter: (any RecordFilter)? = nil
+        filter: (any RecordFilter)? = nil,
+        kept: KeptWindow? = nil
     ) {
         self.engine = TriggerEngine(policy: policy, format: LineFormat(), filter: filter, seed: 1)
         self.now = TriggerEngine.Moment(instant: .start, wall: VirtualLoop.epoch)
         for (index, name) in names.enumerated() {
-            self.partitions[name] = Partition(id: PartitionID(UInt32(index + 1)), name: name)
+            self.partitions[name] = Partition(id: PartitionID(UInt32(index + 1)), name: name, kept: kept)
         }
+        if let kept { for name in names { self.nextOffset[name] = (kept.position.offset ?? 0) + 1 } }
         self.engine.assigned(names.compactMap { self.partitions[$0] }, now: self.now)
     }
 

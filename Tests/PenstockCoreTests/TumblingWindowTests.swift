@@ -195,6 +195,38 @@ import Testing
         #expect(world.isDrained && world.counters.isConserved)
     }
 
+    @Test("What is kept of a window is enough to go on with it elsewhere")
+    func goesOn() throws {
+        var policy = Self.policy(size: 2)
+        policy.commitInterval = .milliseconds(100)
+        let world = EngineFixture(policy)
+        world.arrive(2)
+        world.answer(.succeeded, state: "{\"n\":2}")
+        world.pass(.seconds(12))
+        world.answer(.succeeded)
+        world.engine.commitEnded(world.commits[0], accepted: world.commits[0], now: world.now)
+        world.arrive(2)
+        world.answer(.succeeded, state: "{\"n\":4}")
+        world.pass(.seconds(1))
+        let kept = try #require(world.commits.last?.first?.window)
+        #expect(world.commits.last?.first?.position == Position(1) && kept.closed == Position(1))
+        #expect(kept.position == Position(3) && kept.open?.state == Self.state("{\"n\":4}"))
+        let next = EngineFixture(policy, kept: kept)
+        next.now.wall = world.now.wall
+        next.arrive(2)
+        #expect(next.invoked == [4, 5])
+        #expect(next.invocations.first?.window?.open.state == Self.state("{\"n\":4}"))
+        let idle = EngineFixture(policy, kept: kept)
+        idle.pass(.seconds(22))
+        #expect(idle.invocations.first?.window?.isFinal == true, "without another record, too")
+        idle.answer(.succeeded)
+        #expect(idle.commits.map { $0.map(\.position) } == [[Position(3)]])
+        #expect(idle.commits.last?.first?.window?.open == nil)
+        idle.arrive(1, age: .seconds(9))
+        let span = idle.invocations.first?.window?.open.span
+        #expect(span?.start == kept.open?.span.end, "the window that is over is not opened again")
+    }
+
     @Test("No window ends for want of records while nothing can be received")
     func quiet() {
         let world = EngineFixture(Self.policy())

@@ -72,6 +72,7 @@ final class LetterShelf: StateStore {
     }
 
     func checkpoints(of trigger: String) async throws(StoreError) -> [String: Position] { [:] }
+    func windows(of trigger: String) async throws(StoreError) -> [String: KeptWindow] { [:] }
     func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {}
     func append(_ letters: [DeadLetter]) async throws(StoreError) {}
     func recordRedrive(_ ids: [DeadLetterID], attempt: Attempt) async throws(StoreError) {

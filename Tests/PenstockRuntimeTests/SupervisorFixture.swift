@@ -76,6 +76,11 @@ final class FickleStore: StateStore {
         return try await self.store.checkpoints(of: trigger)
     }
 
+    func windows(of trigger: String) async throws(StoreError) -> [String: KeptWindow] {
+        try self.refusal.pass()
+        return try await self.store.windows(of: trigger)
+    }
+
     func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {
         try self.refusal.pass()
         try await self.store.save(checkpoints)

@@ -13,11 +13,28 @@ extension KafkaConsumerLoop {
     /// Commits what is still owned; what is not is fenced, and not among what the reply says was accepted.
     func commit(_ positions: [PartitionPosition], reply: KafkaInbox.CommitReply) {
         let due = positions.filter { self.owned.place(of: $0.partition) != nil }
-        guard !due.isEmpty else {
-            reply.resume(returning: .success([]))
+        self.keepWindows(due)
+        // In the middle of a window there is nothing that Kafka does not know.
+        guard due.contains(where: { !self.isCommitted($0) }) else {
+            reply.resume(returning: .success(due))
             return
         }
         _ = self.send(due, reply: reply, deadline: Clock.now + Self.commitMax)
+    }
+
+    /// Remembers the windows that were kept with positions, in case their partitions come back.
+    func keepWindows(_ positions: [PartitionPosition]) {
+        for position in positions where position.window != nil {
+            self.windows[position.name] = position.window
+        }
+    }
+
+    /// Whether a position in a window is what the group would begin behind already.
+    private func isCommitted(_ position: PartitionPosition) -> Bool {
+        guard position.window != nil, let place = self.owned.place(of: position.partition) else {
+            return false
+        }
+        return self.owned[place].committed == self.offset(of: position)?.offset
     }
 
     /// Sends a commit and remembers who waits for it.

@@ -49,6 +49,7 @@ extension KafkaConsumerLoop {
     func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {
         guard case .draining(id, let names, let deadline) = self.rebalance else { return }
         let due = positions.filter { self.owned.place(of: $0.partition) != nil }
+        self.keepWindows(due)
         guard !due.isEmpty else {
             self.giveUp(names)
             return
@@ -119,7 +120,7 @@ extension KafkaConsumerLoop {
     private func assign(_ names: [KafkaPartitionName], attempt: Int) {
         do throws(RDKafkaError) {
             var gaps: [SourceGap] = []
-            let starts = try names.isEmpty ? [] : self.starts(of: names, &gaps)
+            let starts = try names.isEmpty ? [] : self.starts(of: names, &gaps).map(self.goingOn)
             try self.consumer.assign(starts.map { RDKafkaOffset(name: $0.name, offset: $0.next) })
             self.rebalance = .settled
             self.health.assigned(names)
@@ -135,7 +136,19 @@ extension KafkaConsumerLoop {
         }
     }
 
-    private typealias Start = (name: KafkaPartitionName, next: Int64, committed: Int64?)
+    private typealias Start = KafkaOwnership.Start
+
+    /// A start in the middle of a window, where the window's beginning is where the partition would begin.
+    private func goingOn(_ start: Start) -> Start {
+        guard let window = self.windows[start.name.description], let closed = window.closed.offset,
+            let position = window.position.offset, position < UInt64(Int64.max),
+            start.next > 0, closed + 1 == UInt64(start.next), position >= closed
+        else { return start }
+        var start = start
+        start.next = Int64(position) + 1
+        start.window = window
+        return start
+    }
 
     private func starts(
         of names: [KafkaPartitionName],
@@ -146,12 +159,12 @@ extension KafkaConsumerLoop {
         for offset in try self.consumer.committed(names, within: Self.questionMax) {
             guard offset.code == .none else { throw RDKafkaError(offset.code) }
             if offset.offset >= 0 {
-                starts.append((name: offset.name, next: offset.offset, committed: offset.offset))
+                starts.append(Start(name: offset.name, next: offset.offset, committed: offset.offset))
             } else if let next = try self.checkpoint(of: offset.name, &gaps) {
-                starts.append((name: offset.name, next: next, committed: nil))
+                starts.append(Start(name: offset.name, next: next))
             } else {
                 let next = try self.startOffset(of: offset.name)
-                starts.append((name: offset.name, next: next, committed: nil))
+                starts.append(Start(name: offset.name, next: next))
                 if next >= 0 { fresh.append(RDKafkaOffset(name: offset.name, offset: next)) }
             }
         }

@@ -20,6 +20,9 @@ final class KafkaConsumerLoop {
     /// Where partitions begin that the group has no offset for, by name; from our own store.
     let checkpoints: [String: Position]
 
+    /// The windows in which partitions go on that begin where a window does, by name; as they were kept last.
+    var windows: [String: KeptWindow]
+
     /// Messages that were received but not looked at.
     var buffer = RDKafkaMessageBuffer(capacity: KafkaConsumerLoop.recordsPerBlock)
     /// Errors and other events of the group.
@@ -92,8 +95,10 @@ final class KafkaConsumerLoop {
         _ configuration: KafkaSourceConfiguration,
         inbox: KafkaInbox,
         context: RDKafkaContext,
-        checkpoints: [String: Position]
+        checkpoints: [String: Position],
+        windows: [String: KeptWindow] = [:]
     ) throws(SourceError) {
+        self.windows = windows
         self.configuration = configuration
         self.format = KafkaEventFormat(configuration)
         self.inbox = inbox

@@ -27,6 +27,18 @@ struct KafkaOwnership {
         var blockIndex: UInt32 = 0
     }
 
+    /// Where a partition begins.
+    struct Start {
+        /// The partition.
+        var name: KafkaPartitionName
+        /// The first offset to read.
+        var next: Int64
+        /// The offset that the group would begin at; nil when it has none.
+        var committed: Int64?
+        /// The window in which it goes on; nil for none.
+        var window: KeptWindow?
+    }
+
     private struct Identity: Hashable {
         var topic: UInt
         var partition: Int32
@@ -82,7 +94,7 @@ struct KafkaOwnership {
 
     /// Begins to own partitions from these offsets on; `prefix` gives the constant part of their events.
     mutating func add(
-        _ offsets: [(name: KafkaPartitionName, next: Int64, committed: Int64?)],
+        _ offsets: [Start],
         prefix: (KafkaPartitionName) -> [UInt8]
     ) -> [Partition] {
         self.forgetPlaces()
@@ -90,7 +102,8 @@ struct KafkaOwnership {
             let partition = Partition(
                 id: PartitionID(self.nextID),
                 name: offset.name.description,
-                eventPrefix: prefix(offset.name)
+                eventPrefix: prefix(offset.name),
+                kept: offset.window
             )
             self.nextID += 1
             self.entries.append(

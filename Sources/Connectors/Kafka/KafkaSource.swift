@@ -11,7 +11,7 @@ import Synchronization
 ///
 /// Offsets are committed as the pipeline settles records, never by librdkafka on its own. See ``Source`` for what it
 /// promises, and ``KafkaConsumerLoop`` for how.
-package final class KafkaSource: Source {
+package final class KafkaSource: WindowSource {
     private enum State: Sendable {
         case idle
         case running(KafkaInbox, KafkaThread)
@@ -34,6 +34,13 @@ package final class KafkaSource: Source {
     }
 
     package func start(checkpoints: [String: Position]) async throws(SourceError) {
+        try await self.start(checkpoints: checkpoints, windows: [:])
+    }
+
+    package func start(
+        checkpoints: [String: Position],
+        windows: [String: KeptWindow]
+    ) async throws(SourceError) {
         let inbox: KafkaInbox
         do throws(RDKafkaError) {
             inbox = KafkaInbox(wakeup: try Wakeup())
@@ -58,7 +65,8 @@ package final class KafkaSource: Source {
                         configuration,
                         inbox: inbox,
                         context: context,
-                        checkpoints: checkpoints
+                        checkpoints: checkpoints,
+                        windows: windows
                     )
                 } catch {
                     _ = inbox.close(error)

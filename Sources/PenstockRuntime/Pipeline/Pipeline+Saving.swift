@@ -67,7 +67,12 @@ extension Pipeline {
         }
         defer { self.saveTurns.end() }
         let checkpoints = positions.map {
-            Checkpoint(trigger: self.parts.name, partition: $0.name, position: $0.position)
+            Checkpoint(
+                trigger: self.parts.name,
+                partition: $0.name,
+                position: $0.position,
+                window: $0.window
+            )
         }
         guard !checkpoints.isEmpty else { return true }
         do {

@@ -147,7 +147,12 @@ package actor Pipeline {
     package func run() async throws {
         do {
             let checkpoints = try await self.parts.store.checkpoints(of: self.parts.name)
-            try await self.parts.source.start(checkpoints: checkpoints)
+            if self.parts.policy.tumbling != nil, let source = self.parts.source as? any WindowSource {
+                let windows = try await self.parts.store.windows(of: self.parts.name)
+                try await source.start(checkpoints: checkpoints, windows: windows)
+            } else {
+                try await self.parts.source.start(checkpoints: checkpoints)
+            }
             self.hasStarted = true
         } catch {
             await self.parts.source.stop()

@@ -10,9 +10,9 @@ import PenstockCore
 /// what SQLite does with them. Texts are bound with their length, so that nothing is cut at a NUL.
 struct CheckpointStatement {
     private static let sql = """
-        INSERT INTO checkpoints ("trigger", partition, position, updated_at) VALUES (?1, ?2, ?3, ?4)
+        INSERT INTO checkpoints ("trigger", partition, position, updated_at, window) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT ("trigger", partition)
-        DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at
+        DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at, window = excluded.window
         """
 
     /// Owns what is used below.
@@ -33,6 +33,7 @@ struct CheckpointStatement {
         unsafe try self.check(Self.bind(checkpoint.partition, to: handle, at: 2))
         unsafe try self.check(Self.bind(checkpoint.position.description, to: handle, at: 3))
         unsafe try self.check(sqlite3_bind_int64(handle, 4, time))
+        unsafe try self.check(Self.bind(checkpoint.window.map { WindowCoding.encode($0) }, to: handle, at: 5))
         let code = unsafe sqlite3_step(handle)
         if code != SQLITE_DONE { try self.check(code) }
     }
@@ -57,6 +58,16 @@ struct CheckpointStatement {
                     UInt8(SQLITE_UTF8)
                 )
             }
+        }
+    }
+
+    /// A blob, which is never empty, or null.
+    @unsafe
+    private static func bind(_ blob: [UInt8]?, to handle: OpaquePointer, at index: Int32) -> Int32 {
+        guard let blob else { return unsafe sqlite3_bind_null(handle, index) }
+        let copies = unsafe unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+        return unsafe blob.withUnsafeBytes {
+            unsafe sqlite3_bind_blob64(handle, index, $0.baseAddress, sqlite3_uint64($0.count), copies)
         }
     }
 

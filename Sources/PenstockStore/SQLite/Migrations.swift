@@ -25,6 +25,10 @@ enum Migrations {
         migrator.registerMigration("0004-schedule-fires") { database in
             try database.execute(sql: Self.scheduleFires)
         }
+        migrator.registerMigration("0005-windows") { database in
+            // In the form of `WindowCoding`; null without tumbling windows.
+            try database.execute(sql: "ALTER TABLE checkpoints ADD COLUMN window BLOB")
+        }
         return migrator
     }
 

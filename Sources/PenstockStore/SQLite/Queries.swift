@@ -22,6 +22,24 @@ enum Queries {
         return checkpoints
     }
 
+    static func windows(of trigger: String, _ database: Database) throws -> [String: KeptWindow] {
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT CAST(partition AS BLOB), position, window FROM checkpoints
+                WHERE "trigger" = CAST(?1 AS TEXT) AND window IS NOT NULL
+                """
+        )
+        var windows: [String: KeptWindow] = [:]
+        let rows = try Row.fetchCursor(statement, arguments: [Bound.text(trigger)])
+        while let row = try rows.next() {
+            var columns = Columns(row, "the window of a checkpoint")
+            let partition = try columns.text()
+            let closed = try columns.position()
+            windows[partition] = try WindowCoding.decode(try columns.bytes() ?? [], closed: closed)
+        }
+        return windows
+    }
+
     static func pausedTriggers(_ database: Database) throws -> Set<String> {
         let statement = try database.cachedStatement(sql: "SELECT CAST(\"trigger\" AS BLOB) FROM paused")
         var names: Set<String> = []

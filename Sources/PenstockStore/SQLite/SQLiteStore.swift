@@ -101,6 +101,10 @@ package final class SQLiteStore: StateStore {
         try await self.read { try Queries.checkpoints(of: trigger, $0) }
     }
 
+    package func windows(of trigger: String) async throws(StoreError) -> [String: KeptWindow] {
+        try await self.read { try Queries.windows(of: trigger, $0) }
+    }
+
     package func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {
         guard !checkpoints.isEmpty else { return try self.requireOpen() }
         _ = try await self.writer.write(.save(checkpoints))

@@ -22,7 +22,8 @@ enum WriteOperation: Sendable {
     /// About how many bytes it writes; bounds the size of a commit.
     var bytes: Int {
         switch self {
-        case .save(let checkpoints): checkpoints.count * 128
+        case .save(let checkpoints):
+            checkpoints.reduce(0) { $0 + 128 + ($1.window?.open?.state.count ?? 0) }
         case .append(let letters):
             letters.reduce(0) { sum, letter in
                 sum + 512 + (letter.body?.count ?? 0) + (letter.key?.count ?? 0)

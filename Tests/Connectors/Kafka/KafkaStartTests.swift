@@ -96,6 +96,39 @@ struct KafkaStartTests {
         #expect(both.offsets(of: "t-0") == [9])
     }
 
+    @Test("A window goes on where the group is still at its beginning, also when its partition comes back")
+    func window() async throws {
+        let broker = try Self.broker(committed: ["at": 4, "beyond": 6])
+        var kept = KeptWindow(position: Position(7), closed: Position(3))
+        kept.open = OpenWindow(WindowSpan(holding: Timestamp(milliseconds: Self.start), length: .seconds(60)))
+        let beyond = KafkaSourceProbe(Self.configuration(broker, group: "beyond"))
+        try await beyond.source.start(checkpoints: ["t-0": Position(3)], windows: ["t-0": kept])
+        try await beyond.receive(until: "four records") { $0.records.count == 4 }
+        #expect(beyond.offsets(of: "t-0") == [6, 7, 8, 9], "another member went on")
+        #expect(beyond.owned.values.allSatisfy { $0.kept == nil })
+        await beyond.stop()
+        let probe = KafkaSourceProbe(Self.configuration(broker, group: "at"))
+        try await probe.source.start(checkpoints: ["t-0": Position(3)], windows: ["t-0": kept])
+        try await probe.receive(until: "two records") { $0.records.count == 2 }
+        #expect(probe.offsets(of: "t-0") == [8, 9])
+        #expect(probe.owned.values.map(\.kept) == [kept])
+        // In the middle of a window there is nothing to commit, and it is accepted at once.
+        var position = PartitionPosition(
+            partition: try probe.id(of: "t-0"),
+            name: "t-0",
+            position: Position(3)
+        )
+        position.window = kept
+        position.window?.position = Position(8)
+        #expect(try await probe.source.commit([position]) == [position])
+        await probe.stop()
+        let again = KafkaSourceProbe(Self.configuration(broker, group: "at"))
+        try await again.source.start(checkpoints: ["t-0": Position(3)], windows: [:])
+        try await again.receive(until: "six records") { $0.records.count == 6 }
+        #expect(again.offsets(of: "t-0") == Array(4..<10), "the group's offset did not move")
+        await again.stop()
+    }
+
     @Test("A checkpoint that the broker no longer has is a gap, and reading goes on by the start policy")
     func staleCheckpoint() async throws {
         let broker = try Self.broker(removedBelow: 4)

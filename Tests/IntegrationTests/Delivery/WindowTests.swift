@@ -22,11 +22,13 @@ struct WindowTests {
 
         def handler(event, context):
             state = event["state"]
+            before = len(state.get("seen", []))
             for name, records in event["records"].items():
                 assert name == event["shardId"]
                 for r in records:
                     state.setdefault("seen", []).append([r["offset"], r["timestamp"]])
-            os.write(CALLS, b"call\\n")
+            new = [o for o, t in state.get("seen", [])[before:]]
+            os.write(CALLS, ("%s %d %s\\n" % (event["shardId"], before, new)).encode())
             time.sleep(0.03)
             if event["isFinalInvokeForWindow"]:
                 text = json.dumps({"shard": event["shardId"], "start": event["window"]["start"],
@@ -56,21 +58,20 @@ struct WindowTests {
 
     private static func calls(_ world: DeliveryWorld) -> Int { (try? world.lines("calls").count) ?? 0 }
 
-    private static func world() throws -> DeliveryWorld {
-        // A minute of records, the last of them now.
-        let records = (0..<Self.records).map { number in
-            DeliveryWorld.Record(
-                partition: number % Self.partitions,
-                age: .milliseconds(50 * (Self.records - number))
-            )
-        }
+    private static func world(
+        _ records: [DeliveryWorld.Record],
+        later: [DeliveryWorld.Record] = [],
+        partitions: Int,
+        window: String
+    ) throws -> DeliveryWorld {
         let trigger = DeliveryWorld.Trigger(
             name: "windowed",
             handler: "pass",
             records: records,
-            partitions: Self.partitions,
+            later: later,
+            partitions: partitions,
             function: "windows",
-            options: ["batch: { size: 10, window: 20ms }", "tumbling_window: 5s"]
+            options: ["batch: { size: 10, window: 20ms }", "tumbling_window: \(window)"]
         )
         let world = try DeliveryWorld(
             [trigger],
@@ -86,7 +87,14 @@ struct WindowTests {
     @Test("Each record counts once in the window of its time, through three SIGKILLs, a SIGTERM and a pause")
     func exact() throws {
         var random = SystemRandomNumberGenerator()
-        let world = try Self.world()
+        // A minute of records, the last of them now.
+        let records = (0..<Self.records).map { number in
+            DeliveryWorld.Record(
+                partition: number % Self.partitions,
+                age: .milliseconds(50 * (Self.records - number))
+            )
+        }
+        let world = try Self.world(records, partitions: Self.partitions, window: "5s")
         defer { world.broker.stop() }
         for life in 0..<4 {
             let penstock = try world.start()
@@ -118,5 +126,33 @@ struct WindowTests {
                 #expect(window.seen.allSatisfy { $0[1] >= start && $0[1] < end })
             }
         }
+    }
+    @Test("A window goes on where it was after a stop: with its state, and without a record again")
+    func goesOn() throws {
+        // Not so near to the end of a window that it is over before the test is.
+        let isClear = BoundedWait.until(within: .seconds(100)) {
+            Int(Date().timeIntervalSince1970) % 900 < 840
+        }
+        #expect(isClear)
+        let now = DeliveryWorld.Record()
+        let world = try Self.world(
+            [DeliveryWorld.Record(age: .seconds(1800))] + Array(repeating: now, count: 20),
+            later: Array(repeating: now, count: 5),
+            partitions: 1,
+            window: "15m"
+        )
+        defer { world.broker.stop() }
+        let first = try world.start()
+        try world.wait(for: "21 records", first) { try world.count("succeeded", "windowed") == 21 }
+        try first.terminate()
+        #expect(try world.committed()["windowed"] == [1], "only what is before the window")
+        let before = Self.calls(world)
+        let second = try world.start()
+        try world.produceLater("windowed")
+        try world.wait(for: "five more", second) { try world.count("succeeded", "windowed") == 5 }
+        try second.terminate()
+        let calls = try world.lines("calls").dropFirst(before).map { String(decoding: $0, as: UTF8.self) }
+        #expect(calls.first?.hasPrefix("windowed-0 20 [21") == true, "\(calls)")
+        #expect(try Self.windows(world).map(\.seen.count) == [1])
     }
 }
