@@ -28,10 +28,14 @@ extension TriggerEngine {
                 }
             } else {
                 let end = now.instant + (open.span.end - now.wall)
-                let at = max(end, owned.window.quietSince) + policy.grace
+                let isBehind = self.partitionsBehind.contains(owned.partition.name)
+                let wait = isBehind ? policy.patience : policy.grace
+                var at = max(end, owned.window.quietSince) + wait
                 if at <= now.instant {
                     due.append(id)
                 } else {
+                    // It may have caught up by then.
+                    if isBehind { at = min(at, max(end, now.instant) + policy.grace) }
                     self.windowsDueAt = min(self.windowsDueAt ?? at, at)
                 }
             }

@@ -124,6 +124,9 @@ package struct TriggerEngine: ~Copyable {
         didSet { self.windowsPaused = true }
     }
 
+    /// Partitions of which upstream may have more records, by name: their windows wait longer for these.
+    package var partitionsBehind: Set<String> = []
+
     /// Whether the source can reach its upstream: no window ends for want of records while it cannot.
     package var isSourceConnected = true
 

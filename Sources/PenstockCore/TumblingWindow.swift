@@ -8,6 +8,9 @@ package struct TumblingPolicy: Sendable, Equatable {
     /// How long to wait, after a window's end and after the last record, for records that are on their way.
     package var grace: Duration
 
+    /// The same where upstream seems to have more: its last offset may be that of no record, so this ends, too.
+    var patience: Duration { self.grace * 15 }
+
     /// Bytes of a state with which a window goes on; a larger one ends it early.
     package var stateBytesMax: Int
 

@@ -227,6 +227,26 @@ import Testing
         #expect(span?.start == kept.open?.span.end, "the window that is over is not opened again")
     }
 
+    @Test("A window of which upstream seems to have more waits longer, and not for ever")
+    func behind() {
+        let world = EngineFixture(Self.policy())
+        world.arrive(1)
+        world.answer(.succeeded, state: "{}")
+        world.engine.partitionsBehind = ["orders-0"]
+        for _ in 0..<39 { world.pass(.seconds(1)) }
+        #expect(world.invocations.isEmpty)
+        world.pass(.seconds(1))
+        #expect(world.invocations.first?.window?.isFinal == true)
+        world.answer(.succeeded)
+        world.arrive(1)
+        world.answer(.succeeded, state: "{}")
+        world.pass(.seconds(15))
+        #expect(world.invocations.isEmpty)
+        world.engine.partitionsBehind = []
+        world.pass(.seconds(1))
+        #expect(world.invocations.first?.window?.isFinal == true)
+    }
+
     @Test("No window ends for want of records while nothing can be received")
     func quiet() {
         let world = EngineFixture(Self.policy())

@@ -81,7 +81,15 @@ extension KafkaConsumerLoop {
             let end = self.consumer.knownEnd(of: entry.name)
             let records = end.flatMap { end in entry.committed.map { max(0, end - $0) } }
             let committed = entry.committed.flatMap { $0 > 0 ? Position(UInt64($0 - 1)) : nil }
-            return PartitionLag(partition: entry.partition.name, committed: committed, records: records)
+            var lag = PartitionLag(
+                partition: entry.partition.name,
+                committed: committed,
+                records: records
+            )
+            lag.isBehind = end.map { $0 > entry.next } ?? true
+            // The next answer of a broker tells the end.
+            if end == nil { self.lagAt = Clock.now + .seconds(1) }
+            return lag
         }
         self.inbox.lag.withLock { $0 = lags }
     }

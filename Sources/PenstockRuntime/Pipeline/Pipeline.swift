@@ -412,6 +412,9 @@ package actor Pipeline {
     private func timerFired() {
         self.timer = nil
         guard !self.isStopped else { return }
+        if self.parts.policy.tumbling != nil {
+            self.engine.partitionsBehind = Set(self.parts.source.lag().filter(\.isBehind).map(\.partition))
+        }
         self.engine.wake(now: self.now)
         self.flush()
     }

@@ -172,6 +172,9 @@ package struct PartitionLag: Sendable, Equatable {
     /// Records between the committed position and the upstream's end; nil when unknown.
     package var records: Int64?
 
+    /// Whether upstream may have records that were not handed out yet; true when that is unknown.
+    package var isBehind = false
+
     /// A lag.
     package init(partition: String, committed: Position?, records: Int64?) {
         self.partition = partition
