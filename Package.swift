@@ -187,7 +187,7 @@ let tests: [Target] = [
     ),
     .testTarget(
         name: "PenstockSchedulesTests",
-        dependencies: ["PenstockSchedules", "PenstockCore"]
+        dependencies: ["PenstockSchedules", "PenstockCore", "PenstockTesting"]
     ),
     .testTarget(
         name: "PenstockStoreTests",

@@ -24,6 +24,13 @@ import Testing
         }
     }
 
+    @Test("The table has a hundred and fifty lines at least")
+    func size() {
+        let lines = (UnixCases.text + "\n" + AWSCases.text).split(separator: "\n")
+        #expect(Set(lines).count == lines.count)
+        #expect(lines.count >= 150)
+    }
+
     @Test(
         "With the rule of AWS a time in a gap does not fire that day, and one in a repeat fires once",
         arguments: [

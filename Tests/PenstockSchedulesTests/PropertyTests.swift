@@ -13,14 +13,30 @@ import Testing
     ]
     private static let years = 2019...2028
     /// So many of each grammar in each zone, for each rule; the seeds make each run the same.
-    private static let count = 3
+    private static let count = 6
+
+    @Test("A fresh seed in each run finds what the fixed ones do not")
+    func freshSeed() throws {
+        let seed = UInt64.random(in: .min ... .max)
+        var random = SeededRandom(seed: seed)
+        let name = try #require(Self.zones.randomElement(using: &random))
+        try Self.compareTenYears(name, &random, "seed \(seed)")
+    }
 
     @Test("Ten years of a random expression are those of the brute force", arguments: Self.zones)
     func tenYears(name: String) throws {
+        var random = SeededRandom(seed: name.utf8.reduce(7) { $0 &* 31 &+ UInt64($1) })
+        try Self.compareTenYears(name, &random)
+    }
+
+    private static func compareTenYears(
+        _ name: String,
+        _ random: inout SeededRandom,
+        _ note: String = ""
+    ) throws {
         let zone = try ZoneDatabase.system.zone(name)
         let offsets = try #require(QuarterOffsets(name, years: Self.years))
         let end = offsets.start + offsets.offsets.count * QuarterOffsets.quarter
-        var random = SeededRandom(seed: name.utf8.reduce(7) { $0 &* 31 &+ UInt64($1) })
         for grammar in RandomExpression.Grammar.allCases {
             for number in 0..<Self.count {
                 let expression = RandomExpression(grammar, &random)
@@ -28,7 +44,7 @@ import Testing
                 var brute = BruteForce(expression, skipsGaps: rule == .aws)
                 let expected = brute.fires(offsets)
                 let schedule = Schedule(try ScheduleExpression(expression.text), in: zone, gapRule: rule)
-                Self.compare(schedule, expected, from: offsets.start + 2 * 86_400, end: end, &random)
+                Self.compare(schedule, expected, from: offsets.start + 2 * 86_400, end: end, &random, note)
             }
         }
     }
@@ -39,9 +55,10 @@ import Testing
         _ expected: [Int],
         from: Int,
         end: Int,
-        _ random: inout SeededRandom
+        _ random: inout SeededRandom,
+        _ note: String
     ) {
-        let what = "\(schedule.expression.text) in \(schedule.zone.name), \(schedule.gapRule)"
+        let what = "\(schedule.expression.text) in \(schedule.zone.name), \(schedule.gapRule), \(note)"
         func check(_ index: Int, after time: Int) -> Bool {
             let next = schedule.next(after: time)
             let wanted: Int? = index < expected.count ? expected[index] : nil
