@@ -6,20 +6,16 @@
 // Prints {"requests", "seconds", "requests_per_second", "cpu_us_per_request", "p50_us", "p99_us",
 // "max_rss_kb"}; the first --warmup requests are not counted.
 #include "bench.h"
+#include "curl_loop.h"
 
-#include <curl/curl.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
-enum { IN_FLIGHT_MAX = 1024, EVENTS_MAX = 256 };
+enum { IN_FLIGHT_MAX = 1024 };
 
 struct run {
-    CURLM *multi;
-    int epoll_fd;
-    int64_t timer_due_ns;  // -1: no timer
+    struct curl_loop loop;
     int64_t started, completed, total, warmup;
     int64_t counted_from_ns, counted_from_cpu_us;
     struct samples samples;
@@ -34,30 +30,6 @@ static size_t drop(char *bytes, size_t size, size_t count, void *context) {
     (void)bytes;
     (void)context;
     return size * count;
-}
-
-static int socket_changed(CURL *easy, curl_socket_t fd, int what, void *context, void *known) {
-    (void)easy;
-    struct run *run = context;
-    struct epoll_event event = {.data.fd = fd};
-    if (what == CURL_POLL_REMOVE) {
-        epoll_ctl(run->epoll_fd, EPOLL_CTL_DEL, fd, &event);
-        return 0;
-    }
-    event.events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0u);
-    event.events |= (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0u);
-    if (epoll_ctl(run->epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0) {
-        die("epoll_ctl: %s", strerror(errno));
-    }
-    curl_multi_assign(run->multi, fd, run);
-    return 0;
-}
-
-static int timer_changed(CURLM *multi, long milliseconds, void *context) {
-    (void)multi;
-    struct run *run = context;
-    run->timer_due_ns = milliseconds < 0 ? -1 : now_ns() + milliseconds * 1000000;
-    return 0;
 }
 
 static CURL *easy_handle(const char *url, const char *body, size_t body_bytes) {
@@ -77,19 +49,18 @@ static CURL *easy_handle(const char *url, const char *body, size_t body_bytes) {
 static void send_request(struct run *run, struct request *request) {
     request->started_ns = now_ns();
     run->started++;
-    CURLMcode code = curl_multi_add_handle(run->multi, request->easy);
-    if (code != CURLM_OK) {
-        die("curl_multi_add_handle: %s", curl_multi_strerror(code));
-    }
+    curl_loop_add(&run->loop, request->easy);
 }
 
-static void request_complete(struct run *run, struct request *request, CURLcode result) {
+static void request_complete(void *context, CURL *easy, CURLcode result) {
+    struct run *run = context;
+    struct request *request;
     long status = 0;
-    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&request);
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     if (result != CURLE_OK || status != 200) {
         die("request: %s, status %ld", curl_easy_strerror(result), status);
     }
-    curl_multi_remove_handle(run->multi, request->easy);
     run->completed++;
     if (run->completed > run->warmup) {
         samples_add(&run->samples, now_ns() - request->started_ns);
@@ -99,46 +70,6 @@ static void request_complete(struct run *run, struct request *request, CURLcode 
     }
     if (run->started < run->total) {
         send_request(run, request);
-    }
-}
-
-static void take_completed(struct run *run) {
-    CURLMsg *message;
-    int left;
-    while ((message = curl_multi_info_read(run->multi, &left))) {
-        if (message->msg == CURLMSG_DONE) {
-            struct request *request;
-            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request);
-            request_complete(run, request, message->data.result);
-        }
-    }
-}
-
-static int wait_ms(const struct run *run) {
-    if (run->timer_due_ns < 0) {
-        return 1000;
-    }
-    int64_t left = run->timer_due_ns - now_ns();
-    return left <= 0 ? 0 : (int)(left / 1000000 + 1);
-}
-
-static void serve(struct run *run) {
-    struct epoll_event events[EVENTS_MAX];
-    int running;
-    while (run->completed < run->total) {
-        int count = epoll_wait(run->epoll_fd, events, EVENTS_MAX, wait_ms(run));
-        for (int index = 0; index < count; index++) {
-            uint32_t bits = events[index].events;
-            int ready = (bits & EPOLLIN ? CURL_CSELECT_IN : 0) | (bits & EPOLLOUT ? CURL_CSELECT_OUT : 0)
-                        | (bits & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-            curl_multi_socket_action(run->multi, events[index].data.fd, ready, &running);
-        }
-        take_completed(run);
-        if (run->timer_due_ns >= 0 && run->timer_due_ns <= now_ns()) {
-            run->timer_due_ns = -1;
-            curl_multi_socket_action(run->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-            take_completed(run);
-        }
     }
 }
 
@@ -156,7 +87,7 @@ int main(int argc, char **argv) {
     const char *url = NULL, *body_file = NULL;
     int64_t body_bytes = 1024, in_flight = 1;
     static struct request requests[IN_FLIGHT_MAX];
-    struct run run = {.timer_due_ns = -1, .total = 100000, .warmup = 1000};
+    struct run run = {.total = 100000, .warmup = 1000};
     const struct setting settings[] = {
         {"--url", SETTING_TEXT, &url, "where to POST"},
         {"--body-bytes", SETTING_INTEGER, &body_bytes, "bytes of a body (1024)"},
@@ -177,20 +108,17 @@ int main(int argc, char **argv) {
         memset(body, 'x', length);
     }
     run.total += run.warmup;
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    run.multi = curl_multi_init();
-    run.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    curl_multi_setopt(run.multi, CURLMOPT_SOCKETFUNCTION, socket_changed);
-    curl_multi_setopt(run.multi, CURLMOPT_SOCKETDATA, &run);
-    curl_multi_setopt(run.multi, CURLMOPT_TIMERFUNCTION, timer_changed);
-    curl_multi_setopt(run.multi, CURLMOPT_TIMERDATA, &run);
-    curl_multi_setopt(run.multi, CURLMOPT_MAXCONNECTS, (long)in_flight);
+    run.loop.completed = request_complete;
+    run.loop.context = &run;
+    curl_loop_open(&run.loop, (long)in_flight);
     for (int64_t index = 0; index < in_flight && run.started < run.total; index++) {
         requests[index].easy = easy_handle(url, body, length);
         curl_easy_setopt(requests[index].easy, CURLOPT_PRIVATE, &requests[index]);
         send_request(&run, &requests[index]);
     }
-    serve(&run);
+    while (run.completed < run.total) {
+        curl_loop_turn(&run.loop);
+    }
     print_result(&run);
     return 0;
 }
