@@ -62,14 +62,14 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from harness import experiments, operation, report
+from harness import experiments, operation, queues, report
 from harness.bench import BENCHMARKS, ROOT, Bench, run_folder
 from harness.figures import Rounds
 from harness.goals import GOALS, Goal, Row, evaluate
 from harness.processes import Measurement, Processes, RunFailed
 
 REPEATS_MIN = 5
-EXPERIMENTS = experiments.EXPERIMENTS | operation.EXPERIMENTS
+EXPERIMENTS = experiments.EXPERIMENTS | operation.EXPERIMENTS | queues.EXPERIMENTS
 
 
 def arguments() -> argparse.Namespace:

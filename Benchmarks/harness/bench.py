@@ -17,6 +17,7 @@ BENCHMARKS = ROOT / "Benchmarks"
 PEERS = ROOT / ".build-bench"
 
 OFFSET_NEEDLE = '"offset":'
+MESSAGE_NEEDLE = '"messageId":'
 
 
 @dataclass
@@ -34,7 +35,12 @@ class Sink:
     def stats(self) -> Measurement:
         """Its counters since the last reset."""
         text = urllib.request.urlopen(self.url + "stats", timeout=10).read().decode()
-        return last_json_line("http_sink", text)
+        return last_json_line("the counters", text)
+
+
+@dataclass
+class Queue(Sink):
+    """A running scripted queue of SQS; `reset` fills it as well. Its counters are those of the queue."""
 
 
 @dataclass
@@ -80,6 +86,13 @@ class Bench:
         """A running HTTP sink."""
         server = self.processes.serve([self.peer("http_sink"), *more])
         return Sink(server, f"http://127.0.0.1:{server.ready['port']}/")
+
+    def queue(self, messages: int, message_bytes: int, *more: str) -> Queue:
+        """A running scripted queue; its `ready` has the queue's own URL."""
+        server = self.processes.serve(
+            [self.peer("sqs_queue"), "--messages", str(messages), "--message-bytes", str(message_bytes), *more]
+        )
+        return Queue(server, f"http://127.0.0.1:{server.ready['port']}/")
 
 
 def run_folder() -> tempfile.TemporaryDirectory[str]:

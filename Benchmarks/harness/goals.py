@@ -177,6 +177,8 @@ INVOCATIONS = "invocations_per_second"
 CPU_RECORD = "cpu_us_per_record"
 CPU_REQUEST = "cpu_us_per_request"
 CPU_INVOCATION = "cpu_us_per_invocation"
+MESSAGES = "messages_per_second"
+CPU_MESSAGE = "cpu_us_per_message"
 PER_BATCH = 100
 
 # The peer of a goal that is a number, not a ratio.
@@ -306,6 +308,13 @@ def operation_goals() -> list[Goal]:
     ]
 
 
+def queue_goals() -> list[Goal]:
+    """Queues."""
+    title = "SQS to HTTP to deletion, 1 KiB, batch 10, 8 in flight"
+    calls, ours = side("C libcurl", MESSAGES), side("ours", MESSAGES)
+    return [Goal("G23", title, "queue", "msg/s", calls, ours, at_least(0.50, 0.70), CPU_MESSAGE)]
+
+
 GOALS: list[Goal] = [
     *kafka_goals(),
     *pipeline_goals("", "100 B", "pipeline-100"),
@@ -317,4 +326,5 @@ GOALS: list[Goal] = [
     *store_goals(),
     *allocation_goals(),
     *operation_goals(),
+    *queue_goals(),
 ]

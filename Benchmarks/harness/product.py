@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .bench import Bench, Sink
+from .bench import Bench, Queue, Sink
 from .processes import Measurement, RunFailed, Server, stop
 
 BATCH = 100
@@ -51,6 +51,18 @@ def trigger(broker: Server, group: str, **policy: object) -> Measurement:
     brokers = broker.ready["bootstrap"].split(",")
     kafka = {"brokers": brokers, "topics": [broker.ready["topic"]], "group": group}
     return {"source": {"kafka": kafka}, "function": "sink", "batch": {"size": BATCH}, **policy}
+
+
+def queue_trigger(queue: Queue, batch: int, pollers: int) -> Measurement:
+    """A trigger that reads a scripted queue; batches do not wait for more messages."""
+    sqs = {
+        "queue": "bench",
+        "region": "eu-west-1",
+        "endpoint": queue.url,
+        "credentials": {"access_key_id": "bench", "secret_access_key": "bench"},
+        "pollers": pollers,
+    }
+    return {"source": {"sqs": sqs}, "function": "sink", "batch": {"size": batch, "window": "0s"}}
 
 
 @dataclass
@@ -93,6 +105,12 @@ class Product:
         """Waits until the sink has received so many records; what it says then."""
         self.wait(f"{count} records", ARRIVE_SECONDS, lambda: int(sink.stats()["records"]) >= count)
         return sink.stats()
+
+    def wait_for_deletions(self, queue: Queue, count: int) -> None:
+        """Waits until so many messages are deleted; looks seldom, for the queue has one thread."""
+        self.wait(
+            f"{count} deletions", ARRIVE_SECONDS, lambda: int(queue.stats()["deleted"]) >= count, pause=0.1
+        )
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stands in for `penstock run` in the driver's tests: owns what it is asked for, and POSTs events until it is told to stop.
 
-FAKE_FAILS ends it at once with these words.
+FAKE_FAILS ends it at once with these words. FAKE_LOSES messages of a queue are deleted without an event.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ import signal
 import sys
 import threading
 import urllib.request
+from typing import Any
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from harness import queues
 
 OWNED = 'penstock_partitions_owned{trigger="all"} 1000000\n'
 
@@ -34,6 +39,39 @@ class Admin(http.server.BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+def post(url: str, body: bytes, **headers: str) -> bytes:
+    """The answer to a POST."""
+    request = urllib.request.Request(url, data=body, headers=headers, method="POST")
+    answer: bytes = urllib.request.urlopen(request).read()
+    return answer
+
+
+def read_queue(endpoint: str, url: str) -> None:
+    """Receives, invokes and deletes, one call after the other."""
+
+    def call(operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        text = json.dumps(body).encode()
+        answer: dict[str, Any] = json.loads(post(endpoint, text, **{"X-Amz-Target": f"AmazonSQS.{operation}"}))
+        return answer
+
+    queue = call("GetQueueUrl", {"QueueName": "bench"})["QueueUrl"]
+    loses = int(os.environ.get("FAKE_LOSES", "0"))
+    while True:
+        received = call(
+            "ReceiveMessage", {"QueueUrl": queue, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20}
+        )
+        messages = received.get("Messages", [])
+        if not messages:
+            continue
+        post(url, queues.event(messages[loses:]))
+        loses = 0
+        entries = [
+            {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
+            for index, message in enumerate(messages)
+        ]
+        call("DeleteMessageBatch", {"QueueUrl": queue, "Entries": entries})
+
+
 def main() -> None:
     """Runs until SIGTERM."""
     if failure := os.environ.get("FAKE_FAILS"):
@@ -49,11 +87,13 @@ def main() -> None:
     ready = pathlib.Path(options["--ready-file"])
     ready.with_suffix(".new").write_text(f"{server.server_port}\n")
     ready.with_suffix(".new").rename(ready)
+    if sqs := policy["source"].get("sqs"):
+        read_queue(sqs["endpoint"], url)
     value = base64.b64encode(b"x" * 100).decode()
     event = {"records": {"t-0": [{"offset": index, "value": value} for index in range(count)]}}
     body = json.dumps(event, separators=(",", ":")).encode()
     while True:
-        urllib.request.urlopen(urllib.request.Request(url, data=body, method="POST")).read()
+        post(url, body)
 
 
 main()

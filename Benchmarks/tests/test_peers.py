@@ -4,16 +4,22 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
+import hashlib
+import http.client
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.request
+from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -125,6 +131,130 @@ class PeerTests(unittest.TestCase):
         sink = self.serve("http_sink")
         with self.assertRaises(OSError):
             urllib.request.urlopen(f"http://127.0.0.1:{sink.ready['port']}/")
+
+    def call(self, queue: Server, operation: str, **body: object) -> dict[str, Any]:
+        """The answer to a call of SQS."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{queue.ready['port']}/",
+            data=json.dumps({"QueueUrl": queue.ready["url"], **body}).encode(),
+            headers={"X-Amz-Target": f"AmazonSQS.{operation}"},
+        )
+        answer: dict[str, Any] = json.loads(urllib.request.urlopen(request, timeout=30).read())
+        return answer
+
+    def queue_stats(self, queue: Server) -> dict[str, Any]:
+        """The counters of a queue."""
+        text = urllib.request.urlopen(f"http://127.0.0.1:{queue.ready['port']}/stats", timeout=10).read()
+        return last_json_line("sqs_queue", text.decode())
+
+    def test_the_queue_gives_each_message_once_and_counts_each_deletion_once(self) -> None:
+        queue = self.serve("sqs_queue", "--messages", "25", "--message-bytes", "300")
+        self.assertEqual(self.call(queue, "GetQueueUrl", QueueName="bench"), {"QueueUrl": queue.ready["url"]})
+        batches = [self.call(queue, "ReceiveMessage", MaxNumberOfMessages=10)["Messages"] for _ in range(3)]
+        self.assertEqual([len(batch) for batch in batches], [10, 10, 5])
+        self.assertEqual(self.call(queue, "ReceiveMessage", MaxNumberOfMessages=10), {})
+        messages = [message for batch in batches for message in batch]
+        for key in ("MessageId", "ReceiptHandle"):
+            self.assertEqual(len({message[key] for message in messages}), 25)
+        for message in messages:
+            self.assertRegex(message["MessageId"], r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+            self.assertEqual(len(message["Body"]), 300)
+            self.assertEqual(json.loads(message["Body"])["status"], "paid")
+            self.assertEqual(message["MD5OfBody"], hashlib.md5(message["Body"].encode()).hexdigest())
+            self.assertIn("SentTimestamp", message["Attributes"])
+        attributes = self.call(queue, "GetQueueAttributes", AttributeNames=["All"])["Attributes"]
+        self.assertEqual(attributes["ApproximateNumberOfMessages"], "0")
+        self.assertEqual(attributes["ApproximateNumberOfMessagesNotVisible"], "25")
+        entries = [
+            {"Id": f"e{index}", "ReceiptHandle": message["ReceiptHandle"]}
+            for index, message in enumerate(batches[0])
+        ]
+        wrong = {"Id": "wrong", "ReceiptHandle": "AQEB" + "x" * 340}
+        for _ in range(2):
+            answer = self.call(queue, "DeleteMessageBatch", Entries=[*entries[:9], wrong])
+            self.assertEqual([done["Id"] for done in answer["Successful"]], [f"e{index}" for index in range(9)])
+            self.assertEqual(answer["Failed"][0]["Id"], "wrong")
+            self.assertEqual(answer["Failed"][0]["Code"], "ReceiptHandleIsInvalid")
+        answer = self.call(queue, "DeleteMessageBatch", Entries=entries[9:])
+        self.assertEqual(answer, {"Successful": [{"Id": "e9"}]})
+        stats = self.queue_stats(queue)
+        self.assertEqual((stats["messages"], stats["received"], stats["deleted"]), (25, 25, 10))
+        self.assertGreater(stats["seconds"], 0)
+
+    def test_a_message_that_is_given_back_comes_again(self) -> None:
+        queue = self.serve("sqs_queue", "--messages", "2", "--message-bytes", "1")
+        first, second = self.call(queue, "ReceiveMessage", MaxNumberOfMessages=10)["Messages"]
+        self.assertEqual((first["Body"], first["MD5OfBody"]), ("x", hashlib.md5(b"x").hexdigest()))
+        entries = [
+            {"Id": "0", "ReceiptHandle": first["ReceiptHandle"], "VisibilityTimeout": 30},
+            {"Id": "1", "ReceiptHandle": second["ReceiptHandle"], "VisibilityTimeout": 0},
+        ]
+        answer = self.call(queue, "ChangeMessageVisibilityBatch", Entries=entries)
+        self.assertEqual(answer, {"Successful": [{"Id": "0"}, {"Id": "1"}]})
+        answer = self.call(queue, "DeleteMessageBatch", Entries=entries[1:])
+        self.assertEqual([failed["Id"] for failed in answer["Failed"]], ["1"])
+        again = self.call(queue, "ReceiveMessage", MaxNumberOfMessages=10)["Messages"]
+        self.assertEqual([message["MessageId"] for message in again], [second["MessageId"]])
+
+    def test_a_receive_waits_for_messages_and_no_longer_than_it_was_asked_to(self) -> None:
+        queue = self.serve("sqs_queue", "--messages", "10", "--empty")
+        started = time.monotonic()
+        self.assertEqual(self.call(queue, "ReceiveMessage", MaxNumberOfMessages=10, WaitTimeSeconds=1), {})
+        self.assertGreaterEqual(time.monotonic() - started, 1)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            waiting = pool.submit(self.call, queue, "ReceiveMessage", MaxNumberOfMessages=7, WaitTimeSeconds=20)
+            while self.queue_stats(queue)["waiting"] == 0:
+                self.assertFalse(waiting.done())
+            reset = urllib.request.Request(f"http://127.0.0.1:{queue.ready['port']}/reset", data=b"")
+            urllib.request.urlopen(reset).read()
+            self.assertEqual(len(waiting.result()["Messages"]), 7)
+        stats = self.queue_stats(queue)
+        self.assertEqual((stats["received"], stats["receives"], stats["waiting"]), (7, 1, 0))
+
+    def test_the_queue_refuses_what_it_does_not_know(self) -> None:
+        queue = self.serve("sqs_queue")
+        entries = [{"Id": str(index), "ReceiptHandle": "x"} for index in range(11)]
+        for operation, body in (
+            ("SendMessage", {}),
+            ("ReceiveMessage", {"MaxNumberOfMessages": 11}),
+            ("DeleteMessageBatch", {"Entries": []}),
+            ("DeleteMessageBatch", {"Entries": entries}),
+        ):
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                self.call(queue, operation, **body)
+            self.assertEqual(refused.exception.code, 400)
+            self.assertIn("__type", json.loads(refused.exception.read()))
+
+    def test_large_answers_reach_a_client_that_reads_late(self) -> None:
+        queue = self.serve("sqs_queue", "--messages", "10", "--message-bytes", "1000000")
+        with socket.create_connection(("127.0.0.1", queue.ready["port"])) as late:
+            body = b'{"MaxNumberOfMessages":10}'
+            late.sendall(
+                b"POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.ReceiveMessage\r\n"
+                + f"Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            while self.queue_stats(queue)["received"] == 0:
+                pass
+            with http.client.HTTPResponse(late) as response:
+                response.begin()
+                messages = json.loads(response.read())["Messages"]
+        self.assertEqual([len(message["Body"]) for message in messages], [1_000_000] * 10)
+
+    def test_the_client_deletes_each_message_after_its_event(self) -> None:
+        queue = self.serve("sqs_queue", "--messages", "2000", "--message-bytes", "1024")
+        sink = self.serve("http_sink", "--needle", '"messageId":')
+        url = f"http://127.0.0.1:{sink.ready['port']}/"
+        event = pathlib.Path(self.folder, "event")
+        event.write_text('{"Records":[' + ",".join(['{"messageId":"x"}'] * 10) + "]}")
+        command = ["--endpoint", f"http://127.0.0.1:{queue.ready['port']}/", "--queue-url", queue.ready["url"]]
+        command += ["--function-url", url, "--event-file", str(event), "--in-flight", "4", "--messages", "2000"]
+        self.assertEqual(self.measure("sqs_client", *command)["messages"], 2000)
+        stats, arrived = self.queue_stats(queue), json.loads(urllib.request.urlopen(url + "stats").read())
+        self.assertEqual((stats["received"], stats["deleted"]), (2000, 2000))
+        self.assertEqual((stats["receives"], stats["deletions"]), (200, 200))
+        self.assertEqual((arrived["requests"], arrived["records"]), (200, 2000))
+        self.assertLessEqual(stats["connections"] - 1, 4)
 
     def test_workers_answer_every_invocation_over_both_kinds_of_socket(self) -> None:
         worker = str(PEERS / "runtime_worker")
