@@ -166,7 +166,11 @@ extension MetricsText {
                 self.sample("position_committed", labels, "\(position)")
             }
         }
-        self.family("lag_records", .gauge, "Records between the committed position and the upstream's end.")
+        self.family(
+            "lag_records",
+            .gauge,
+            "Records between the committed position and the upstream's end; of a queue, messages that wait in it."
+        )
         for snapshot in snapshots {
             for lag in snapshot.lag {
                 guard let records = lag.records else { continue }
