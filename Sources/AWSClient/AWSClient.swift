@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import CurlClient
-import PenstockCore
+package import PenstockCore
 package import Reactor
 
 /// Where a client calls, and as whom.
@@ -123,12 +123,13 @@ package actor AWSClient {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
-enum HTTPDate {
+package enum HTTPDate {
     private static let months = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ]
 
-    static func timestamp(_ text: String) -> Timestamp? {
+    /// The point in time; nil for anything else.
+    package static func timestamp(_ text: String) -> Timestamp? {
         let parts = text.split(separator: " ").map(String.init)
         guard parts.count == 6, parts[5] == "GMT", let month = self.months.firstIndex(of: parts[2]) else {
             return nil

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AWSClient
 import PenstockCore
 
 /// What a message is made of as a record: its body, and these attributes, in this order.

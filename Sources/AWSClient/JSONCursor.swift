@@ -1,33 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Walks over a JSON text (RFC 8259) without building anything of it.
+/// Walks over a JSON text (RFC 8259) without building anything of it: the answers of services.
 ///
 /// Pure. Strings are given as places in the text; ``append(_:to:)`` takes their escapes out.
-struct JSONCursor {
+package struct JSONCursor {
     /// Why a text could not be read.
-    struct Malformed: Error {
+    package struct Malformed: Error {
         /// The byte at which it stopped being JSON of the expected form.
-        var offset: Int
+        package var offset: Int
+
+        /// Malformed at a byte.
+        package init(offset: Int) {
+            self.offset = offset
+        }
     }
 
     /// A string between its quotes.
-    struct Text {
-        var range: Range<Int>
-        var hasEscapes: Bool
+    package struct Text: Sendable {
+        /// Where it is.
+        package var range: Range<Int>
+        /// Whether it has to be read before it is what it means.
+        package var hasEscapes: Bool
     }
 
-    let bytes: [UInt8]
-    private(set) var index = 0
+    /// The text.
+    package let bytes: [UInt8]
+    /// The next byte.
+    package private(set) var index = 0
 
     /// A cursor before the first byte.
-    init(_ bytes: [UInt8]) {
+    package init(_ bytes: [UInt8]) {
         self.bytes = bytes
     }
 
     private var malformed: Malformed { Malformed(offset: self.index) }
 
     /// Passes over blanks; whether the next byte is this one.
-    mutating func isNext(_ byte: UInt8) -> Bool {
+    package mutating func isNext(_ byte: UInt8) -> Bool {
         while self.index < self.bytes.count, Self.isBlank(self.bytes[self.index]) { self.index += 1 }
         return self.index < self.bytes.count && self.bytes[self.index] == byte
     }
@@ -42,7 +51,7 @@ struct JSONCursor {
     }
 
     /// Visits the members of an object, with the cursor before each value, which the visitor passes over.
-    mutating func members(
+    package mutating func members(
         _ visit: (inout JSONCursor, _ name: Text) throws(Malformed) -> Void
     ) throws(Malformed) {
         try self.take(UInt8(ascii: "{"))
@@ -63,7 +72,7 @@ struct JSONCursor {
     }
 
     /// Visits the elements of an array, in the same way.
-    mutating func elements(_ visit: (inout JSONCursor) throws(Malformed) -> Void) throws(Malformed) {
+    package mutating func elements(_ visit: (inout JSONCursor) throws(Malformed) -> Void) throws(Malformed) {
         try self.take(UInt8(ascii: "["))
         if self.isNext(UInt8(ascii: "]")) {
             self.index += 1
@@ -80,7 +89,7 @@ struct JSONCursor {
     }
 
     /// Passes over a string.
-    mutating func string() throws(Malformed) -> Text {
+    package mutating func string() throws(Malformed) -> Text {
         try self.take(UInt8(ascii: "\""))
         let start = self.index
         var hasEscapes = false
@@ -99,7 +108,7 @@ struct JSONCursor {
     }
 
     /// Passes over any value, and gives the place of its text.
-    mutating func value() throws(Malformed) -> Range<Int> {
+    package mutating func value() throws(Malformed) -> Range<Int> {
         _ = self.isNext(0)
         let start = self.index
         try self.skip()
@@ -107,7 +116,7 @@ struct JSONCursor {
     }
 
     /// Passes over any value; only its strings and brackets are looked at.
-    mutating func skip() throws(Malformed) {
+    package mutating func skip() throws(Malformed) {
         var depth = 0
         while true {
             if self.isNext(UInt8(ascii: "\"")) {
@@ -142,7 +151,7 @@ struct JSONCursor {
     // MARK: - Strings
 
     /// Whether a string is this one, which has no escapes.
-    func isEqual(_ text: Text, _ other: StaticString) -> Bool {
+    package func isEqual(_ text: Text, _ other: StaticString) -> Bool {
         guard text.range.count == other.utf8CodeUnitCount else { return false }
         for (offset, index) in text.range.enumerated() {
             guard unsafe self.bytes[index] == other.utf8Start[offset] else { return false }
@@ -151,14 +160,14 @@ struct JSONCursor {
     }
 
     /// A string as Swift has it.
-    func value(_ text: Text) throws(Malformed) -> String {
+    package func value(_ text: Text) throws(Malformed) -> String {
         var value: [UInt8] = []
         try self.append(text, to: &value)
         return String(decoding: value, as: UTF8.self)
     }
 
     /// Appends what a string means.
-    func append(_ text: Text, to target: inout [UInt8]) throws(Malformed) {
+    package func append(_ text: Text, to target: inout [UInt8]) throws(Malformed) {
         guard text.hasEscapes else { return target.append(contentsOf: self.bytes[text.range]) }
         var index = text.range.lowerBound
         var start = index
