@@ -243,6 +243,28 @@ package struct TriggerEngine: ~Copyable {
         return owned.revocation == nil && !self.isStopping
     }
 
+    /// Nothing else comes in these partitions up to these positions, which hold once all before them is settled.
+    package mutating func advanced(_ positions: [PartitionPosition], now: Moment) {
+        for position in positions {
+            let id = position.partition
+            guard self.leases == nil, self.owned[id]?.watermark.reach(position.position) == true else {
+                continue
+            }
+            self.dirty.insert(id)
+            if self.commitAt == nil { self.commitAt = now.instant + self.policy.commitInterval }
+        }
+        self.pump(now)
+    }
+
+    /// These partitions have come to their end, and all that they had is committed.
+    package mutating func ended(_ partitions: [PartitionID], now: Moment) {
+        for id in partitions {
+            guard let name = self.owned[id]?.partition.name, self.latest[name] == id else { continue }
+            self.latest[name] = nil
+        }
+        self.lost(partitions, now: now)
+    }
+
     /// These partitions are to be given up.
     ///
     /// ``Action/revoked(_:_:)`` follows when nothing of them is in flight.

@@ -114,6 +114,18 @@ package struct Watermark: Sendable {
         self.memory += admitted.memory
     }
 
+    /// Nothing else is delivered up to a position: it is reached once all that was delivered before is settled.
+    ///
+    /// Returns whether ``position`` moved.
+    package mutating func reach(_ position: Position) -> Bool {
+        let end = self.segments.last?.deliveries.upperBound ?? 0
+        self.segments.append(
+            Segment(admitted: nil, deliveries: end..<end, next: end, open: 0, last: position)
+        )
+        self.merge(self.segments.count - 1)
+        return self.advance()
+    }
+
     /// Marks deliveries as settled; each exactly once.
     ///
     /// Returns whether ``position`` moved.

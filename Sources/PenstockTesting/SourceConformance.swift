@@ -71,6 +71,8 @@ package enum SourceConformance {
         func start(checkpoints: [String: Position] = [:]) async throws -> SourceProbe {
             let source = try await self.makeSource()
             try await source.start(checkpoints: checkpoints)
+            // Until the check stops it.
+            Task { await source.run() }
             return SourceProbe(source, self)
         }
     }
@@ -228,7 +230,14 @@ final class SourceProbe {
                 try SourceConformance.isTrue(self.owned[id] != nil, "only what is owned is asked back")
             }
             self.revocations.append(revocation)
-        case .lost(let ids): for id in ids { self.owned[id] = nil }
+        case .lost(let ids), .ended(let ids): for id in ids { self.owned[id] = nil }
+        case .advanced(let positions):
+            for position in positions {
+                try SourceConformance.isTrue(
+                    self.owned[position.partition] != nil,
+                    "only what is owned advances, not \(position.name)"
+                )
+            }
         case .gap(let gap):
             throw SourceConformance.Violation(description: "nothing is missing, but: \(gap.detail)")
         case .status, .overtaken: break

@@ -318,6 +318,37 @@ import Testing
         #expect(world.counters.isConserved)
     }
 
+    @Test("The end of a partition is committed behind its records, and with that it is forgotten")
+    func partitionsEnd() {
+        let world = EngineFixture(.testing(size: 1))
+        world.arrive(2)
+        let end = PartitionPosition(partition: PartitionID(1), name: "orders-0", position: Position(1000))
+        world.engine.advanced([end], now: world.now)
+        world.collect()
+        world.answer(.succeeded)
+        world.pass(.seconds(5))
+        #expect(world.commits.map { $0.map(\.position) } == [[Position(0)]])
+        world.engine.commitEnded(world.commits[0], accepted: true, now: world.now)
+        world.answer(.succeeded)
+        world.pass(.seconds(5))
+        #expect(world.commits.last == [end])
+        world.engine.commitEnded([end], accepted: true, now: world.now)
+        world.engine.ended([PartitionID(1)], now: world.now)
+        world.collect()
+        #expect(world.uncommitted.isEmpty && world.counters.isConserved)
+        #expect(world.counters.succeeded == 2 && world.counters.released == 0)
+    }
+
+    @Test("A partition that begins with no record is committed where it began")
+    func partitionsBegin() {
+        let world = EngineFixture(.testing(size: 1))
+        let begin = PartitionPosition(partition: PartitionID(1), name: "orders-0", position: Position(1000))
+        let foreign = PartitionPosition(partition: PartitionID(7), name: "orders-7", position: Position(1))
+        world.engine.advanced([begin, foreign], now: world.now)
+        world.pass(.seconds(5))
+        #expect(world.commits == [[begin]])
+    }
+
     @Test("Of a partition that came back, only the present ownership's position is committed")
     func ownershipsOfOneName() {
         let world = EngineFixture(.testing(size: 1))

@@ -46,6 +46,28 @@ import Testing
         #expect(watermark.position == Position(100))
     }
 
+    @Test("What is reached without a record holds once all before it is settled, and before what follows")
+    func reached() {
+        var watermark = Watermark()
+        let beginning = watermark.reach(Position(2))
+        #expect(beginning)
+        #expect(watermark.position == Position(2))
+        let (first, second) = (Self.block([3, 7], firstDelivery: 4), Self.block([9], firstDelivery: 6))
+        watermark.admit(first, 0..<2)
+        var hasMoved = watermark.reach(Position(8))
+        #expect(!hasMoved)
+        watermark.admit(second, 0..<1)
+        hasMoved = watermark.reach(Position(1000))
+        #expect(!hasMoved)
+        hasMoved = watermark.settle(Run(admitted: second, range: 0..<1))
+        #expect(!hasMoved)
+        _ = watermark.settle(Run(admitted: first, range: 0..<1))
+        #expect(watermark.position == Position(3))
+        _ = watermark.settle(Run(admitted: first, range: 1..<2))
+        #expect(watermark.position == Position(1000))
+        #expect(watermark.unsettled == 0 && watermark.received == Position(3)...Position(9))
+    }
+
     @Test("The oldest record that is not settled gives its own time, through blocks and early settlements")
     func oldestUnsettled() {
         let (first, second) = (

@@ -213,6 +213,11 @@ package actor Pipeline {
             self.figures.rebalances += 1
             self.engine.lost(partitions, now: self.now)
             self.logger.warning("partitions lost", metadata: ["count": "\(partitions.count)"])
+        case .advanced(let positions):
+            self.engine.advanced(positions, now: self.now)
+        case .ended(let partitions):
+            self.engine.ended(partitions, now: self.now)
+            self.logger.info("partitions ended", metadata: ["count": "\(partitions.count)"])
         case .gap(let gap):
             self.lastGap = gap
             self.figures.gaps += 1

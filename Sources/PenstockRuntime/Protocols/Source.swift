@@ -98,6 +98,14 @@ package enum SourceEvent: Sendable {
     /// These partitions are gone already: whatever is in flight cannot be committed any more.
     case lost([PartitionID])
 
+    /// Nothing else comes in these partitions up to these positions: once what was handed out before is settled, they are
+    /// kept and committed as if a record stood there. What is not a record is kept so: where a reader began, and that a
+    /// partition is read to its end.
+    case advanced([PartitionPosition])
+
+    /// These partitions have come to their end, and their last position is committed.
+    case ended([PartitionID])
+
     /// Records are missing upstream: a position fell out of retention, a topic was cut.
     case gap(SourceGap)
 
