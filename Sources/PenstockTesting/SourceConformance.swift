@@ -71,8 +71,8 @@ package enum SourceConformance {
         func start(checkpoints: [String: Position] = [:]) async throws -> SourceProbe {
             let source = try await self.makeSource()
             try await source.start(checkpoints: checkpoints)
-            // Until the check stops it.
-            Task { await source.run() }
+            // Until the check stops it; not on Swift's pool, which other tests may block.
+            Task(executorPreference: self.loop) { await source.run() }
             return SourceProbe(source, self)
         }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DynamoDBConnector
 import EventBridgeConnector
 import FileConnector
 import HTTPFunction
@@ -16,9 +17,9 @@ import ScheduleConnector
 /// What the product can speak: the only place that names all connectors and all kinds of functions.
 let registry = Registry(
     connectors: [
-        KafkaConnector.self, SQSConnector.self, ScheduleConnector.self, SNSConnector.self,
-        EventBridgeConnector.self,
-        LambdaConnector.self, S3Connector.self, FileConnector.self,
+        KafkaConnector.self, SQSConnector.self, DynamoDBConnector.self, ScheduleConnector.self,
+        SNSConnector.self, EventBridgeConnector.self, LambdaConnector.self, S3Connector.self,
+        FileConnector.self,
     ],
     functionKinds: [LocalFunctionKind.self, HTTPFunctionKind.self, LambdaFunctionKind.self]
 )

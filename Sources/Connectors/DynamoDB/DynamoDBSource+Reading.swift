@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AWSClient
+import PenstockCore
+import PenstockRuntime
+import Reactor
+import Synchronization
+
+// MARK: - Reading shards
+
+extension DynamoDBSource {
+    /// Takes an iterator at the end of a shard that is read from now on.
+    ///
+    /// When that fails, or is not used in time, the shard is read from its begin, and what was written before is left out.
+    func prepare(_ id: PartitionID) async {
+        if let reader = self.readers[id] {
+            do throws(AWSError) {
+                reader.iterator = try await self.client.iterator(
+                    .latest,
+                    of: reader.shard.id,
+                    in: reader.stream
+                )
+                reader.isFresh = true
+            } catch {
+                reader.iterator = nil
+            }
+            // Kept even if nothing comes: the next start must not begin later.
+            if let since = reader.since { self.advance(reader, to: StreamPosition.since(since)) }
+        }
+        self.turns.withLock { turns in
+            turns.ended(id)
+            turns.rested(id)
+        }
+        self.calls.put(())
+    }
+
+    /// Reads a page of a shard.
+    func read(_ id: PartitionID) async {
+        guard let reader = self.readers[id] else { return self.turns.withLock { $0.ended(id) } }
+        do throws(AWSError) {
+            if reader.iterator == nil {
+                reader.iterator = try await self.client.iterator(
+                    reader.place,
+                    of: reader.shard.id,
+                    in: reader.stream
+                )
+                reader.isFresh = true
+            }
+            let page = try await self.client.records(reader.iterator ?? "")
+            guard !self.isStopped else { return }
+            reader.arrived(page)
+            self.note(nil, of: id)
+        } catch {
+            guard !self.isStopped else { return }
+            return self.failed(error, reader)
+        }
+        self.turns.withLock { $0.ended(id, pageBytes: reader.page?.byteCount ?? 0) }
+        if reader.page == nil { self.pageEnded(reader) }
+        self.calls.put(())
+    }
+
+    /// Hands out records of a shard's page.
+    func handOut(_ id: PartitionID, records: Int, bytes: Int) {
+        guard let reader = self.readers[id], let (block, left) = reader.take(records: records, bytes: bytes)
+        else { return self.turns.withLock { $0.handedOut(id, records: 0, bytes: 0, left: 0) } }
+        self.turns.withLock {
+            $0.handedOut(id, records: block.count, bytes: block.byteCount, left: left)
+        }
+        self.events.put(.records(block))
+        if reader.page == nil { self.pageEnded(reader) }
+    }
+
+    /// All of a page is handed out: the shard goes on, or is over.
+    private func pageEnded(_ reader: ShardReader) {
+        let id = reader.partition.id
+        if reader.isReadOut {
+            self.end(reader)
+        } else if reader.isFull {
+            self.turns.withLock { $0.rested(id) }
+        } else {
+            self.rest(id, for: reader.pause)
+        }
+    }
+
+    /// A shard is read to its end: it is over when all of it is settled.
+    private func end(_ reader: ShardReader) {
+        self.turns.withLock { $0.remove(reader.partition.id) }
+        self.note(nil, of: reader.partition.id)
+        self.advance(reader, to: StreamPosition.end)
+        if !self.tree.hasChildren(reader.shard.id) { self.looks.put(()) }
+    }
+
+    private func rest(_ id: PartitionID, for pause: Duration) {
+        _ = self.reactor.schedule(at: self.reactor.now + pause) { [weak self] in
+            self?.assumeIsolated { source in
+                source.turns.withLock { $0.rested(id) }
+                source.calls.put(())
+            }
+        }
+    }
+
+    // MARK: - Failures
+
+    private func failed(_ error: AWSError, _ reader: ShardReader) {
+        let id = reader.partition.id
+        let wasFresh = reader.isFresh
+        self.turns.withLock { $0.ended(id) }
+        reader.failures += 1
+        switch error.code {
+        case "ExpiredIteratorException":
+            reader.iterator = nil
+            if !wasFresh { return self.rest(id, for: .zero) }
+        case "TrimmedDataAccessException":
+            if reader.last != nil || reader.failures == 1 {
+                let place = reader.last.map { StreamPosition.text($0) } ?? "its begin"
+                self.tellGap(
+                    reader,
+                    "changes behind \(place) are older than 24 hours and gone; it goes on with the oldest there are"
+                )
+            }
+            reader.restart()
+            if reader.failures == 1 { return self.rest(id, for: .zero) }
+        case "ResourceNotFoundException":
+            reader.iterator = nil
+            // The list of shards says whether it is the shard, or the stream.
+            if reader.failures > 1, !self.tree.isListed(reader.shard.id) {
+                self.tellGap(reader, "the shard is gone before it was read to its end")
+                return self.end(reader)
+            }
+            self.looks.put(())
+        default:
+            if case .refused = error.kind { reader.iterator = nil }
+        }
+        self.complain(error, reader)
+    }
+
+    /// Says what is wrong, and lets the shard rest.
+    private func complain(_ error: AWSError, _ reader: ShardReader) {
+        let id = reader.partition.id
+        var delay = Self.backoff.delay(attempt: reader.failures, using: &self.random)
+        if case .throttled(let after) = error.kind {
+            delay = max(delay, min(after ?? .zero, .seconds(60)))
+            // A few are everyday work.
+            if reader.failures > 3 { self.note(self.advice(error), of: id) }
+        } else {
+            self.note(self.advice(error), of: id)
+        }
+        self.rest(id, for: max(delay, .milliseconds(50)))
+    }
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AWSClient
+import PenstockCore
+import PenstockRuntime
+import Reactor
+import Synchronization
+
+/// Reads the stream of a table, shard by shard, in pages.
+///
+/// ``ShardTree`` decides which shards are read, ``ShardTurns`` when; each read is a task of ``run()``. Pinned to the reactor.
+/// See ``Source`` for what it promises. Positions are kept in the store alone: a commit tells that they are, and with that
+/// a shard may be over, and its children begin.
+actor DynamoDBSource: Source {
+    nonisolated let format: any EventFormat = DynamoDBEventFormat()
+
+    let configuration: DynamoDBSourceConfiguration
+    let client: StreamsClient
+    nonisolated let reactor: Reactor
+
+    nonisolated let turns: Mutex<ShardTurns>
+    private nonisolated let committed = Mutex<[PartitionID: PartitionLag]>([:])
+    /// What the pipeline has not seen yet.
+    nonisolated let events = Mailbox<SourceEvent>()
+    /// Wakes ``run()`` when there may be a turn; closed by the stop.
+    nonisolated let calls = Mailbox<Void>()
+    /// Wakes ``follow()`` when the shards are to be listed again; closed by the stop.
+    nonisolated let looks = Mailbox<Void>()
+    private nonisolated let hasStopped = Mutex(false)
+
+    var checkpoints: [StreamName: [String: Position]] = [:]
+    /// The stream that is read, once one is found, and its shards.
+    var stream: StreamName?
+    var tree = ShardTree(checkpoints: [:], start: .earliest)
+    var readers: [PartitionID: ShardReader] = [:]
+    /// The service's time when its shards were listed.
+    var listedAt = Timestamp(milliseconds: 0)
+    var random = SplitMix64(seed: .random(in: .min ... .max))
+    private var lastPartition: UInt32 = 0
+    /// What is wrong with finding and listing; shown until that goes well again.
+    private var problem: String?
+    /// What is wrong with single shards.
+    private var shardProblems: [PartitionID: String] = [:]
+    private var shownProblem: String?
+    private(set) var isStopped = false
+    private var isRunning = false
+    private var stopWaiters: [CheckedContinuation<Void, Never>] = []
+
+    /// How long a stream keeps changes.
+    private static let retention = Duration.seconds(86_400)
+
+    /// Waits after failures.
+    static let backoff = Backoff(initial: .milliseconds(200), factor: 2, max: .seconds(20), jitter: .full)
+
+    /// A source that has called nothing yet; it closes the client.
+    init(_ configuration: DynamoDBSourceConfiguration, client: StreamsClient, reactor: Reactor) {
+        self.configuration = configuration
+        self.client = client
+        self.reactor = reactor
+        self.turns = Mutex(ShardTurns(most: configuration.pollers))
+    }
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe self.reactor.asUnownedSerialExecutor()
+    }
+
+    // MARK: - The pipeline's side
+
+    func start(checkpoints: [String: Position]) async throws(SourceError) {
+        for (name, position) in checkpoints {
+            let name = ShardName(name)
+            guard let stream = StreamName(name.stream) else { continue }
+            self.checkpoints[stream, default: [:]][name.shard] = position
+        }
+    }
+
+    nonisolated func grant(_ budget: ReceiveBudget) {
+        if self.turns.withLock({ $0.grant(budget) }) { self.calls.put(()) }
+    }
+
+    nonisolated func receive() async throws(SourceError) -> [SourceEvent] {
+        var events = await self.events.takeAll()
+        if self.hasStopped.withLock({ $0 }) {
+            events.removeAll { if case .records = $0 { true } else { false } }
+        }
+        var (records, bytes) = (0, 0)
+        for case .records(let block) in events {
+            records += block.count
+            bytes += block.byteCount
+        }
+        if records > 0 { self.turns.withLock { $0.returned(records: records, bytes: bytes) } }
+        return events
+    }
+
+    func commit(
+        _ positions: [PartitionPosition]
+    ) async throws(SourceError) -> [PartitionPosition] {
+        let owned = positions.filter { self.readers[$0.partition]?.partition.name == $0.name }
+        var ended: [PartitionID] = []
+        for position in owned {
+            let id = position.partition
+            if StreamPosition.isSequence(position.position) {
+                self.committed.withLock { $0[id]?.committed = position.position }
+            }
+            guard position.position == StreamPosition.end, let reader = self.readers.removeValue(forKey: id)
+            else { continue }
+            ended.append(id)
+            self.committed.withLock { $0[id] = nil }
+            self.tree.finish(reader.shard.id)
+        }
+        guard !ended.isEmpty else { return owned }
+        self.events.put(.ended(ended))
+        self.beginShards()
+        if self.tree.isFinished { self.looks.put(()) }
+        return owned
+    }
+
+    nonisolated func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {}
+
+    nonisolated func lag() -> [PartitionLag] {
+        self.committed.withLock { $0.values.sorted { $0.partition < $1.partition } }
+    }
+
+    func stop() async {
+        self.isStopped = true
+        self.hasStopped.withLock { $0 = true }
+        self.calls.close()
+        self.looks.close()
+        await withCheckedContinuation { waiter in
+            if self.isRunning { self.stopWaiters.append(waiter) } else { waiter.resume() }
+        }
+        self.events.close()
+        await self.client.close()
+    }
+
+    // MARK: - Running
+
+    func run() async {
+        guard !self.isStopped else { return }
+        self.isRunning = true
+        defer {
+            self.isRunning = false
+            for waiter in self.stopWaiters { waiter.resume() }
+            self.stopWaiters = []
+        }
+        let loop = self.reactor
+        await withDiscardingTaskGroup { group in
+            group.addTask(executorPreference: loop) { await self.follow() }
+            while !self.isStopped {
+                while let turn = self.turns.withLock({ $0.next() }) {
+                    switch turn {
+                    case .prepare(let id):
+                        group.addTask(executorPreference: loop) { await self.prepare(id) }
+                    case .read(let id): group.addTask(executorPreference: loop) { await self.read(id) }
+                    case .handOut(let id, let records, let bytes):
+                        self.handOut(id, records: records, bytes: bytes)
+                    case .letGo(let id): self.readers[id]?.letGo()
+                    }
+                }
+                if await self.calls.takeAll().isEmpty { break }
+            }
+            group.cancelAll()
+        }
+    }
+
+    /// Begins the shards whose turn has come.
+    func beginShards() {
+        guard let stream = self.stream else { return }
+        let ready = self.tree.takeReady()
+        guard !ready.isEmpty else { return }
+        let begun = ready.map { shard, reading in
+            self.lastPartition += 1
+            let id = PartitionID(self.lastPartition)
+            let partition = DynamoDBEventFormat.partition(id, name: stream.partition(of: shard.id))
+            return ShardReader(
+                partition: partition,
+                stream: stream,
+                shard: shard,
+                reading: reading,
+                now: self.listedAt
+            )
+        }
+        self.events.put(.assigned(begun.map(\.partition)))
+        self.committed.withLock { committed in
+            for reader in begun {
+                let position: Position? = if case .after(let last) = reader.reading { last } else { nil }
+                committed[reader.partition.id] = PartitionLag(
+                    partition: reader.partition.name,
+                    committed: position,
+                    records: nil
+                )
+            }
+        }
+        for reader in begun { self.begin(reader) }
+        self.calls.put(())
+    }
+
+    private func begin(_ reader: ShardReader) {
+        let id = reader.partition.id
+        self.readers[id] = reader
+        switch reader.reading {
+        case .oldest(let since):
+            if let since, self.listedAt - since > Self.retention {
+                self.tellGap(reader, "nothing was read for longer than 24 hours: older changes may be lost")
+            }
+            self.turns.withLock { $0.add(id, isPrepared: true) }
+        case .after: self.turns.withLock { $0.add(id, isPrepared: true) }
+        case .latest:
+            self.turns.withLock { $0.add(id, isPrepared: false) }
+        case .skip: self.advance(reader, to: StreamPosition.end)
+        case .gone:
+            self.tellGap(
+                reader,
+                "the shard is gone before it was read to its end: changes older than 24 hours are lost"
+            )
+            self.advance(reader, to: StreamPosition.end)
+        }
+    }
+
+    /// Tells that nothing else comes of a shard up to a position.
+    func advance(_ reader: ShardReader, to position: Position) {
+        self.events.put(.advanced([reader.position(position)]))
+    }
+
+    func tellGap(_ reader: ShardReader, _ detail: String) {
+        self.events.put(.gap(SourceGap(partition: reader.partition.name, detail: detail)))
+    }
+
+    // MARK: - What is wrong
+
+    /// Sets or clears what is wrong with finding the stream and its shards.
+    func note(_ problem: String?) {
+        self.problem = problem
+        self.showProblem()
+    }
+
+    /// Sets or clears what is wrong with one shard.
+    func note(_ problem: String?, of id: PartitionID) {
+        self.shardProblems[id] = problem
+        self.showProblem()
+    }
+
+    private func showProblem() {
+        let first = self.shardProblems.min { $0.key.rawValue < $1.key.rawValue }?.value
+        let shown = self.problem ?? first
+        guard shown != self.shownProblem else { return }
+        self.shownProblem = shown
+        self.events.put(.status(shown.map { .disconnected("dynamodb \($0)") } ?? .connected))
+    }
+
+    /// An error with what to do about it.
+    func advice(_ error: AWSError) -> String {
+        let advice =
+            switch (error.kind, error.code) {
+            case (.noCredentials, _): "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"
+            case (.throttled, _):
+                "; a shard serves two readers: look for others of this stream, or set fewer \"pollers\""
+            case (_, "ResourceNotFoundException"): "; check the name, \"region\" and \"endpoint\""
+            case (_, "AccessDeniedException"):
+                "; allow dynamodb:DescribeStream, dynamodb:GetShardIterator and dynamodb:GetRecords, and with "
+                    + "\"table\" dynamodb:ListStreams"
+            default: ""
+            }
+        return "\(self.configuration.summary): \(error)\(advice)"
+    }
+}

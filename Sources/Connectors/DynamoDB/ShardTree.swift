@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockCore
+
+/// Decides which shards of a stream are read, and from where: parents before children, children from their beginning.
+///
+/// Pure. A shard is finished when all of it is settled and that is durable. A shard of which a descendant has a checkpoint
+/// is finished: no descendant begins before.
+struct ShardTree {
+    /// A shard as the stream lists it.
+    struct Shard: Sendable, Equatable {
+        /// Its id.
+        var id: String
+        /// What it was split or merged from, listed or not.
+        var parents: [String] = []
+        /// Whether nothing is written to it any more.
+        var isClosed = false
+        /// Its first sequence number, when there is one.
+        var first: String?
+    }
+
+    /// Where an unknown stream begins.
+    enum Start: Sendable {
+        /// With the oldest records that it has.
+        case earliest
+        /// With what is written from now on.
+        case latest
+    }
+
+    /// What is to be done with a shard.
+    enum Reading: Sendable, Equatable {
+        /// It is read from its oldest record that was written since then, if that says anything.
+        case oldest(since: Timestamp?)
+        /// It is read from now on.
+        case latest
+        /// It is read behind this sequence number.
+        case after(Position)
+        /// It is not read, and counts as read to its end.
+        case skip
+        /// It is no longer there, and records of it were never read.
+        case gone
+    }
+
+    private enum State: Equatable {
+        case waiting(Reading)
+        case reading
+        case finished
+    }
+
+    private struct Node {
+        var shard: Shard
+        var state: State
+        var isListed = true
+    }
+
+    private let checkpoints: [String: Position]
+    private let start: Start
+    private var nodes: [String: Node] = [:]
+    private var hasListed = false
+    /// What listed shards come from.
+    private var parents: Set<String> = []
+
+    /// A stream of which nothing is listed yet.
+    ///
+    /// - Parameters:
+    ///   - checkpoints: The last settled positions by shard; without any the stream is unknown.
+    ///   - start: Where an unknown stream begins.
+    init(checkpoints: [String: Position], start: Start) {
+        self.checkpoints = checkpoints
+        self.start = start
+    }
+
+    // MARK: - Listing
+
+    /// Takes in what the stream lists now, whole.
+    mutating func list(_ shards: [Shard]) {
+        let isFirst = !self.hasListed
+        self.hasListed = true
+        self.parents = Set(shards.flatMap(\.parents))
+        for shard in shards {
+            if self.nodes[shard.id] != nil {
+                self.nodes[shard.id]?.shard = shard
+                self.nodes[shard.id]?.isListed = true
+            } else {
+                self.nodes[shard.id] = Node(shard: shard, state: self.state(of: shard, isFirst: isFirst))
+            }
+        }
+        if isFirst { self.lookBack() }
+        let listed = Set(shards.map(\.id))
+        for (id, node) in self.nodes where !listed.contains(id) {
+            switch node.state {
+            case .finished: self.nodes[id] = nil
+            case .reading: self.nodes[id]?.isListed = false
+            case .waiting:
+                self.nodes[id]?.isListed = false
+                self.nodes[id]?.state = .waiting(.gone)
+            }
+        }
+    }
+
+    private func state(of shard: Shard, isFirst: Bool) -> State {
+        if let position = self.checkpoints[shard.id] {
+            if position == StreamPosition.end { return .finished }
+            if let time = StreamPosition.time(in: position) { return .waiting(.oldest(since: time)) }
+            return .waiting(.after(position))
+        }
+        guard isFirst, self.checkpoints.isEmpty, self.start == .latest else {
+            return .waiting(.oldest(since: nil))
+        }
+        guard shard.isClosed else { return .waiting(.latest) }
+        // What its children's checkpoints will say needs none of its own.
+        return self.parents.contains(shard.id) ? .finished : .waiting(.skip)
+    }
+
+    /// Finishes what checkpoints say to be finished, and finds shards that are gone.
+    private mutating func lookBack() {
+        var ancestors = self.checkpoints.keys.flatMap { self.nodes[$0]?.shard.parents ?? [] }
+        while let id = ancestors.popLast() {
+            guard let node = self.nodes[id], self.checkpoints[id] == nil, node.state != .finished else {
+                continue
+            }
+            self.nodes[id]?.state = .finished
+            ancestors += node.shard.parents
+        }
+        for (id, position) in self.checkpoints
+        where position != StreamPosition.end && self.nodes[id] == nil {
+            self.nodes[id] = Node(shard: Shard(id: id), state: .waiting(.gone), isListed: false)
+        }
+    }
+
+    // MARK: - Reading
+
+    /// The shards that are to be begun now, in the order of their ids; each comes once.
+    mutating func takeReady() -> [(shard: Shard, reading: Reading)] {
+        var ready: [(shard: Shard, reading: Reading)] = []
+        for (id, node) in self.nodes {
+            guard case .waiting(let reading) = node.state else { continue }
+            let waits = node.shard.parents.contains { parent in
+                self.nodes[parent].map { $0.state != .finished } ?? false
+            }
+            if waits, reading != .gone { continue }
+            self.nodes[id]?.state = .reading
+            ready.append((node.shard, reading))
+        }
+        return ready.sorted { $0.shard.id < $1.shard.id }
+    }
+
+    /// All of a shard is settled, and that is durable: its children may begin.
+    mutating func finish(_ id: String) {
+        self.nodes[id]?.state = .finished
+        if self.nodes[id]?.isListed == false { self.nodes[id] = nil }
+    }
+
+    /// Whether a shard was in the latest list.
+    func isListed(_ id: String) -> Bool { self.nodes[id]?.isListed == true }
+
+    /// Whether children of a shard are known.
+    func hasChildren(_ id: String) -> Bool { self.parents.contains(id) }
+
+    /// Whether a shard is finished whose children are not listed.
+    var awaitsChildren: Bool {
+        self.nodes.contains { id, node in
+            node.state == .finished && node.isListed && !self.parents.contains(id)
+        }
+    }
+
+    /// Whether all that was ever listed is finished.
+    var isFinished: Bool { self.hasListed && self.nodes.values.allSatisfy { $0.state == .finished } }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Glibc
+import PenstockCore
+import PenstockTesting
+import Testing
+
+/// A scripted stream whose shards are split and merged, real processes, and a far end that counts by itself.
+@Suite(.serialized, .ownThreads, .timeLimit(.minutes(5)))
+struct DynamoDBKillTests {
+    @Test("SIGKILL at random moments over splits and merges loses no change, and each item's stay in order")
+    func killed() throws {
+        let (generations, each) = (5, 20_000)
+        let began = ContinuousClock.now
+        let seed = UInt64.random(in: .min ... .max)
+        var random = SplitMix64(seed: seed)
+        let world = try DynamoDBKillWorld()
+        var bound = 0
+        for generation in 1..<generations {
+            world.write(each)
+            let penstock = try world.start()
+            let wanted = min(
+                generation * each - 1000,
+                world.distinct + Int.random(in: 500...each, using: &random)
+            )
+            try world.wait(for: "\(wanted) arrivals", penstock) {
+                world.read()
+                return world.distinct >= wanted
+            }
+            penstock.kill()
+            try world.waitForWriters()
+            world.read()
+            bound += try world.uncommitted()
+            // What is not read yet of a parent must come before what its children get now.
+            world.reshape(&random)
+        }
+        world.write(each)
+        let last = try world.start()
+        try world.wait(for: "all changes", last) {
+            world.read()
+            return world.distinct == generations * each
+        }
+        try last.terminate()
+        world.read()
+        let line =
+            "SIGKILL dynamodb: \(generations * each) changes, \(world.shards) shards, seed \(seed), "
+            + "\(generations - 1) kills, bound \(bound), \(world.duplicates) duplicates, "
+            + "\(ContinuousClock.now - began)\n"
+        FileHandle.standardError.write(Data(line.utf8))
+        #expect(world.distinct == generations * each)
+        #expect(world.violations.prefix(5) == [])
+        #expect(world.duplicates <= bound)
+    }
+}
+
+/// A table with changes of 200 items, and Penstocks that read its stream one after the other.
+private final class DynamoDBKillWorld {
+    private let streams: ScriptedStreams
+    private let home: TemporaryFolder
+    private let python = TestEnvironment.python
+    /// Which items each open shard has.
+    private var items: [String: [Int]] = [:]
+    /// The shard of each change by its sequence number.
+    private var places: [String: String] = [:]
+    private var consumed: UInt64 = 0
+    private var partial = ""
+    private var seen: Set<String> = []
+    private var greatest: [Substring: Int] = [:]
+
+    /// Shards that there were.
+    private(set) var shards = 4
+    /// Changes that arrived, each counted once.
+    var distinct: Int { self.seen.count }
+    /// Arrivals beyond the first.
+    private(set) var duplicates = 0
+    /// First arrivals that came before an earlier change of their item.
+    private(set) var violations: [String] = []
+
+    init() throws {
+        self.streams = try ScriptedStreams("kill", shards: 4)
+        self.home = try TemporaryFolder()
+        for (number, shard) in self.streams.openShards.enumerated() {
+            self.items[shard] = (0..<200).filter { $0 % 4 == number }
+        }
+        try Self.function.write(
+            to: self.home.url.appendingPathComponent("function.py"),
+            atomically: true,
+            encoding: .utf8
+        )
+    }
+
+    deinit {
+        self.streams.stop()
+    }
+
+    /// Writes so many changes, of all items in turn.
+    func write(_ count: Int) {
+        for (shard, items) in self.items {
+            let share = count * items.count / 200
+            let keys = (0..<share).map { "i\(items[$0 % items.count])" }
+            for number in self.streams.write(keys, to: shard) { self.places[number] = shard }
+        }
+    }
+
+    /// Splits one half of the open shards, and merges pairs of the others.
+    func reshape(_ random: inout SplitMix64) {
+        let open = self.items.keys.sorted().shuffled(using: &random)
+        for shard in open.prefix(open.count / 2) {
+            let items = self.items.removeValue(forKey: shard) ?? []
+            let children = self.streams.replace([shard], by: 2)
+            let middle = items.count / 2
+            self.items[children[0]] = Array(items[..<middle])
+            self.items[children[1]] = Array(items[middle...])
+            self.shards += 2
+        }
+        let others = Array(open.dropFirst(open.count / 2))
+        for pair in stride(from: 0, to: others.count - 1, by: 2) {
+            let parents = [others[pair], others[pair + 1]]
+            let items = parents.flatMap { self.items.removeValue(forKey: $0) ?? [] }
+            self.items[self.streams.replace(parents, by: 1)[0]] = items
+            self.shards += 1
+        }
+    }
+
+    func start() throws -> PenstockProcess {
+        let folder = self.home.url.path
+        return try PenstockProcess(
+            in: self.home.url,
+            configuration: """
+                state: "sqlite:\(folder)/penstock.db"
+                admin: { listen: "127.0.0.1:0" }
+                functions:
+                  sink:
+                    local:
+                      command: ["\(self.python.path)", "\(folder)/function.py", "\(folder)"]
+                      concurrency: 3
+                triggers:
+                  kill:
+                    source:
+                      dynamodb:
+                        table: kill
+                        endpoint: "\(self.streams.endpoint)"
+                        region: eu-west-1
+                        credentials: { access_key_id: test, secret_access_key: test }
+                    function: sink
+                    batch: { size: 200, window: 20ms }
+
+                """
+        )
+    }
+
+    /// Waits until a condition holds.
+    func wait(for what: String, _ penstock: PenstockProcess, _ condition: () -> Bool) throws {
+        guard BoundedWait.until(within: .seconds(120), condition) else {
+            throw PenstockProcess.Failure(
+                "waited for \(what): \(self.distinct) arrived; log:\n\(penstock.logTail)"
+            )
+        }
+    }
+
+    /// Waits until no function is left that could still write.
+    func waitForWriters() throws {
+        let descriptor = unsafe open(self.home.url.appendingPathComponent("lock").path, O_RDONLY)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        guard BoundedWait.until(within: .seconds(60), { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }) else {
+            throw PenstockProcess.Failure("a function outlived its Penstock")
+        }
+    }
+
+    /// How many of the changes that arrived no checkpoint covers: they come again.
+    func uncommitted() throws -> Int {
+        let text = try ForeignProcess.answer(
+            of: self.python,
+            [
+                "-c",
+                """
+                import sqlite3, sys
+                for row in sqlite3.connect(sys.argv[1]).execute("SELECT partition, position FROM checkpoints"):
+                    print(*row)
+                """, self.home.url.appendingPathComponent("penstock.db").path,
+            ]
+        )
+        var checkpoints: [String: Position] = [:]
+        for line in text.split(separator: "\n") {
+            let parts = line.split(separator: " ").map(String.init)
+            let shard = parts[0].split(separator: "/").last.map(String.init) ?? ""
+            checkpoints[shard] = Position(parts[1])
+        }
+        return self.seen.count { line in
+            let number = line.split(separator: " ").last.map(String.init) ?? ""
+            guard let shard = self.places[number], let position = Position(number) else { return true }
+            return checkpoints[shard].map { $0 < position } ?? true
+        }
+    }
+
+    /// Reads what arrived since the last call.
+    func read() {
+        let file = self.home.url.appendingPathComponent("arrived")
+        guard let handle = try? FileHandle(forReadingFrom: file) else { return }
+        defer { try? handle.close() }
+        try? handle.seek(toOffset: self.consumed)
+        let data = (try? handle.readToEnd()) ?? Data()
+        self.consumed += UInt64(data.count)
+        self.partial += String(decoding: data, as: UTF8.self)
+        var lines = self.partial.split(separator: "\n", omittingEmptySubsequences: false)
+        let rest = String(lines.removeLast())
+        for line in lines { self.arrived(line) }
+        self.partial = rest
+    }
+
+    private func arrived(_ line: Substring) {
+        guard self.seen.insert(String(line)).inserted else {
+            self.duplicates += 1
+            return
+        }
+        let parts = line.split(separator: " ")
+        guard parts.count == 3, let number = Int(parts[1]) else {
+            self.violations.append("not a change of this test: \(line)")
+            return
+        }
+        let last = self.greatest[parts[0], default: 0]
+        if number < last { self.violations.append("\(parts[0]): \(number) came first behind \(last)") }
+        self.greatest[parts[0]] = max(last, number)
+    }
+
+    /// Writes each change by one write(2) for each batch, and only then answers; holds a lock as long as it lives.
+    private static let function = """
+        import fcntl, http.client, json, os, sys
+
+        folder = sys.argv[1]
+        out = os.open(folder + "/arrived", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        lock = os.open(folder + "/lock", os.O_WRONLY | os.O_CREAT, 0o644)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+        base = "/2018-06-01/runtime/invocation/"
+        while True:
+            api.request("GET", base + "next")
+            answer = api.getresponse()
+            changes = [r["dynamodb"] for r in json.loads(answer.read())["Records"]]
+            block = "".join(f'{c["Keys"]["pk"]["S"]} {c["NewImage"]["n"]["N"]} {c["SequenceNumber"]}\\n' for c in changes)
+            assert os.write(out, block.encode()) == len(block)
+            api.request("POST", base + answer.getheader("Lambda-Runtime-Aws-Request-Id") + "/response", "null")
+            api.getresponse().read()
+        """
+}
