@@ -168,6 +168,8 @@ package struct TriggerEngine: ~Copyable {
             self.owned[partition.id] = OwnedPartition(partition, at: now.instant)
             self.latest[partition.name] = partition.id
         }
+        // A window that was kept may end without another record.
+        if self.policy.tumbling != nil { self.pump(now) }
     }
 
     /// Records arrived.

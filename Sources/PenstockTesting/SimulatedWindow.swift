@@ -21,6 +21,9 @@ extension SimulatedWorld {
         self.state.withLock { $0.hasWindows = true }
     }
 
+    /// How often a partition went on in the middle of a window.
+    package var windowsResumed: Int { self.state.withLock { $0.windowsResumed } }
+
     /// The state with some more records; nil without a window.
     func state(
         _ window: SimulatedWindow?,

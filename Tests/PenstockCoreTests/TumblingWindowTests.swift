@@ -217,6 +217,7 @@ import Testing
         #expect(next.invoked == [4, 5])
         #expect(next.invocations.first?.window?.open.state == Self.state("{\"n\":4}"))
         let idle = EngineFixture(policy, kept: kept)
+        #expect(idle.deadline == .start + .seconds(22))
         idle.pass(.seconds(22))
         #expect(idle.invocations.first?.window?.isFinal == true, "without another record, too")
         idle.answer(.succeeded)

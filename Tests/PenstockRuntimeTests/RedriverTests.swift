@@ -19,6 +19,7 @@ struct RedriverTests {
     private func with(
         like model: String? = nil,
         ordering: Ordering = .partition,
+        tumblingWindow: Duration? = nil,
         _ body: (_ store: SQLiteStore, _ redriver: Redriver) async throws -> Void
     ) async throws {
         let store = try SQLiteStore.open(path: self.folder.appendingPathComponent("penstock.db").path)
@@ -26,14 +27,19 @@ struct RedriverTests {
         let reactor = try TestReactor()
         try await body(
             store,
-            Redriver(store: store, loop: reactor.reactor, route: try self.route(like: model, ordering))
+            Redriver(
+                store: store,
+                loop: reactor.reactor,
+                route: try self.route(like: model, ordering, tumblingWindow)
+            )
         )
         await store.close()
     }
 
     private func route(
         like model: String? = nil,
-        _ ordering: Ordering = .partition
+        _ ordering: Ordering = .partition,
+        _ tumblingWindow: Duration? = nil
     ) throws -> @Sendable (String) -> Redriver.Route? {
         let text = """
             functions: { f: { scripted: { world: \(self.world.name) } } }
@@ -47,6 +53,7 @@ struct RedriverTests {
         return { trigger in
             var route = routes(trigger)
             route?.ordering = ordering
+            route?.tumblingWindow = tumblingWindow
             return route
         }
     }
@@ -82,6 +89,19 @@ struct RedriverTests {
         concurrency: Int = 1
     ) -> Redriver.Order {
         Redriver.Order(query: DeadLetterQuery(), ids: ids, rate: rate, concurrency: concurrency)
+    }
+
+    @Test("A letter of a trigger with windows is a window by itself, in one call that is the final one")
+    func window() async throws {
+        try await self.with(tumblingWindow: .seconds(30)) { store, redriver in
+            try await store.append([Self.letter("orders-0", 7)])
+            let event = try #require(try await redriver.event(of: DeadLetterID(1)))
+            let start = VirtualLoop.epoch.milliseconds
+            #expect(
+                String(decoding: event.body, as: UTF8.self)
+                    == "window orders-0 \(start) true {}\norders-0@7\n"
+            )
+        }
     }
 
     @Test("Letters are sent one by one in order, and leave the store when the function has dealt with them")

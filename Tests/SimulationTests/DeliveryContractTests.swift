@@ -98,6 +98,36 @@ struct DeliveryContractTests {
         #expect(run.world.violations.isEmpty)
     }
 
+    @Test("Windows go on with their state after crashes and rebalances, and count each record once")
+    func windowsGoOn() {
+        var resumed = 0
+        for seed in 0..<40 as Range<UInt64> {
+            var plan = FaultPlan()
+            plan.crash = 0.02
+            plan.rebalance = 0.05
+            plan.lost = 0.01
+            plan.failure = 0.05
+            plan.commitRefused = 0.05
+            let run = SimulatedRun(
+                seed: seed,
+                plan: plan,
+                family: .cursor,
+                order: .partition,
+                recordCounts: ["orders-0": 300, "orders-1": 300]
+            ) { policy in
+                policy.tumbling = TumblingPolicy(length: .seconds(2), grace: .zero, stateBytesMax: 200)
+                policy.bodyBytesMax = 20_000
+                policy.batchSize = 10
+                policy.retry.maxAge = nil
+            }
+            let report = run.execute()
+            #expect(report.violations.isEmpty, "seed \(seed): \(report.violations.prefix(5))")
+            #expect(report.isComplete, "seed \(seed): \(report.summary)")
+            resumed += run.world.windowsResumed
+        }
+        #expect(resumed > 10, "or the simulation shows nothing of it")
+    }
+
     @Test("The same seed gives the same run")
     func isDeterministic() {
         let first = SimulatedRun(seed: 7).execute()
