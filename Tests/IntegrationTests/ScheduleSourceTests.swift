@@ -87,6 +87,7 @@ struct ScheduleSourceTests {
             ),
             ("timezone: UTC", "expression"),
             ("expression: \"@daily\" } }\n    batch: { size: 10 }\n    filters: [] #", "must have size 1"),
+            ("expression: \"@daily\" } }\n    ordering: none\n    filters: [] #", "must be partition"),
         ]
     )
     func refused(schedule: String, text: String) throws {

@@ -22,6 +22,7 @@ package enum ScheduleConnector: Connector {
                 prunesOnAcknowledge: true
             )
             capabilities.takesSingleRecords = true
+            capabilities.needsOrder = configuration.policy.overlap != .allow
             let expression = configuration.expression
             var plan = SourcePlan(
                 kind: Self.kind,

@@ -231,6 +231,9 @@ package struct SourceCapabilities: Sendable, Equatable {
     /// Whether each record is an invocation of its own.
     package var takesSingleRecords = false
 
+    /// Whether records are invoked one after the other, whatever the trigger says.
+    package var needsOrder = false
+
     /// The capabilities of a source.
     package init(
         settlement: Settlement,

@@ -247,6 +247,12 @@ extension TriggerPlan {
             "cannot be key: \(self.source.kind) delivers in no order",
             suggestion: "use none"
         )
+        reader.require(
+            self.ordering == .partition || !self.source.capabilities.needsOrder,
+            at: fields.ordering,
+            "must be partition: what this \(self.source.kind) does about overlap needs its records one after the other",
+            suggestion: "remove it; with \"overlap: allow\" they are invoked side by side"
+        )
         self.orderingKey = Self.key(at: fields.orderingKey, self.ordering, of: self.source, &reader)
         self.tumblingWindow = reader[Self.tumblingWindowField]
         self.concurrency = reader[fields.concurrency]
