@@ -128,7 +128,9 @@ package struct TriggerEngine: ~Copyable {
     package var partitionsBehind: Set<String> = []
 
     /// Whether the source can reach its upstream: no window ends for want of records while it cannot.
-    package var isSourceConnected = true
+    package var isSourceConnected = true {
+        didSet { if self.isSourceConnected != oldValue { self.windowsPaused = true } }
+    }
 
     /// Whether the last commit could not be kept durably.
     ///
@@ -395,7 +397,9 @@ package struct TriggerEngine: ~Copyable {
         }
         if !self.isPaused, !self.isHalted, !self.isStopping, self.inFlight.count < self.allowedConcurrency {
             if let heldUntil = self.heldUntil {
-                if !self.ready.isEmpty || !self.readyToRetry.isEmpty { consider(heldUntil) }
+                // With windows, one that is due may wait for the end of the hold alone.
+                let waits = !self.ready.isEmpty || !self.readyToRetry.isEmpty || self.policy.tumbling != nil
+                if waits { consider(heldUntil) }
             } else {
                 consider(self.windowEnd())
                 consider(self.windowsDueAt)

@@ -130,6 +130,22 @@ import Testing
         #expect(world.invocations.first?.window?.open.span.start == VirtualLoop.epoch)
     }
 
+    @Test("A connection that comes back gives records of the window their time to arrive")
+    func reconnected() {
+        let world = EngineFixture(Self.policy(size: 2))
+        world.arrive(2)
+        world.answer(.succeeded, state: "{}")
+        world.engine.isSourceConnected = false
+        world.engine.isSourceConnected = true
+        world.pass(.seconds(11))
+        world.engine.isSourceConnected = false
+        world.engine.isSourceConnected = true
+        world.pass(.seconds(1))
+        #expect(world.invocations.isEmpty, "two seconds from the end of the cut, not of the window")
+        world.pass(.seconds(2))
+        #expect(world.invocations.first?.window?.isFinal == true)
+    }
+
     @Test("A failed batch is tried again with the state that it had, in halves, too")
     func retries() {
         let world = EngineFixture(
