@@ -133,10 +133,11 @@ private final class LineWriter: @unchecked Sendable {
 
     func stream(_ order: Redriver.Order, _ redriver: Redriver) async throws {
         do {
-            try await redriver.run(order) { event, total in
+            let isDone = try await redriver.run(order) { event, total in
                 await self.write(event.document(total: total))
             }
-            _ = await self.write(.document(("done", .boolean(true))))
+            // Without it, whoever reads knows that something is left.
+            if isDone { _ = await self.write(.document(("done", .boolean(true)))) }
         } catch {
             _ = await self.write(AdminError(error).document)
         }

@@ -417,8 +417,10 @@ struct RedriverTests {
             await invoked.wait()
             task.cancel()
             release.open()
-            try await task.value
+            #expect(try await task.value == false, "what is left is not told as done")
             #expect(try await store.deadLetters(matching: DeadLetterQuery()).map(\.id.rawValue) == [2, 3])
+            // What was cut off says nothing of the record.
+            #expect(try await store.deadLetter(DeadLetterID(2))?.letter.attemptCount == 3)
         }
     }
 

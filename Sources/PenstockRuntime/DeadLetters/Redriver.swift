@@ -135,21 +135,28 @@ package struct Redriver: Sendable {
     /// Carries out an order, telling what becomes of each letter as it happens: those that there were at the start.
     ///
     /// `report` is called by the caller's task alone. Stops early when the task is cancelled, or when `report` returns
-    /// false: nobody listens any more. What is under way then comes to its end.
+    /// false: nobody listens any more. What is under way then is ended, or comes to its end; what did not succeed stays as
+    /// it was.
+    ///
+    /// - Returns: Whether all was tried.
+    @discardableResult
     package func run(
         _ order: Order,
         report: (_ event: Event, _ total: Int) async -> Bool
-    ) async throws(StoreError) {
+    ) async throws(StoreError) -> Bool {
         var reader = try await RedriveReader(order.query, of: self.store, route: self.route)
         let total = reader.total
         var schedule = RedriveSchedule(concurrency: order.concurrency, interval: order.rate?.interval)
         var failure: StoreError?
         var isHeard = true
+        var isDone = false
         await withTaskGroup(of: News.self) { group in
             var alarm = Alarm()
             steps: while isHeard, failure == nil, !Task.isCancelled {
                 switch schedule.next(now: self.loop.now) {
-                case .done: break steps
+                case .done:
+                    isDone = true
+                    break steps
                 case .tell(let event): isHeard = await report(event, total)
                 case .read:
                     do throws(StoreError) {
@@ -179,6 +186,7 @@ package struct Redriver: Sendable {
             }
         }
         if let failure { throw failure }
+        return isDone
     }
 
     private func note(
@@ -253,6 +261,8 @@ package struct Redriver: Sendable {
             // No room is not an attempt.
             return .noRoom(retryAfter: retryAfter, failure)
         case .failed(let failure), .partial(_, let failure), .poison(let failure), .cancelled(let failure):
+            // An invocation that was cut off with its redrive says nothing of the record.
+            if Task.isCancelled { return .noRoom(retryAfter: nil, failure) }
             let attempt = Attempt(at: wall, duration: self.loop.now - started, failure: failure)
             try await self.store.recordRedrive([id], attempt: attempt)
             return .failed(failure)
