@@ -13,6 +13,8 @@ final class ScheduleFeed: JournalFeed {
     private let configuration: ScheduleConfiguration
     private let event: ScheduleEvent
     private let planner = Mutex<SchedulePlanner?>(nil)
+    /// The time of the last fire that was ordered, in milliseconds: no two have the same.
+    private let lastOrdered = Mutex(Int64.min)
 
     init(_ configuration: ScheduleConfiguration, trigger: String) {
         self.configuration = configuration
@@ -68,6 +70,11 @@ final class ScheduleFeed: JournalFeed {
     func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires? {
         switch order {
         case .now:
+            let milliseconds = self.lastOrdered.withLock { last in
+                last = max(now.milliseconds, last == .min ? last : last + 1)
+                return last
+            }
+            let now = Timestamp(milliseconds: milliseconds)
             // With milliseconds, so that it is never the key of one of the schedule's own times.
             let parts = now.configurationText.dropLast().split(separator: ".")
             let key = "\(parts[0]).\(parts.count > 1 ? parts[1] : "000")Z"
