@@ -91,7 +91,10 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
             guard let refusal = self.service.refusal(in: response) else { return }
             throw AWSError(.refused(status: response.status), code: "Refused", message: refusal)
         } catch {
-            throw DestinationError("\(error)\(self.advice(error.code).map { "; \($0)" } ?? "")")
+            throw DestinationError(
+                "\(error)\(self.advice(error.code).map { "; \($0)" } ?? "")",
+                tooLarge: self.service.isTooLarge(error) ? [0] : []
+            )
         }
     }
 

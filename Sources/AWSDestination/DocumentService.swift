@@ -27,6 +27,9 @@ package protocol DocumentService: Sendable {
     /// What to do about an error code of the service, behind its message; nil when it speaks for itself.
     func advice(_ code: String) -> String?
 
+    /// Whether an error says that a document is larger than the service takes, whatever ``sizeMax`` says.
+    func isTooLarge(_ error: AWSError) -> Bool
+
     /// The call that sends a document.
     func call(_ document: OutgoingDocument) -> AWSCall
 
@@ -39,6 +42,13 @@ package protocol DocumentService: Sendable {
 
 extension DocumentService {
     package func refusal(in response: CurlResponse) -> String? { nil }
+
+    package func isTooLarge(_ error: AWSError) -> Bool {
+        if case .refused(status: 413) = error.kind { return true }
+        return ["RequestTooLargeException", "RequestEntityTooLargeException", "EntityTooLarge"].contains(
+            error.code
+        )
+    }
 }
 
 /// A document on its way to a service of AWS.

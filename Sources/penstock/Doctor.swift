@@ -6,7 +6,6 @@ import Foundation
 import PenstockAdmin
 import PenstockConfiguration
 import PenstockRuntime
-import PenstockStore
 import Reactor
 
 /// `penstock doctor`.
@@ -42,7 +41,7 @@ struct Doctor: AnsweringCommand {
         let reactor = try Reactor()
         defer { reactor.stop() }
         let context = RuntimeContext(reactor: reactor, logger: self.log.logger)
-        var parts = [Part(name: "store", diagnoses: try await Self.store(plan))]
+        var parts = [Part(name: "store", diagnoses: [await Self.store(plan)])]
         parts += await Self.look(at: Self.examinations(of: plan), context)
         return Self.outcome(parts, findings)
     }
@@ -84,26 +83,30 @@ struct Doctor: AnsweringCommand {
         }
     }
 
-    /// The store, which a Penstock that runs has open.
-    private static func store(_ plan: Plan) async throws -> [Diagnosis] {
-        if let diagnosis = Self.newStore(plan.state) { return [diagnosis] }
-        do {
-            return try await plan.withStore { store in
-                let letters = try await store.countDeadLetters(matching: DeadLetterQuery()).count
-                return [.ok("store", "\(plan.state) opens; dead letters in it: \(letters)")]
-            }
-        } catch let error as StoreError {
-            guard error.code == .inUse, await Self.runs(plan.admin) else {
-                return [.error("store", error.detail)]
-            }
-            return [.ok("store", "\(plan.state) is that of the Penstock that runs at \(plan.admin.listen)")]
+    /// The store: looked at as a file, for to open it would bring it up to this version.
+    private static func store(_ plan: Plan) async -> Diagnosis {
+        if await Self.runs(plan.admin) {
+            return .ok("store", "\(plan.state) is that of the Penstock that runs at \(plan.admin.listen)")
         }
+        guard case .sqlite(let path) = plan.state else { return .ok("store", "\(plan.state)") }
+        let files = FileManager.default
+        guard files.fileExists(atPath: path) else { return Self.newStore(plan.state, path) }
+        guard files.isReadableFile(atPath: path), files.isWritableFile(atPath: path) else {
+            let text = "\(plan.state) may not be read and written by this user"
+            return .error("store", "\(text); allow it, or change state")
+        }
+        guard let file = FileHandle(forReadingAtPath: path), let head = try? file.read(upToCount: 16),
+            head == Data("SQLite format 3\0".utf8)
+        else {
+            let text = "\(plan.state) is not a Penstock store"
+            return .error("store", "\(text); give another path, or restore a backup")
+        }
+        return .ok("store", "\(plan.state) is there, and may be written")
     }
 
-    /// Whether a store can be made where none is yet; nil where one is, which is opened.
-    private static func newStore(_ state: StateLocation) -> Diagnosis? {
+    /// Whether a store can be made where none is yet.
+    private static func newStore(_ state: StateLocation, _ path: String) -> Diagnosis {
         let files = FileManager.default
-        guard case .sqlite(let path) = state, !files.fileExists(atPath: path) else { return nil }
         var folder = URL(fileURLWithPath: path).deletingLastPathComponent()
         while !files.fileExists(atPath: folder.path), folder.path != "/" { folder.deleteLastPathComponent() }
         guard files.isWritableFile(atPath: folder.path) else {

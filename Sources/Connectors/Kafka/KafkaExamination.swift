@@ -14,7 +14,7 @@ struct KafkaExamination {
     /// How long a broker has to answer.
     private static let patience = Duration.seconds(10)
 
-    private let configuration: KafkaSourceConfiguration
+    private var configuration: KafkaSourceConfiguration
     private let logger: Logger
 
     /// Looks at what a source reads.
@@ -31,6 +31,8 @@ struct KafkaExamination {
             group: "",
             security: destination.security
         )
+        // Those of producers alone are passed over by librdkafka.
+        self.configuration.properties = destination.properties
         self.logger = logger
     }
 

@@ -131,7 +131,13 @@ final class KafkaProducerLoop {
                 return true
             }
             let text = self.text(of: failure.error, for: open.order.messages[failure.place])
-            open.order.reply.resume(returning: .failure(DestinationError(text, delivered: open.delivered)))
+            let isTooLarge = failure.error.code == .messageTooLarge
+            let error = DestinationError(
+                text,
+                delivered: open.delivered,
+                tooLarge: isTooLarge ? [failure.place] : []
+            )
+            open.order.reply.resume(returning: .failure(error))
             return true
         }
     }

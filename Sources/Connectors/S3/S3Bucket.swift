@@ -48,7 +48,8 @@ package struct S3DestinationConfiguration: DocumentDestinationTable {
         if options.endpoint == nil, !bucket.contains(".") {
             options.endpoint = own.replacing("https://", with: "https://\(bucket).", maxReplacements: 1)
         } else {
-            options.endpoint = "\(options.endpoint ?? own)/\(bucket)"
+            let endpoint = options.endpoint ?? own
+            options.endpoint = "\(endpoint)\(endpoint.hasSuffix("/") ? "" : "/")\(bucket)"
         }
         self.options = options
     }
@@ -57,8 +58,8 @@ package struct S3DestinationConfiguration: DocumentDestinationTable {
 /// A bucket: the call `PutObject` (Amazon S3 API Reference).
 ///
 /// The key is that of AWS's event source mappings, `aws/lambda/MAPPING/SHARD/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-UUID`
-/// (esm-spec 3.2), with the trigger's name and the partition's. The UUID is made from the record's position, so a letter
-/// that is sent again is the same object.
+/// (esm-spec 3.2), with the trigger's name and the partition's. The UUID is made from the record's position: two objects
+/// about the same record have it in common.
 package struct S3Bucket: DocumentService {
     package static let signingName = "s3"
     package static let permission = "s3:PutObject"
@@ -84,7 +85,12 @@ package struct S3Bucket: DocumentService {
         }
     }
 
-    package var probe: AWSCall { AWSCall(method: .head, path: "/") }
+    /// `GetBucketLocation`, whose refusal says why; that of `HeadBucket` has no body.
+    package var probe: AWSCall {
+        var call = AWSCall(method: .get, path: "/")
+        call.query = [("location", "")]
+        return call
+    }
 
     package func call(_ document: OutgoingDocument) -> AWSCall {
         let segments = self.key(document).split(separator: "/", omittingEmptySubsequences: false)

@@ -64,6 +64,10 @@ package struct SNSTopic: DocumentService {
         code.hasPrefix("NotFound") ? "create the topic, or check \"topic\", \"region\" and \"endpoint\"" : nil
     }
 
+    package func isTooLarge(_ error: AWSError) -> Bool {
+        error.code.hasPrefix("InvalidParameter") && error.message.contains("too long")
+    }
+
     package var probe: AWSCall {
         Self.call([("Action", "GetTopicAttributes"), ("Version", "2010-03-31"), ("TopicArn", self.arn)])
     }

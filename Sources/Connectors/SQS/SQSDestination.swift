@@ -133,7 +133,13 @@ final class SQSDestination: Destination, ResultDestination {
             do throws(AWSError) {
                 refusals = try await self.client.send(batch.map { messages[$0] }, to: url)
             } catch {
-                throw DestinationError("\(error)\(self.advice(error.code))", delivered: delivered)
+                // Of several messages nobody knows which; they come again with all that is left.
+                let isTooLarge = batch.count == 1 && SQSErrorCode.bare(error.code) == "BatchRequestTooLong"
+                throw DestinationError(
+                    "\(error)\(self.advice(error.code))",
+                    delivered: delivered,
+                    tooLarge: isTooLarge ? batch : []
+                )
             }
             delivered += zip(batch, refusals).compactMap { $1 == nil ? $0 : nil }
             if let code = refusals.lazy.compactMap(\.self).first {

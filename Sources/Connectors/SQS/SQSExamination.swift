@@ -107,14 +107,12 @@ struct SQSExamination {
                 try await self.client.tryNothing(action, on: url)
             } catch {
                 switch error.kind {
-                case .refused:
-                    if AWSError.isDenial(SQSErrorCode.bare(error.code)) { denied.append("sqs:\(action)") }
-                    if SQSErrorCode.noQueue.contains(SQSErrorCode.bare(error.code)) {
-                        let advice = SQSErrorCode.advice(error.code, allowing: "")
-                        return .error("permissions", "\(self.queue.name): \(error)\(advice)")
-                    }
-                case .noCredentials, .unreachable, .noAnswer, .throttled:
-                    return .error("permissions", "\(self.queue.name): \(error)")
+                case .refused where AWSError.isDenial(SQSErrorCode.bare(error.code)):
+                    denied.append("sqs:\(action)")
+                case .refused where Self.empty.contains(SQSErrorCode.bare(error.code)): break
+                case .refused, .noCredentials, .unreachable, .noAnswer, .throttled:
+                    let advice = SQSErrorCode.advice(error.code, allowing: "")
+                    return .error("permissions", "\(self.queue.name): \(error)\(advice)")
                 }
             }
         }
@@ -123,6 +121,12 @@ struct SQSExamination {
         }
         return .ok("permissions", "\(actions.map { "sqs:\($0)" }.joined(separator: ", ")) allowed")
     }
+
+    /// What is said of a call that is allowed, and about nothing.
+    private static let empty: Set<String> = [
+        "EmptyBatchRequest", "InvalidParameterValue", "InvalidParameterValueException", "MissingParameter",
+        "MissingRequiredParameterException", "ReadCountOutOfRange", "ValidationError", "ValidationException",
+    ]
 
     // MARK: - Judging
 

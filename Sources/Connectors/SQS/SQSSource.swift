@@ -46,6 +46,9 @@ actor SQSSource: LeaseSource {
     /// Between two looks at how many messages wait.
     private static let measureInterval = Duration.seconds(10)
 
+    /// Between two looks while nothing is received.
+    private static let watchInterval = Duration.seconds(30)
+
     /// Waits after failures of a receive.
     private static let backoff = Backoff(
         initial: .milliseconds(200),
@@ -111,6 +114,7 @@ actor SQSSource: LeaseSource {
         let loop = self.reactor
         await withDiscardingTaskGroup { group in
             group.addTask(executorPreference: loop) { await self.find() }
+            group.addTask(executorPreference: loop) { await self.watchBacklog() }
             while !self.isStopped {
                 while let url = self.url, let ask = self.intake.withLock({ $0.next() }) {
                     group.addTask(executorPreference: loop) { await self.poll(ask, url) }
@@ -188,9 +192,10 @@ actor SQSSource: LeaseSource {
     }
 
     /// Keeps how many messages wait: none after a long poll that brought none, else what the queue says, now and then; an
-    /// idle queue is asked for nothing.
+    /// idle standard queue is asked for nothing.
     private func measure(isEmpty: Bool, _ url: String) async {
-        guard !isEmpty else { return self.keepBacklog(0) }
+        // In a FIFO queue others of a group may wait behind what is in flight.
+        if isEmpty, !self.settings.queue.isFIFO { return self.keepBacklog(0) }
         guard let next = self.measuredNext, self.reactor.now >= next else { return }
         self.measuredNext = self.reactor.now + Self.measureInterval
         do throws(AWSError) {
@@ -199,6 +204,15 @@ actor SQSSource: LeaseSource {
             // Without the permission, the number stays unknown; a receive says what else is wrong.
             if AWSError.isDenial(SQSErrorCode.bare(error.code)) { self.measuredNext = nil }
             self.keepBacklog(nil)
+        }
+    }
+
+    /// Asks while nothing is received: a trigger that is paused or held up must not show what was.
+    private func watchBacklog() async {
+        while !self.isStopped, !Task.isCancelled {
+            await self.reactor.pause(for: Self.watchInterval)
+            guard let url = self.url, self.intake.withLock({ $0.underWay == 0 }) else { continue }
+            await self.measure(isEmpty: false, url)
         }
     }
 

@@ -42,7 +42,8 @@ package struct Diagnosis: Sendable, Equatable {
     package static func error(_ check: String, _ detail: String) -> Diagnosis { .init(.error, check, detail) }
 }
 
-/// Looks at the real thing behind a part of a configuration, at most half a minute, and changes nothing there.
+/// Looks at the real thing behind a part of a configuration, each call of it at most half a minute, and changes nothing
+/// there.
 package typealias Examination = @Sendable (_ context: RuntimeContext) async -> [Diagnosis]
 
 /// The same for a source, which may depend on what its trigger says.

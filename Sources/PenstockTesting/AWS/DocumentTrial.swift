@@ -77,8 +77,13 @@ package enum DocumentTrial {
         make: { _, _ throws(SourceError) in throw SourceError(.closed, "there is none") }
     )
 
-    /// The letter of the record at a position of the partition `orders-0`, given up at 2023-11-14T22:13:20Z.
-    package static func letter(_ number: UInt64, key: String? = nil, body: String = "ping") -> DeadLetter {
+    /// The letter of the record at a position of a partition, given up at 2023-11-14T22:13:20Z.
+    package static func letter(
+        _ number: UInt64,
+        of partition: String = "orders-0",
+        key: String? = nil,
+        body: String = "ping"
+    ) -> DeadLetter {
         let verdict = DeadLetterVerdict(
             trigger: "orders",
             function: "charge",
@@ -89,7 +94,7 @@ package enum DocumentTrial {
             invocation: "5f0c0000-0000-4000-8000-000000000001"
         )
         var letter = DeadLetter(
-            partition: "orders-0",
+            partition: partition,
             position: Position(number),
             timestamp: Timestamp(milliseconds: 1),
             verdict: verdict

@@ -30,6 +30,25 @@ import Testing
         #expect(server.bodies[2] == #"{"version":"1.0","é":1}"#)
     }
 
+    @Test("A document that AWS finds too large is told apart, whatever its limit is")
+    func tooLarge() async throws {
+        let answer = #"{"Type":"User","message":"too large"}"#
+        let server = try DocumentServer { $0 == 1 ? (413, answer) : (202, "") }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            LambdaDestinationConfiguration.self,
+            at: server.endpoint,
+            "function: watch"
+        ) { destination in
+            do {
+                try await destination.deliver((0..<3).map { DocumentTrial.letter($0) })
+                Issue.record("it was taken")
+            } catch let error as DestinationError {
+                #expect(error.delivered == [0] && error.tooLarge == [1])
+            }
+        }
+    }
+
     @Test("A function that is not there is told with the way out")
     func refused() async throws {
         let answer = #"{"Type":"User","message":"Function not found","__type":"ResourceNotFoundException"}"#

@@ -10,7 +10,7 @@ import Testing
 @testable import S3Connector
 
 @Suite(.ownThreads, .timeLimit(.minutes(5))) struct S3DestinationTests {
-    @Test("Each letter is an object under AWS's key; a letter that is sent again is the same object")
+    @Test("Each letter is an object under AWS's key, with the same UUID whenever it is sent")
     func puts() async throws {
         let server = try DocumentServer { _ in (200, "") }
         defer { server.stop() }
@@ -95,6 +95,10 @@ import Testing
         #expect(
             try endpoint("bucket: my.orders\nregion: cn-north-1")
                 == "https://s3.cn-north-1.amazonaws.com.cn/my.orders"
+        )
+        #expect(
+            try endpoint("bucket: orders\nregion: eu-west-1\nendpoint: \"http://127.0.0.1:9000/\"")
+                == "http://127.0.0.1:9000/orders"
         )
         #expect(
             try endpoint("bucket: orders\nregion: eu-west-1\nendpoint: \"http://127.0.0.1:9000\"")

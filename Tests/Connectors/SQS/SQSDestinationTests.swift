@@ -53,24 +53,7 @@ import Testing
     }
 
     private static func letter(_ number: UInt64, key: String? = nil, body: String = "ping") -> DeadLetter {
-        let verdict = DeadLetterVerdict(
-            trigger: "orders",
-            function: "charge",
-            reason: .retriesExhausted,
-            at: Timestamp(milliseconds: 1_700_000_000_000),
-            attempts: [],
-            attemptCount: 3,
-            invocation: "5f0c0000-0000-4000-8000-000000000001"
-        )
-        var letter = DeadLetter(
-            partition: SQSMessageTests.arn,
-            position: Position(number),
-            timestamp: Timestamp(milliseconds: 1),
-            verdict: verdict
-        )
-        letter.key = key.map { Array($0.utf8) }
-        letter.body = Array(body.utf8)
-        return letter
+        DocumentTrial.letter(number, of: SQSMessageTests.arn, key: key, body: body)
     }
 
     @Test("Letters are failure documents with the whole record in them, ten in a call")

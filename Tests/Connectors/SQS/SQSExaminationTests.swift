@@ -75,6 +75,15 @@ import Testing
         #expect(found["attributes"]?.grade == .warning)
     }
 
+    @Test("Credentials that are wrong are told, not taken for permissions")
+    func wrongKey() async throws {
+        let queue = try ScriptedSQS("orders")
+        queue.setFaults { $0 == "GetQueueUrl" ? nil : .error(status: 403, code: "InvalidClientTokenId") }
+        let found = try await Self.find(queue)
+        #expect(found["permissions"]?.grade == .error)
+        #expect(found["permissions"]?.detail.contains("InvalidClientTokenId") == true)
+    }
+
     @Test(
         "A queue that takes messages away before the retries are over is told, and one that forgets them before max_age"
     )
