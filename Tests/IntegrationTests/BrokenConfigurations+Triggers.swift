@@ -8,8 +8,8 @@ extension BrokenConfiguration {
             #"""
             functions: { f: { local: { command: [cat] } } }
             triggers: { t: { function: f } }
-            ! connectors.yaml:2:16: error: missing key "source" in trigger; it must be { kafka: … }, { sqs: … } or \#
-            { schedule: … } [missing-key]
+            ! connectors.yaml:2:16: error: missing key "source" in trigger; it must be { kafka: … }, { sqs: … }, \#
+            { dynamodb: … } or { schedule: … } [missing-key]
             """#
         ),
         .init(
@@ -30,8 +30,8 @@ extension BrokenConfiguration {
               t:
                 source: { mqtt: { topic: q } }
                 function: f
-            ! connectors.yaml:4:15: error: unknown key "mqtt" in triggers.t.source; use one of kafka, sqs, schedule \#
-            [unknown-key]
+            ! connectors.yaml:4:15: error: unknown key "mqtt" in triggers.t.source; use one of kafka, sqs, \#
+            dynamodb, schedule [unknown-key]
             """#
         ),
         .init(
