@@ -145,12 +145,7 @@ final class KillWorld {
 
     /// Waits until no function of this Penstock is left that could still write.
     func waitForWriters(of member: Int = 1) throws {
-        let descriptor = unsafe open(self.lock(of: member).path, O_RDONLY)
-        guard descriptor >= 0 else { return }
-        defer { close(descriptor) }
-        guard BoundedWait.until(within: .seconds(60), { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }) else {
-            throw Failure(description: "a function outlived its Penstock")
-        }
+        try WriterLock.waitUntilFree(self.lock(of: member))
     }
 
     /// How much has arrived and is not committed, once no function is left: what is sent again at most.

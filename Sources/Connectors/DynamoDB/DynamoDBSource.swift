@@ -83,11 +83,7 @@ actor DynamoDBSource: Source {
         if self.hasStopped.withLock({ $0 }) {
             events.removeAll { if case .records = $0 { true } else { false } }
         }
-        var (records, bytes) = (0, 0)
-        for case .records(let block) in events {
-            records += block.count
-            bytes += block.byteCount
-        }
+        let (records, bytes) = events.received
         if records > 0 { self.turns.withLock { $0.returned(records: records, bytes: bytes) } }
         return events
     }

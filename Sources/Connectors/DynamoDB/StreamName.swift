@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AWSConfiguration
+
 /// A stream of a table by its ARN: `arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-03-14T08:00:00.123`.
 ///
 /// Its label is the time at which it was enabled, so that the streams of one table have an order.
@@ -21,16 +23,13 @@ struct StreamName: Hashable, Sendable, Comparable, CustomStringConvertible {
 
     /// Reads an ARN; nil for anything else.
     init?(_ arn: String) {
-        let parts = arn.split(separator: ":", maxSplits: 5, omittingEmptySubsequences: false)
-        guard parts.count == 6, parts[0] == "arn", parts[2] == "dynamodb", !parts[3].isEmpty else {
-            return nil
-        }
-        let resource = parts[5].split(separator: "/", omittingEmptySubsequences: false)
+        guard let name = AWSResourceName(arn, service: "dynamodb"), !name.region.isEmpty else { return nil }
+        let resource = name.resource.split(separator: "/", omittingEmptySubsequences: false)
         guard resource.count == 4, resource[0] == "table", resource[2] == "stream", !resource[1].isEmpty,
             !resource[3].isEmpty
         else { return nil }
         self.arn = arn
-        self.region = String(parts[3])
+        self.region = name.region
         self.table = String(resource[1])
         self.label = String(resource[3])
     }

@@ -96,11 +96,7 @@ final class KafkaInbox: Sendable {
     /// Waits for events and takes them.
     func take() async -> [SourceEvent] {
         let events = await self.events.takeAll()
-        var returned = Allowance(records: 0, bytes: 0)
-        for case .records(let block) in events {
-            returned.records += block.count
-            returned.bytes += block.byteCount
-        }
+        let returned = events.received
         if returned.records > 0 {
             self.state.withLock { state in
                 state.unreturned.records -= returned.records

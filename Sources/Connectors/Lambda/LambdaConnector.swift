@@ -5,24 +5,13 @@ import AWSConfiguration
 package import AWSDestination
 import CurlClient
 package import PenstockConfiguration
-package import PenstockRuntime
 
 /// AWS Lambda: a function as a destination of dead letters and of results.
-package enum LambdaConnector: Connector {
+package enum LambdaConnector: DocumentConnector {
+    package typealias Table = LambdaDestinationConfiguration
+
     package static let kind = "lambda"
-
-    package static var source: Alternative<SourcePlan>? { nil }
-
-    package static var destination: Alternative<DestinationPlan>? {
-        LambdaDestinationConfiguration.destination(Self.kind)
-    }
-
-    package static var results: Alternative<ResultPlan>? {
-        LambdaDestinationConfiguration.results(
-            Self.kind,
-            "Invokes a function of AWS Lambda for each invocation."
-        )
-    }
+    package static let resultSummary = "Invokes a function of AWS Lambda for each invocation."
 }
 
 /// What stands under `lambda:` of a destination.

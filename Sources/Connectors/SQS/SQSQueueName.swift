@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AWSClient
+import AWSConfiguration
 import PenstockConfiguration
 
 /// A queue as the configuration names it: by URL, by ARN, or by name alone.
@@ -47,13 +48,12 @@ struct SQSQueueName: Sendable, Equatable {
     }
 
     private init?(arn: String) {
-        let parts = arn.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard parts.count == 6, parts[2] == "sqs", !parts[3].isEmpty, Self.isAccount(parts[4]),
-            Self.isName(parts[5])
+        guard let queue = AWSResourceName(arn, service: "sqs"), !queue.region.isEmpty,
+            Self.isAccount(queue.account), Self.isName(queue.resource)
         else { return nil }
-        self.name = parts[5]
-        self.account = parts[4]
-        self.region = parts[3]
+        self.name = queue.resource
+        self.account = queue.account
+        self.region = queue.region
     }
 
     private init?(url text: String) {

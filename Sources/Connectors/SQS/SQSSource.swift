@@ -81,11 +81,7 @@ actor SQSSource: LeaseSource {
 
     nonisolated func receive() async throws(SourceError) -> [SourceEvent] {
         let events = await self.events.takeAll()
-        var (records, bytes) = (0, 0)
-        for case .records(let block) in events {
-            records += block.count
-            bytes += block.byteCount
-        }
+        let (records, bytes) = events.received
         if records > 0 { self.intake.withLock { $0.returned(records: records, bytes: bytes) } }
         return events
     }

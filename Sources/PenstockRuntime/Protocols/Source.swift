@@ -116,6 +116,18 @@ package enum SourceEvent: Sendable {
     case status(SourceStatus)
 }
 
+extension [SourceEvent] {
+    /// How much of a budget these use up: the records in them, and their bytes.
+    package var received: (records: Int, bytes: Int) {
+        var (records, bytes) = (0, 0)
+        for case .records(let block) in self {
+            records += block.count
+            bytes += block.byteCount
+        }
+        return (records, bytes)
+    }
+}
+
 /// Partitions to be given up, and how long that may take.
 package struct Revocation: Sendable {
     /// Names this revocation in the answer.

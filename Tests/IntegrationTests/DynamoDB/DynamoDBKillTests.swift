@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import Glibc
 import PenstockCore
 import PenstockTesting
 import Testing
@@ -63,8 +62,7 @@ private final class DynamoDBKillWorld {
     private var items: [String: [Int]] = [:]
     /// The shard of each change by its sequence number.
     private var places: [String: String] = [:]
-    private var consumed: UInt64 = 0
-    private var partial = ""
+    private var lines: ArrivedLines
     private var seen: Set<String> = []
     private var greatest: [Substring: Int] = [:]
 
@@ -80,6 +78,7 @@ private final class DynamoDBKillWorld {
     init() throws {
         self.streams = try ScriptedStreams("kill", shards: 4)
         self.home = try TemporaryFolder()
+        self.lines = ArrivedLines(self.home.url.appendingPathComponent("arrived"))
         for (number, shard) in self.streams.openShards.enumerated() {
             self.items[shard] = (0..<200).filter { $0 % 4 == number }
         }
@@ -161,12 +160,7 @@ private final class DynamoDBKillWorld {
 
     /// Waits until no function is left that could still write.
     func waitForWriters() throws {
-        let descriptor = unsafe open(self.home.url.appendingPathComponent("lock").path, O_RDONLY)
-        guard descriptor >= 0 else { return }
-        defer { close(descriptor) }
-        guard BoundedWait.until(within: .seconds(60), { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }) else {
-            throw PenstockProcess.Failure("a function outlived its Penstock")
-        }
+        try WriterLock.waitUntilFree(self.home.url.appendingPathComponent("lock"))
     }
 
     /// How many of the changes that arrived no checkpoint covers: they come again.
@@ -197,17 +191,7 @@ private final class DynamoDBKillWorld {
 
     /// Reads what arrived since the last call.
     func read() {
-        let file = self.home.url.appendingPathComponent("arrived")
-        guard let handle = try? FileHandle(forReadingFrom: file) else { return }
-        defer { try? handle.close() }
-        try? handle.seek(toOffset: self.consumed)
-        let data = (try? handle.readToEnd()) ?? Data()
-        self.consumed += UInt64(data.count)
-        self.partial += String(decoding: data, as: UTF8.self)
-        var lines = self.partial.split(separator: "\n", omittingEmptySubsequences: false)
-        let rest = String(lines.removeLast())
-        for line in lines { self.arrived(line) }
-        self.partial = rest
+        for line in self.lines.next() { self.arrived(line) }
     }
 
     private func arrived(_ line: Substring) {

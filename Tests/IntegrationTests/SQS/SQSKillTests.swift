@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import Glibc
 import PenstockCore
 import PenstockTesting
 import Testing
@@ -74,8 +73,7 @@ private final class SQSKillWorld {
     private let home: TemporaryFolder
     private let python = TestEnvironment.python
     private let keepsOrder: Bool
-    private var consumed: UInt64 = 0
-    private var partial = ""
+    private var lines: ArrivedLines
     private var seen: Set<String> = []
     private var next: [Substring: Int] = [:]
 
@@ -92,6 +90,7 @@ private final class SQSKillWorld {
         let port = self.queue.endpoint.split(separator: ":").last.flatMap { UInt16($0) }
         self.proxy = try TestProxy(to: try #require(port))
         self.home = try TemporaryFolder()
+        self.lines = ArrivedLines(self.home.url.appendingPathComponent("arrived"))
         let groups = groups ?? 1
         self.queue.send(
             (0..<messages).map { number in
@@ -161,29 +160,13 @@ private final class SQSKillWorld {
 
     /// Waits until no function is left that could still write.
     func waitForWriters() throws {
-        let descriptor = unsafe open(self.home.url.appendingPathComponent("lock").path, O_RDONLY)
-        guard descriptor >= 0 else { return }
-        defer { close(descriptor) }
-        guard BoundedWait.until(within: .seconds(60), { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }) else {
-            throw PenstockProcess.Failure("a function outlived its Penstock")
-        }
+        try WriterLock.waitUntilFree(self.home.url.appendingPathComponent("lock"))
     }
 
     /// Reads what arrived since the last call; all arrivals so far.
     @discardableResult
     func read() -> Int {
-        let file = self.home.url.appendingPathComponent("arrived")
-        if let handle = try? FileHandle(forReadingFrom: file) {
-            defer { try? handle.close() }
-            try? handle.seek(toOffset: self.consumed)
-            let data = (try? handle.readToEnd()) ?? Data()
-            self.consumed += UInt64(data.count)
-            self.partial += String(decoding: data, as: UTF8.self)
-            var lines = self.partial.split(separator: "\n", omittingEmptySubsequences: false)
-            let rest = String(lines.removeLast())
-            for line in lines { self.arrived(line) }
-            self.partial = rest
-        }
+        for line in self.lines.next() { self.arrived(line) }
         return self.distinct + self.duplicates
     }
 
