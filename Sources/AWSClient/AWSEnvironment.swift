@@ -70,6 +70,16 @@ package enum AWSEndpoint {
         }
     }
 
+    /// Whether an endpoint is AWS's own, in the region's partition: public, private (a VPC endpoint), or none given.
+    ///
+    /// Anything else may have the API and bend its rules.
+    package static func isAWS(_ endpoint: String?, region: String) -> Bool {
+        guard let endpoint else { return true }
+        let rest = endpoint.split(separator: "/", maxSplits: 1).last.map { $0.drop { $0 == "/" } } ?? ""
+        let host = rest.prefix { $0 != "/" && $0 != ":" && $0 != "?" && $0 != "#" }
+        return host.lowercased().hasSuffix(".\(self.suffix(of: region))")
+    }
+
     private static func suffix(of region: String) -> String {
         switch region {
         case _ where region.hasPrefix("cn-"): "amazonaws.com.cn"

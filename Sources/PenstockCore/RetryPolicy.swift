@@ -84,6 +84,24 @@ package struct RetryPolicy: Sendable, Equatable {
         self.bisect = bisect
     }
 
+    /// How long a record can be tried before it is given up, when each invocation takes `invocation` and each wait is as
+    /// long as it can be; nil for without end.
+    package func longest(invocation: Duration) -> Duration? {
+        guard let retries = self.retries else { return self.maxAge }
+        var backoff = self.backoff
+        backoff.jitter = .none
+        var random = SplitMix64(seed: 0)
+        var (wait, attempt) = (Duration.zero, 1)
+        // The waits grow for a hundred attempts or so, and are alike from then on.
+        while attempt <= min(retries, 128) {
+            wait += backoff.delay(attempt: attempt, using: &random)
+            attempt += 1
+        }
+        if retries > 128 { wait += backoff.delay(attempt: 128, using: &random) * (retries - 128) }
+        let tries = wait + invocation * (retries + 1)
+        return self.maxAge.map { min($0, tries) } ?? tries
+    }
+
     /// What the policy makes of records that failed for the `attempts`-th time.
     package func disposition(
         attempts: Int,

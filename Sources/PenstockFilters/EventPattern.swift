@@ -33,6 +33,11 @@ package struct EventPattern: Sendable {
     /// The most filters of a trigger; AWS takes 5.
     package static let filtersMax = 100
 
+    /// Whether a condition is about this place in a record, or about something in it.
+    package func looksAt(_ path: [String]) -> Bool {
+        self.clauses.contains { clause in clause.fields.contains { $0.path.starts(with: path) } }
+    }
+
     /// The names that the pattern's paths begin with, with their places.
     var roots: [(name: String, isNested: Bool, place: Place, location: ConfigurationPath)] {
         self.clauses.flatMap { clause in

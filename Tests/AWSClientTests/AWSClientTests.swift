@@ -203,6 +203,20 @@ private func withClient(
         #expect(fetched.withLock { $0 } == 2)
     }
 
+    @Test("AWS's own endpoints are told from others, in each partition")
+    func ownEndpoints() {
+        #expect(AWSEndpoint.isAWS(nil, region: "eu-west-1"))
+        for endpoint in [
+            "https://sqs.eu-west-1.amazonaws.com", "https://SQS.eu-west-1.amazonaws.com:443/1/orders",
+            "https://vpce-1-2.sqs.eu-west-1.vpce.amazonaws.com/",
+        ] { #expect(AWSEndpoint.isAWS(endpoint, region: "eu-west-1"), "\(endpoint)") }
+        for endpoint in [
+            "http://127.0.0.1:4566", "http://localhost/amazonaws.com", "https://amazonaws.com.example.com",
+            "http://x.notamazonaws.com/", "https://sqs.cn-north-1.amazonaws.com.cn", "",
+        ] { #expect(!AWSEndpoint.isAWS(endpoint, region: "eu-west-1"), "\(endpoint)") }
+        #expect(AWSEndpoint.isAWS("https://sqs.cn-north-1.amazonaws.com.cn", region: "cn-north-1"))
+    }
+
     @Test("Dates of HTTP are read", arguments: [("Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37Z")])
     func dates(text: String, expected: String) {
         #expect(HTTPDate.timestamp(text)?.configurationText == expected)

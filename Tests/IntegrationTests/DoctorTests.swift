@@ -50,7 +50,7 @@ struct DoctorTests {
         #expect(
             checks.map { "\($0.part)/\($0.check)" } == [
                 "store/store", "function sink/command", "function sink/guardian", "orders: source/brokers",
-                "orders: source/topics", "orders: source/group",
+                "orders: source/topics", "orders: source/read", "orders: source/group",
             ]
         )
         #expect(checks.first?.detail.hasSuffix("is not there yet; the first start makes it") == true)
@@ -98,6 +98,9 @@ struct DoctorTests {
               down:
                 source: { kafka: { brokers: ["127.0.0.1:\(silent)"], topics: [orders], group: g } }
                 function: typo
+              changes:
+                source: { dynamodb: { table: nowhere, endpoint: "\(aws.endpoint)", \(keys) } }
+                function: nowhere
               denied:
                 source: { sqs: { queue: "\(queue.url)", \(keys) } }
                 function: nowhere
@@ -119,6 +122,7 @@ struct DoctorTests {
             ("missing: on_failure", "destination", "create the bucket"),
             ("missing: on_success", "destination", "create the topic"),
             ("down: source", "brokers", "check that they are up and brokers is right"),
+            ("changes: source", "stream", "there is no table nowhere; create it"),
             ("denied: source", "permissions", "sqs:DeleteMessage is denied; allow it"),
         ] {
             #expect(detail(part, check).contains(says), "\(part): \(checks)")

@@ -21,7 +21,7 @@ package enum DynamoDBConnector: Connector {
 
     private static func plan(_ configuration: DynamoDBSourceConfiguration) -> SourcePlan {
         let region = configuration.options.region
-        return SourcePlan(
+        var plan = SourcePlan(
             kind: Self.kind,
             summary: "dynamodb \(configuration.summary) in \(region)",
             capabilities: SourceCapabilities(
@@ -52,6 +52,17 @@ package enum DynamoDBConnector: Connector {
                 }
             }
         )
+        plan.examine = { trigger, function, context in
+            do throws(AWSError) {
+                let examination = try DynamoDBExamination(configuration, reactor: context.reactor)
+                let found = await examination.source(trigger, function)
+                await examination.close()
+                return found
+            } catch {
+                return [.error("stream", "\(configuration.summary): \(error)")]
+            }
+        }
+        return plan
     }
 
     /// The name of a partition, where nobody says one.

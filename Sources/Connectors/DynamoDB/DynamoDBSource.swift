@@ -47,7 +47,7 @@ actor DynamoDBSource: Source {
     private var stopWaiters: [CheckedContinuation<Void, Never>] = []
 
     /// How long a stream keeps changes.
-    private static let retention = Duration.seconds(86_400)
+    static let retention = Duration.seconds(86_400)
 
     /// Waits after failures.
     static let backoff = Backoff(initial: .milliseconds(200), factor: 2, max: .seconds(20), jitter: .full)

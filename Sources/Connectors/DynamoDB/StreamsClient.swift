@@ -76,24 +76,31 @@ struct StreamsClient: Sendable {
         var description = StreamDescription()
         var pages = 0
         while true {
-            var body = Array("{".utf8) + JSONText.member("StreamArn", stream.arn)
-            if let last = description.last {
-                body += Array(",".utf8) + JSONText.member("ExclusiveStartShardId", last)
-            }
-            let answer = try await self.call("DescribeStream", body + Array("}".utf8))
-            if pages == 0 { description.time = Self.time(of: answer) }
-            description.last = nil
-            description.isWhole = false
-            try Self.read(answer.body, of: "DescribeStream") { (cursor, name) throws(JSONCursor.Malformed) in
-                guard cursor.isEqual(name, "StreamDescription") else { return try cursor.skip() }
-                try description.read(&cursor)
-            }
-            // Half an answer must not look like a stream without shards.
-            guard description.isWhole else { throw Self.unreadable("DescribeStream", at: 0) }
+            try await self.describe(stream, into: &description)
             guard description.last != nil else { return description }
             pages += 1
             if pages > Self.pagesAtOnce { await self.reactor.pause(for: Self.listPause) }
         }
+    }
+
+    /// The next page of a stream's shards, behind those that were read.
+    func describe(_ stream: StreamName, into description: inout StreamDescription) async throws(AWSError) {
+        var body = Array("{".utf8) + JSONText.member("StreamArn", stream.arn)
+        if let last = description.last {
+            body += Array(",".utf8) + JSONText.member("ExclusiveStartShardId", last)
+        }
+        let answer = try await self.call("DescribeStream", body + Array("}".utf8))
+        if description.time == nil { description.time = Self.time(of: answer) }
+        description.last = nil
+        description.isWhole = false
+        var page = description
+        try Self.read(answer.body, of: "DescribeStream") { (cursor, name) throws(JSONCursor.Malformed) in
+            guard cursor.isEqual(name, "StreamDescription") else { return try cursor.skip() }
+            try page.read(&cursor)
+        }
+        // Half an answer must not look like a stream without shards.
+        guard page.isWhole else { throw Self.unreadable("DescribeStream", at: 0) }
+        description = page
     }
 
     /// Where to begin in a shard.
@@ -206,6 +213,9 @@ struct StreamDescription: Sendable {
     /// Whether records are still written to it.
     var isOpen = false
 
+    /// What its records have of the items, in AWS's word, such as `KEYS_ONLY`; empty when it did not say.
+    var viewType = ""
+
     /// Whether the last page had its status and a list of shards.
     var isWhole = false
 
@@ -224,6 +234,8 @@ struct StreamDescription: Sendable {
                 hasStatus = true
                 let status = try cursor.value(cursor.string())
                 self.isOpen = status == "ENABLED" || status == "ENABLING"
+            } else if cursor.isEqual(name, "StreamViewType"), cursor.isNext(UInt8(ascii: "\"")) {
+                self.viewType = try cursor.value(cursor.string())
             } else if cursor.isEqual(name, "LastEvaluatedShardId"), cursor.isNext(UInt8(ascii: "\"")) {
                 self.last = try cursor.value(cursor.string())
             } else if cursor.isEqual(name, "Shards"), cursor.isNext(UInt8(ascii: "[")) {

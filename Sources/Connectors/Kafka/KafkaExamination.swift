@@ -6,10 +6,10 @@ import PenstockCore
 import PenstockRuntime
 import Synchronization
 
-/// Looks at a cluster for `penstock doctor`: whether a broker answers, which topics are there, and what the group has
-/// committed.
+/// Looks at a cluster for `penstock doctor`: whether a broker answers, which topics are there, whether they may be read, and
+/// what the group has committed.
 ///
-/// Joins no group.
+/// Joins no group, and reads behind the last record of each topic alone.
 struct KafkaExamination {
     /// How long a broker has to answer.
     private static let patience = Duration.seconds(10)
@@ -55,8 +55,11 @@ struct KafkaExamination {
             var configuration = self.configuration
             // librdkafka wants a group of whoever may commit.
             if configuration.group.isEmpty { configuration.group = "penstock-doctor" }
+            let properties = try KafkaProperties.consumer(configuration)
+            // What a fetch that is allowed and brings nothing is known by.
+            try properties.set("enable.partition.eof", to: "true")
             let consumer = try RDKafkaConsumer(
-                KafkaProperties.consumer(configuration),
+                properties,
                 context: RDKafkaContext(logger: self.logger),
                 wakeup: Wakeup()
             )
@@ -83,8 +86,11 @@ struct KafkaExamination {
             ]
         }
         var diagnoses = [Diagnosis.ok("brokers", "\(brokers): a broker answers")]
-        let names = self.configuration.topics.map { self.diagnose($0, among: topics, brokers, &diagnoses) }
+        let names = self.configuration.topics.flatMap {
+            self.diagnose($0, among: topics, brokers, &diagnoses)
+        }
         guard !self.configuration.group.isEmpty else { return diagnoses }
+        if let read = self.diagnoseReading(names.compactMap(\.first), consumer) { diagnoses.append(read) }
         diagnoses.append(self.diagnoseGroup(names.flatMap(\.self), consumer, &health))
         return diagnoses
     }
@@ -105,13 +111,13 @@ struct KafkaExamination {
         return nil
     }
 
-    /// Says what is known of a topic or pattern; returns the partitions.
+    /// Says what is known of a topic or pattern; returns the partitions, by topic.
     private func diagnose(
         _ topic: String,
         among topics: [RDKafkaTopic],
         _ brokers: String,
         _ diagnoses: inout [Diagnosis]
-    ) -> [KafkaPartitionName] {
+    ) -> [[KafkaPartitionName]] {
         let found: [RDKafkaTopic]
         if topic.hasPrefix("^") {
             // librdkafka's patterns are POSIX's; one that Swift does not understand only goes without a look.
@@ -135,9 +141,35 @@ struct KafkaExamination {
                     : .error("topics", "topic \"\(topic.name)\": \(topic.code.description)")
             )
         }
-        return found.flatMap { topic in
+        return found.map { topic in
             (0..<topic.partitions).map { KafkaPartitionName(topic: topic.name, partition: Int32($0)) }
         }
+    }
+
+    /// Fetches from the end of a partition of each topic: a broker lets metadata be seen with DESCRIBE, and records with READ.
+    ///
+    /// Nil when there is none to read.
+    private func diagnoseReading(_ names: [KafkaPartitionName], _ consumer: RDKafkaConsumer) -> Diagnosis? {
+        guard !names.isEmpty else { return nil }
+        do throws(RDKafkaError) {
+            try consumer.assign(names.map { RDKafkaOffset(name: $0, offset: RDKafkaOffset.end) })
+        } catch {
+            return .error("read", "\(error)")
+        }
+        var check = KafkaReadCheck(names.map(\.topic), patience: Self.patience)
+        let deadline = ContinuousClock.now + Self.patience
+        var messages = RDKafkaMessageBuffer(capacity: 64)
+        while check.isOpen, ContinuousClock.now < deadline {
+            consumer.receive(&messages, atMost: messages.capacity)
+            if messages.isEmpty { consumer.serve(&messages) }
+            if messages.isEmpty { consumer.wakeup.wait(atMost: .milliseconds(50)) }
+            while let message = messages.pop() {
+                check.note(message.topic, RDKafkaError(message.code, message.detail))
+                message.destroy()
+            }
+        }
+        try? consumer.unassign(names)
+        return check.diagnosis
     }
 
     private func diagnoseGroup(
@@ -167,5 +199,49 @@ extension KafkaStart {
         case .latest: "latest"
         case .timestamp(let time): time.configurationText
         }
+    }
+}
+
+/// Which topics may be read, by what fetches of them bring.
+///
+/// Pure.
+struct KafkaReadCheck {
+    private let topics: Set<String>
+    private let patience: Duration
+    private var asked: Set<String>
+    private var denied: Set<String> = []
+    private var problem: RDKafkaError?
+
+    /// Of these topics nothing is known yet; `patience` is how long their brokers have.
+    init(_ topics: [String], patience: Duration) {
+        self.topics = Set(topics)
+        self.patience = patience
+        self.asked = self.topics
+    }
+
+    /// Whether there are topics of which nothing is known yet.
+    var isOpen: Bool { !self.asked.isEmpty }
+
+    /// A fetch brought a message, the end of a partition, or an error; of a topic, or of none.
+    mutating func note(_ topic: String?, _ error: RDKafkaError) {
+        switch error.code {
+        case .none, .partitionEnd: if let topic { self.asked.remove(topic) }
+        case .topicAuthorizationFailed:
+            if let topic, self.asked.remove(topic) != nil { self.denied.insert(topic) }
+        default: self.problem = error
+        }
+    }
+
+    /// What is known by now.
+    var diagnosis: Diagnosis {
+        let text = { (topics: Set<String>) in "topic \(topics.sorted().joined(separator: ", "))" }
+        if !self.denied.isEmpty { return .error("read", "READ on \(text(self.denied)) is denied; allow it") }
+        guard self.isOpen else { return .ok("read", "READ on \(text(self.topics)) allowed") }
+        let why = self.problem.map { ": \($0)" } ?? ""
+        return .warning(
+            "read",
+            "no answer from \(text(self.asked)) within \(self.patience.configurationText)\(why); look whether its "
+                + "partitions have a leader"
+        )
     }
 }

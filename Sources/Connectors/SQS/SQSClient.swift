@@ -89,7 +89,7 @@ struct SQSClient: Sendable {
     func tryNothing(_ operation: String, on queue: String) async throws(AWSError) {
         let head = Array("{".utf8) + JSONText.member("QueueUrl", queue)
         if operation == "ReceiveMessage" {
-            // None, for no time, and without a wait: AWS refuses it, and what takes it hides nothing.
+            // None: AWS refuses that once it has allowed the call. Others may take it for one message.
             let rest = ",\"MaxNumberOfMessages\":0,\"WaitTimeSeconds\":0,\"VisibilityTimeout\":0}"
             _ = try await self.call(operation, head + Array(rest.utf8))
         } else {

@@ -126,7 +126,10 @@ package enum SQSConnector: Connector {
     ) async -> [Diagnosis] {
         do throws(AWSError) {
             let client = try SQSClient(options, reactor: context.reactor)
-            let found = await body(SQSExamination(client: client, queue: queue))
+            let isAWS = [queue.url, options.endpoint].allSatisfy {
+                AWSEndpoint.isAWS($0, region: options.region)
+            }
+            let found = await body(SQSExamination(client: client, queue: queue, isAWS: isAWS))
             await client.close()
             return found
         } catch {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PenstockConfiguration
+import PenstockFilters
 
 /// What `penstock doctor` found out about one property of one part of a configuration.
 package struct Diagnosis: Sendable, Equatable {
@@ -50,3 +51,10 @@ package typealias Examination = @Sendable (_ context: RuntimeContext) async -> [
 package typealias SourceExamination =
     @Sendable (_ trigger: TriggerPlan, _ function: FunctionPlan, _ context: RuntimeContext) async ->
     [Diagnosis]
+
+extension TriggerPlan {
+    /// Whether a filter asks for this place in a record, or for something in it.
+    package func filters(lookAt path: [String]) -> Bool {
+        self.filter?.patterns.contains { $0.looksAt(path) } ?? false
+    }
+}

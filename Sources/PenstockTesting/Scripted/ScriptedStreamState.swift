@@ -39,6 +39,7 @@ struct ScriptedStreamState {
     var generation = 0
     var pageMax = 1000
     var listMax = 100
+    var viewType: String? = "NEW_AND_OLD_IMAGES"
 
     init(table: String, shards: Int) {
         self.table = table
@@ -127,6 +128,10 @@ struct ScriptedStreamState {
         self.streams.removeFirst(self.streams.count - 1)
     }
 
+    mutating func removeStreams() {
+        self.streams = []
+    }
+
     // MARK: - Calls
 
     mutating func answer(
@@ -136,6 +141,11 @@ struct ScriptedStreamState {
     ) throws(ScriptedRefusal) -> String {
         switch call.operation {
         case "ListStreams": return self.list(body)
+        case "DescribeTable":
+            guard body["TableName"] as? String == self.table else {
+                throw ScriptedRefusal(code: "ResourceNotFoundException")
+            }
+            return #"{"Table":{"TableName":"\#(self.table)"}}"#
         case "DescribeStream": return try self.describe(body)
         case "GetShardIterator": return try self.iterator(call, body)
         case "GetRecords": return try self.records(iterator, body)
@@ -172,7 +182,8 @@ struct ScriptedStreamState {
         }
         let last = page.count < shards.count ? #","LastEvaluatedShardId":"\#(page.last?.id ?? "")""# : ""
         let status = stream.isOpen ? "ENABLED" : "DISABLED"
-        return #"{"StreamDescription":{"StreamArn":"\#(stream.arn)","StreamStatus":"\#(status)","#
+        let view = self.viewType.map { #""StreamViewType":"\#($0)","# } ?? ""
+        return #"{"StreamDescription":{"StreamArn":"\#(stream.arn)","StreamStatus":"\#(status)",\#(view)"#
             + #""Shards":[\#(texts.joined(separator: ","))]\#(last)}}"#
     }
 

@@ -92,6 +92,16 @@ package final class ScriptedStreams: Sendable {
         self.state.withLock { $0.trim(shard, keeping: count) }
     }
 
+    /// Sets what changes have of the items, in AWS's word, as the stream tells it; nil for nothing.
+    package func setViewType(_ type: String?) {
+        self.state.withLock { $0.viewType = type }
+    }
+
+    /// Removes all streams of the table.
+    package func removeStreams() {
+        self.state.withLock { $0.removeStreams() }
+    }
+
     /// Removes a shard from the stream.
     package func remove(_ shard: String) {
         self.state.withLock { $0.remove(shard) }
@@ -129,7 +139,9 @@ package final class ScriptedStreams: Sendable {
 
     private func serve(_ request: TestHTTPServer.Request, _ exchange: TestHTTPServer.Exchange) {
         let target = request.headers["x-amz-target"] ?? ""
-        let prefix = "DynamoDBStreams_20120810."
+        // The table itself is another service's, of which this has one call.
+        let isTable = target == "DynamoDB_20120810.DescribeTable"
+        let prefix = isTable ? "DynamoDB_20120810." : "DynamoDBStreams_20120810."
         guard target.hasPrefix(prefix), request.headers["content-type"] == "application/x-amz-json-1.0",
             request.headers["authorization"]?.contains("/dynamodb/aws4_request") == true,
             let body = try? JSONSerialization.jsonObject(with: Data(request.body)) as? [String: Any]

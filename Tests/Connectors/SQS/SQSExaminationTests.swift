@@ -12,7 +12,8 @@ import Testing
     /// What `penstock doctor` finds of a queue as a source, by check.
     private static func find(
         _ queue: ScriptedSQS,
-        failure yaml: String = "{}"
+        failure yaml: String = "{}",
+        isAWS: Bool = true
     ) async throws -> [String: Diagnosis] {
         let read = ConfigurationLoader.process.parse(
             queue.settings(named: queue.name, "visibility: 60s"),
@@ -26,7 +27,11 @@ import Testing
         }
         let reactor = try Reactor(name: "sqs-test")
         let client = try SQSClient(configuration.options, reactor: reactor)
-        let found = await SQSExamination(client: client, queue: configuration.queue).source(
+        let found = await SQSExamination(
+            client: client,
+            queue: configuration.queue,
+            isAWS: isAWS
+        ).source(
             trigger,
             function,
             SQSSettings(configuration, TriggerTerms(functionTimeout: .seconds(30), batchWindow: .zero))
@@ -66,13 +71,22 @@ import Testing
     func denied(code: String) async throws {
         let queue = try ScriptedSQS("orders")
         queue.setFaults { operation in
-            ["DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes"].contains(operation)
-                ? .error(status: 403, code: code) : nil
+            operation == "GetQueueUrl" ? nil : .error(status: 403, code: code)
         }
         let found = try await Self.find(queue)
-        let text = "sqs:DeleteMessage, sqs:ChangeMessageVisibility is denied; allow it"
+        let text = "sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility is denied; allow it"
         #expect(found["permissions"] == .error("permissions", text))
         #expect(found["attributes"]?.grade == .warning)
+    }
+
+    @Test("A queue that is not AWS's is never asked for messages: it might take none for one")
+    func emulator() async throws {
+        let queue = try ScriptedSQS("orders")
+        queue.send([("a", nil)])
+        let found = try await Self.find(queue, isAWS: false)
+        #expect(found["permissions"]?.grade == .ok)
+        #expect(found["permissions"]?.detail.contains("sqs:ReceiveMessage is asked of AWS alone") == true)
+        #expect(queue.figures.calls["ReceiveMessage"] == nil && queue.figures.deliveries == 0)
     }
 
     @Test("Credentials that are wrong are told, not taken for permissions")

@@ -28,7 +28,7 @@ final class RDKafkaConsumer {
     private var client: OpaquePointer?
     private var events: OpaquePointer?
     private var messages: OpaquePointer?
-    private let wakeup: Wakeup
+    let wakeup: Wakeup
 
     /// Makes a client, not yet a member of its group.
     ///
