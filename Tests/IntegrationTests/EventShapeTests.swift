@@ -51,7 +51,7 @@ struct EventShapeTests {
                         brokers: ["\(broker.address)"]
                         topics: [of-7-shapes]
                         group: g
-                        session_timeout: 2s
+                        session_timeout: 6s
                         properties: { heartbeat.interval.ms: "300" }
                     function: app
                 """

@@ -168,7 +168,7 @@ struct SecrecyTests {
                     brokers: ["\(front.address)"]
                     topics: [safe]
                     group: g
-                    session_timeout: 2s
+                    session_timeout: 6s
                     sasl: { \(sasl) "\(login.password)" }
                     tls: \(tls)
                     properties: { \(debug) }

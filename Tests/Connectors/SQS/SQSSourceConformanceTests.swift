@@ -55,11 +55,17 @@ struct SQSSourceConformanceTests {
 
     @Test("The source keeps the contract with a scripted queue", arguments: LeaseSourceConformance.checks)
     func scripted(check: LeaseSourceConformance.Check) async throws {
-        for isFIFO in [true, false] where isFIFO || !check.needsGroups {
-            let queue = try ScriptedSQS(isFIFO ? "orders.fifo" : "orders")
-            defer { queue.stop() }
-            queue.send((0..<check.records).map { ("\($0)", "g\($0 % (check.groups ?? check.records))") })
-            try await Self.run(check, queue.settings())
+        // Both kinds side by side, because they wait for leases most of the time.
+        try await withThrowingTaskGroup { group in
+            for isFIFO in [true, false] where isFIFO || !check.needsGroups {
+                group.addTask {
+                    let queue = try ScriptedSQS(isFIFO ? "orders.fifo" : "orders")
+                    defer { queue.stop() }
+                    queue.send((0..<check.records).map { ("\($0)", "g\($0 % (check.groups ?? check.records))") })
+                    try await Self.run(check, queue.settings())
+                }
+            }
+            try await group.waitForAll()
         }
     }
 

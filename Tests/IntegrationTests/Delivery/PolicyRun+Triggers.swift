@@ -198,27 +198,28 @@ extension PolicyRun {
             name: "sized",
             handler: "pass",
             records: Self.records(10),
-            options: ["batch: { size: 4, window: 300ms }"]
+            options: ["batch: { size: 4, window: 3s }"]
         ),
         .init(
             name: "windowed",
             handler: "pass",
             records: Self.records(2),
             later: Self.records(3),
-            options: ["batch: { size: 100, window: 5s }"]
+            // The window is longer than any crowd holds up what arrives; the fifth record ends the wait.
+            options: ["batch: { size: 5, window: 60s }"]
         ),
         .init(
             name: "large",
             handler: "pass",
             // Two million bytes each in base64: three of them fit 6 MiB, four do not.
             records: (0..<5).map { _ in .init(bytes: 1_500_000) },
-            options: ["batch: { size: 100, window: 2s }"]
+            options: ["batch: { size: 100, window: 10s }"]
         ),
         .init(
             name: "oversized",
             handler: "pass",
             records: [.init(), .init(bytes: 4_800_000), .init()],
-            options: ["batch: { size: 3, window: 2s }"]
+            options: ["batch: { size: 3, window: 10s }"]
         ),
     ]
 
