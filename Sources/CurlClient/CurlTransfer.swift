@@ -30,6 +30,8 @@ final class CurlTransfer: @unchecked Sendable {
     private var sentBody: EventBuffer?
     private var sendsLargeBodies = false
     private var received: [UInt8] = []
+    /// The last short answer: most answers of a function are alike, and share its memory.
+    private var lastShort: [UInt8] = []
     private var isTooLarge = false
     private var responseLimit = 0
     private var bodyArrived: (@Sendable ([UInt8]) -> Void)?
@@ -93,10 +95,9 @@ final class CurlTransfer: @unchecked Sendable {
         self.wantedHeaders = request.wantedHeaders
         let last = self.applied
         if last?.url != request.url { try self.setURL(request.url) }
-        if last?.headers != request.headers || last == nil {
-            self.headerLines.write(request.headers)
-            unsafe penstock_curl_set_list(self.easy, CURLOPT_HTTPHEADER, self.headerLines.list)
-        }
+        // Those of no two requests are alike: one of them is an id or a signature.
+        self.headerLines.write(request.headers)
+        unsafe penstock_curl_set_list(self.easy, CURLOPT_HTTPHEADER, self.headerLines.list)
         if last?.responseLimit != request.responseLimit {
             unsafe penstock_curl_set_offset(self.easy, CURLOPT_MAXFILESIZE_LARGE, request.responseLimit)
         }
@@ -110,8 +111,9 @@ final class CurlTransfer: @unchecked Sendable {
         if last?.tls != request.tls || last?.http2 != request.http2 { self.setConnection(request) }
         self.setBody(request, isNewMethod: last?.method != request.method)
         self.applied = request
-        // The body is held by `sentBody`, and let go when the request ends.
+        // The body is held by `sentBody`, and let go when the request ends; the headers' memory is the caller's again.
         self.applied?.body = .none
+        self.applied?.headers = []
         self.applied?.bodyArrived = nil
     }
 
@@ -200,7 +202,7 @@ final class CurlTransfer: @unchecked Sendable {
 
     /// What came of the request, and lets go of its body and its answer.
     func outcome(_ code: CURLcode) -> Outcome {
-        defer { self.received = [] }
+        let body = self.takeReceived()
         self.sentBody = nil
         self.bodyArrived = nil
         guard code == CURLE_OK else { return .failure(self.error(code)) }
@@ -214,7 +216,7 @@ final class CurlTransfer: @unchecked Sendable {
         var response = CurlResponse(
             status: unsafe penstock_curl_long(self.easy, CURLINFO_RESPONSE_CODE),
             version: version == Int(CURL_HTTP_VERSION_2_0) ? .http2 : .http1,
-            body: self.received,
+            body: body,
             duration: .microseconds(unsafe penstock_curl_offset(self.easy, CURLINFO_TOTAL_TIME_T)),
             headers: headers
         )
@@ -223,6 +225,22 @@ final class CurlTransfer: @unchecked Sendable {
             response.retryAfter = seconds > 0 ? .seconds(seconds) : nil
         }
         return .success(response)
+    }
+
+    /// Bytes of an answer up to which it is copied, so that the memory it was received in is used again.
+    private static let shortAnswer = 1024
+
+    private func takeReceived() -> [UInt8] {
+        guard self.received.count <= Self.shortAnswer else {
+            defer { self.received = [] }
+            return self.received
+        }
+        defer { self.received.removeAll(keepingCapacity: true) }
+        if self.received != self.lastShort {
+            // By way of the bytes: a copy of the list would share its memory.
+            self.lastShort = unsafe self.received.withUnsafeBytes { unsafe [UInt8]($0) }
+        }
+        return self.lastShort
     }
 
     /// The error for a request that ends without libcurl: cancelled or closed.

@@ -136,13 +136,14 @@ package struct EventWriter: ~Copyable {
 
     /// Writes UTF-8 as a JSON string with quotes (RFC 8259 section 7); invalid UTF-8 becomes U+FFFD.
     package mutating func string(_ bytes: UnsafeRawBufferPointer) {
-        guard unsafe JSONText.plainness(of: bytes) != .invalid else {
+        let plainness = unsafe JSONText.plainness(of: bytes)
+        guard plainness != .invalid else {
             self.raw(unsafe JSONText.escaped(bytes))
             return
         }
         self.byte(UInt8(ascii: "\""))
         var start = 0
-        for index in 0..<bytes.count {
+        for index in 0..<(plainness == .plain ? 0 : bytes.count) {
             let byte = unsafe bytes[index]
             guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
             unsafe self.raw(UnsafeRawBufferPointer(rebasing: bytes[start..<index]))

@@ -5,8 +5,9 @@ import DequeModule
 /// The latest invocations of a trigger, for who asks what became of a record.
 ///
 /// Bounded in number and memory. What succeeded, what failed and what found no room are kept apart, so that many successes
-/// do not drive out the few failures that somebody asks about, nor hours without room what was tried before them. The work is per batch: a stretch of neighbouring positions is two numbers;
-/// only where positions have holes, as in batches by key, are four bytes kept of each.
+/// do not drive out the few failures that somebody asks about, nor hours without room what was tried before them. The work
+/// is per batch: a stretch of neighbouring positions is two numbers; only where positions have holes, as in batches by key,
+/// are four bytes kept of each.
 package struct InvocationLog: Sendable {
     /// Invocations of each sort that are kept at most.
     package static let invocationsMax = 1024
@@ -29,6 +30,9 @@ package struct InvocationLog: Sendable {
         let start: Int
         /// The low bits of each position, in the order of the batch; empty when they are neighbours in order.
         let lowBits: [UInt32]
+
+        /// About what it takes.
+        fileprivate var bytes: Int { 96 + 4 * self.lowBits.count }
 
         /// The place of a record in the batch; nil when it is not in it.
         func place(of position: Position) -> Int? {
@@ -75,28 +79,44 @@ package struct InvocationLog: Sendable {
         case cancelled
     }
 
+    /// The records of a batch, which are of one partition most of the time, and need no list then.
+    private struct Stretches: Sendable {
+        var first: Stretch?
+        var others: [Stretch] = []
+
+        mutating func append(_ stretch: Stretch) {
+            if self.first == nil { self.first = stretch } else { self.others.append(stretch) }
+        }
+
+        var all: [Stretch] { self.first.map { [$0] + self.others } ?? [] }
+
+        /// About what they take.
+        var bytes: Int {
+            self.others.reduce(self.first?.bytes ?? 0) { $0 + $1.bytes }
+        }
+    }
+
     private struct Entry: Sendable {
         var id: String
         var at: Timestamp
         var attempt: Int
-        var stretches: [Stretch]
+        var stretches: Stretches
         var end: (duration: Duration, verdict: BatchVerdict)?
 
         /// About what it takes.
         var bytes: Int {
-            let stretches = self.stretches.reduce(0) { $0 + 96 + 4 * $1.lowBits.count }
-            return 256 + stretches + (self.end?.verdict.bytes ?? 0)
+            256 + self.stretches.bytes + (self.end?.verdict.bytes ?? 0)
         }
 
         func mention(of partition: String, _ position: Position) -> Mention? {
-            for stretch in self.stretches where stretch.partition == partition {
+            for stretch in self.stretches.all where stretch.partition == partition {
                 guard let place = stretch.place(of: position) else { continue }
                 let (word, failure) = self.end?.verdict.word(at: place) ?? (nil, nil)
                 return Mention(
                     id: self.id,
                     at: self.at,
                     attempt: self.attempt,
-                    batch: self.stretches,
+                    batch: self.stretches.all,
                     duration: self.end?.duration,
                     word: word,
                     failure: failure
@@ -177,8 +197,8 @@ package struct InvocationLog: Sendable {
 
     // MARK: - Stretches
 
-    private static func stretches(of batch: Batch) -> [Stretch] {
-        var stretches: [Stretch] = []
+    private static func stretches(of batch: Batch) -> Stretches {
+        var stretches = Stretches()
         var (index, start) = (0, 0)
         while index < batch.runs.count {
             let partition = batch.runs[index].partition

@@ -24,6 +24,8 @@ package enum JSONText {
         var more = 0
         var index = 0
         while index < bytes.count {
+            while index + 8 <= bytes.count, unsafe Self.isPlain(bytes, wordAt: index) { index += 8 }
+            guard index < bytes.count else { break }
             let byte = unsafe bytes[index]
             if byte >= 0x80 {
                 let length = unsafe Self.scalarLength(bytes, index)
@@ -39,6 +41,18 @@ package enum JSONText {
             index += 1
         }
         return more == 0 ? .plain : .escaped(more: more)
+    }
+
+    /// Whether eight bytes are all of ASCII and need no escape, looked at together.
+    private static func isPlain(_ bytes: UnsafeRawBufferPointer, wordAt index: Int) -> Bool {
+        let each: UInt64 = 0x0101_0101_0101_0101
+        let word = unsafe bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        // The high bit of a byte is set by what is not ASCII, and by a borrow of what is below a space, or is the quote or
+        // the backslash. A borrow goes on to the next byte only where there was one.
+        let found =
+            word | (word &- each &* 0x20) | ((word ^ each &* UInt64(UInt8(ascii: "\""))) &- each)
+            | ((word ^ each &* UInt64(UInt8(ascii: "\\"))) &- each)
+        return found & (each &* 0x80) == 0
     }
 
     /// Bytes of the scalar that begins there with a byte above 0x7F; 0 when it is not UTF-8 (RFC 3629 section 4).

@@ -67,4 +67,31 @@ import Testing
             try JSONSerialization.jsonObject(with: Data(escaped), options: .fragmentsAllowed) as? String
         #expect(parsed == text)
     }
+
+    @Test(
+        "A string is written as it is escaped, with the size that was announced, whatever is at which place"
+    )
+    func stringsAtAnyPlace() throws {
+        // What needs an escape, what is next to it in ASCII, and what has several bytes.
+        let special: [Character] = [
+            "\"", "!", "#", "\\", "[", "]", "\u{0}", "\u{1F}", " ", "\n", "\u{7F}", "\u{80}", "é", "€", "😀",
+        ]
+        for length in 0..<20 {
+            for place in 0..<max(1, length) {
+                for character in special where length > 0 || character == special[0] {
+                    var text = String(repeating: "a", count: length)
+                    if length > 0 {
+                        let index = text.index(text.startIndex, offsetBy: place)
+                        text.replaceSubrange(index...index, with: String(character))
+                    }
+                    let (written, size) = unsafe Array(text.utf8).withUnsafeBytes { bytes in
+                        let size = unsafe EventWriter.stringSize(of: bytes)
+                        return (Self.text(size) { unsafe $0.string(bytes) }, size)
+                    }
+                    #expect(written.utf8.count == size)
+                    #expect(Array(written.utf8) == JSONText.escaped(text), "\(written)")
+                }
+            }
+        }
+    }
 }

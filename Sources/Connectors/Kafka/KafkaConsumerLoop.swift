@@ -169,15 +169,16 @@ final class KafkaConsumerLoop {
 
     /// How long nothing has to be done unless somebody wakes us.
     private func idleTime() -> Duration {
-        var deadlines = [self.lagAt, self.probeAt]
+        var next = Clock.now.advanced(by: self.pollInterval)
+        if let lagAt = self.lagAt { next = min(next, lagAt) }
+        if let probeAt = self.probeAt { next = min(next, probeAt) }
         switch self.rebalance {
         case .settled: break
-        case .assigning(_, _, let at): deadlines.append(at)
-        case .draining(_, _, let deadline), .committing(_, _, let deadline): deadlines.append(deadline)
+        case .assigning(_, _, let at): next = min(next, at)
+        case .draining(_, _, let deadline), .committing(_, _, let deadline): next = min(next, deadline)
         }
-        for commit in self.commits.values { deadlines.append(commit.retryAt ?? commit.deadline) }
-        let now = Clock.now
-        return deadlines.compactMap { $0 }.map { now.duration(to: $0) }.reduce(self.pollInterval, min)
+        for commit in self.commits.values { next = min(next, commit.retryAt ?? commit.deadline) }
+        return Clock.now.duration(to: next)
     }
 
     /// Leaves partitions alone that are blocked, and goes on with those that are no longer.

@@ -26,6 +26,8 @@ package actor HTTPFunction: Function {
     private let headers: [CurlHeader]
     private let hasContentType: Bool
     private let room: InvocationRoom
+    /// Lists of headers without any, whose memory is used again.
+    private var spareHeaders: [[CurlHeader]] = []
 
     /// A function of that name; connections are made when they are needed.
     ///
@@ -84,8 +86,11 @@ package actor HTTPFunction: Function {
             )
         }
         do throws(RawBodyError) {
-            let request = try self.request(invocation, timeout: min(left, self.timeout))
-            return await self.send(request)
+            var request = try self.request(invocation, timeout: min(left, self.timeout))
+            let result = await self.send(request)
+            request.headers.removeAll(keepingCapacity: true)
+            self.spareHeaders.append(request.headers)
+            return result
         } catch {
             return .failed(Failure(type: "HTTP.RawBatch", message: error.detail))
         }
@@ -108,6 +113,7 @@ package actor HTTPFunction: Function {
         request.tls = self.configuration.tls.options
         request.http2 = self.configuration.http2
         var contentType = invocation.contentType
+        request.headers = self.spareHeaders.popLast() ?? []
         request.headers.reserveCapacity(self.headers.count + 8)
         if contentType == RawFormat.marker {
             contentType = self.configuration.dataContentType ?? "application/octet-stream"

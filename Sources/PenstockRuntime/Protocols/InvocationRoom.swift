@@ -6,8 +6,11 @@ package import Reactor
 
 /// Room for a number of invocations side by side; whoever finds none waits in order of calls.
 ///
-/// Belongs to one function. All calls come from its loop, and change no thread.
-package actor InvocationRoom {
+/// Belongs to one function, whose actor is pinned to the loop: all calls come from there, and cost no memory unless
+/// somebody waits.
+package final class InvocationRoom: @unchecked Sendable {
+    // @unchecked: touched on the loop only.
+
     /// Who waits; told whether there is room.
     private struct Waiter {
         var id: UInt64
@@ -16,7 +19,7 @@ package actor InvocationRoom {
     }
 
     private let size: Int
-    private nonisolated let loop: any EventLoop
+    private let loop: any EventLoop
     private var running = 0
     private var waiting: Deque<Waiter> = []
     private var lastWaiter: UInt64 = 0
@@ -27,32 +30,27 @@ package actor InvocationRoom {
         self.loop = loop
     }
 
-    package nonisolated var unownedExecutor: UnownedSerialExecutor {
-        unsafe self.loop.asUnownedSerialExecutor()
-    }
-
     /// Takes room, and waits for it if there is none; ``leave()`` gives it back.
     ///
     /// Returns false when there was none until `deadline`, or the task was cancelled, or the room was closed.
-    package nonisolated func enter(until deadline: Instant) async -> Bool {
-        if self.takeAtOnce() { return true }
-        return await self.wait(until: deadline)
+    package func enter(until deadline: Instant, isolation: isolated any Actor = #isolation) async -> Bool {
+        if self.take() { return true }
+        return await self.wait(until: deadline, isolation: isolation)
     }
 
     /// Hands the room to the next in line.
-    package nonisolated func leave() {
-        self.assumeIsolated { $0.handOn() }
+    package func leave() {
+        guard let next = self.waiting.popFirst() else {
+            self.running -= 1
+            return
+        }
+        self.tell(next, hasRoom: true)
     }
 
     /// Tells all who wait that there will be none.
-    package nonisolated func close() {
-        self.assumeIsolated { room in
-            for waiter in room.waiting { room.tell(waiter, hasRoom: false) }
-            room.waiting.removeAll()
-        }
+    package func close() {
+        while let waiter = self.waiting.popFirst() { self.tell(waiter, hasRoom: false) }
     }
-
-    private nonisolated func takeAtOnce() -> Bool { self.assumeIsolated { $0.take() } }
 
     private func take() -> Bool {
         guard self.running < self.size else { return false }
@@ -60,29 +58,21 @@ package actor InvocationRoom {
         return true
     }
 
-    private func wait(until deadline: Instant) async -> Bool {
+    private func wait(until deadline: Instant, isolation: isolated any Actor) async -> Bool {
         self.lastWaiter += 1
         let id = self.lastWaiter
         return await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                // Looked at again here: the call may have waited for the executor.
+            // To name the actor is what keeps the closure on the loop.
+            _ = isolation
+            return await withCheckedContinuation { continuation in
+                // Looked at again here: the call may have waited for the loop.
                 if self.take() { return continuation.resume(returning: true) }
-                let timer = self.loop.schedule(at: deadline) { [weak self] in
-                    self?.assumeIsolated { $0.giveUp(id) }
-                }
+                let timer = self.loop.schedule(at: deadline) { [weak self] in self?.giveUp(id) }
                 self.waiting.append(Waiter(id: id, timer: timer, continuation: continuation))
             }
         } onCancel: {
-            self.loop.submit { [weak self] in self?.assumeIsolated { $0.giveUp(id) } }
+            self.loop.submit { [weak self] in self?.giveUp(id) }
         }
-    }
-
-    private func handOn() {
-        guard let next = self.waiting.popFirst() else {
-            self.running -= 1
-            return
-        }
-        self.tell(next, hasRoom: true)
     }
 
     private func giveUp(_ id: UInt64) {
