@@ -61,7 +61,9 @@ struct SQSSourceConformanceTests {
                 group.addTask {
                     let queue = try ScriptedSQS(isFIFO ? "orders.fifo" : "orders")
                     defer { queue.stop() }
-                    queue.send((0..<check.records).map { ("\($0)", "g\($0 % (check.groups ?? check.records))") })
+                    queue.send(
+                        (0..<check.records).map { ("\($0)", "g\($0 % (check.groups ?? check.records))") }
+                    )
                     try await Self.run(check, queue.settings())
                 }
             }
