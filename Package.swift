@@ -11,6 +11,7 @@ let systemLibraries: [Target] = [
     .systemLibrary(name: "CReactor"),
     .systemLibrary(name: "CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
     .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(name: "CLibrdkafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
 ]
 
@@ -35,6 +36,7 @@ let modules: [Target] = [
     .target(name: "PenstockCore", dependencies: ["CBase64", deque, heap]),
     .target(name: "Reactor", dependencies: ["CReactor", "PenstockCore", deque, heap]),
     .target(name: "CurlClient", dependencies: ["CLibcurl", "PenstockCore", "Reactor"]),
+    .target(name: "PostgresClient", dependencies: ["CLibpq", "PenstockCore", "Reactor", deque]),
     .target(name: "AWSClient", dependencies: ["CurlClient", "PenstockCore", "Reactor", crypto]),
     .target(
         name: "PenstockConfiguration",
@@ -177,6 +179,10 @@ let tests: [Target] = [
     ),
     .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PenstockTesting"]),
     .testTarget(name: "CurlClientTests", dependencies: ["CurlClient", "Reactor", "PenstockTesting"]),
+    .testTarget(
+        name: "PostgresClientTests",
+        dependencies: ["PostgresClient", "PenstockCore", "Reactor", "PenstockTesting"]
+    ),
     .testTarget(
         name: "AWSClientTests",
         dependencies: ["AWSClient", "CurlClient", "Reactor", "PenstockTesting"]

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockCore
+package import Reactor
+
+/// One connection to a Postgres server, for tasks: ``PostgresLink`` with `await`.
+///
+/// Pinned to the reactor's thread. Statements run one after the other. Close it with ``close()``; it closes when the last
+/// reference goes, too.
+package actor PostgresConnection {
+    private nonisolated let reactor: Reactor
+    private nonisolated let link: PostgresLink
+
+    private init(_ link: PostgresLink, _ reactor: Reactor) {
+        self.link = link
+        self.reactor = reactor
+    }
+
+    deinit {
+        let link = self.link
+        self.reactor.submit { link.close() }
+    }
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe self.reactor.asUnownedSerialExecutor()
+    }
+
+    /// Connects.
+    ///
+    /// - Parameters:
+    ///   - address: Where to.
+    ///   - reactor: Runs the connection, and outlives it.
+    ///   - timeout: How long it may take.
+    /// - Returns: An open connection.
+    /// - Throws: ``PostgresError``; `cancelled` soon after the task is cancelled.
+    package static func open(
+        _ address: PostgresAddress,
+        on reactor: Reactor,
+        within timeout: Duration = .seconds(10)
+    ) async throws(PostgresError) -> PostgresConnection {
+        let once = Once<PostgresLink>()
+        let result = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                once.wait(continuation)
+                let opening = PostgresLink.open(address, on: reactor, within: timeout) { result in
+                    if !once.end(result), case .success(let link) = result { link.close() }
+                }
+                once.onCancel { opening.abandon() }
+            }
+        } onCancel: {
+            once.cancel()
+        }
+        return PostgresConnection(try result.get(), reactor)
+    }
+
+    /// Runs a statement, and gives its last result.
+    ///
+    /// - Parameters:
+    ///   - query: The statement.
+    ///   - timeout: How long it may take, waiting for others included; nil for as long as the connection lasts.
+    /// - Returns: The rows.
+    /// - Throws: ``PostgresError``; `cancelled` when the task is cancelled, which is told to the server. Nobody knows then,
+    ///   nor after `timedOut` and `connectionLost`, whether the statement was carried out.
+    @discardableResult
+    package func run(
+        _ query: PostgresQuery,
+        within timeout: Duration? = .seconds(30)
+    ) async throws(PostgresError) -> PostgresResult {
+        let (link, reactor) = (self.link, self.reactor)
+        let once = Once<PostgresResult>()
+        let result = await withTaskCancellationHandler {
+            // `self` here is what keeps the closure on the reactor.
+            await withCheckedContinuation { continuation in
+                once.wait(continuation)
+                let id = self.link.send(query, within: timeout) { _ = once.end($0) }
+                once.onCancel {
+                    reactor.submit { link.cancel(id, PostgresError(.cancelled, "the call was cancelled")) }
+                }
+            }
+        } onCancel: {
+            once.cancel()
+        }
+        return try result.get()
+    }
+
+    /// Runs a statement with parameters.
+    @discardableResult
+    package func run(
+        _ sql: String,
+        _ parameters: PostgresValue...
+    ) async throws(PostgresError) -> PostgresResult {
+        try await self.run(PostgresQuery(sql, parameters))
+    }
+
+    /// Whether it can be used.
+    package var isOpen: Bool { self.link.isOpen }
+
+    /// The version of the server, such as 150004.
+    package nonisolated var serverVersion: Int { self.link.serverVersion }
+
+    /// Whether it is encrypted.
+    package nonisolated var isEncrypted: Bool { self.link.isEncrypted }
+
+    /// The server process as the protocol announced it.
+    package nonisolated var announcedBackend: Int32 { self.link.announcedBackend }
+
+    /// Whether the server is a standby in recovery; nil before version 14.
+    package var isStandby: Bool? { self.link.isStandby }
+
+    /// Ends it.
+    ///
+    /// Idempotent.
+    package func close() { self.link.close() }
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DequeModule
+import PenstockCore
+package import Reactor
+
+/// One connection to a Postgres server, driven by the reactor's readiness (libpq, "Asynchronous Command Processing").
+///
+/// Statements run one after the other in the order in which they were given; what they bring, and notifications, come to
+/// callbacks on the loop. All calls on the loop only, but for ``open(_:on:within:_:)``. ``PostgresConnection`` is the same
+/// for tasks.
+///
+/// A statement that is given up, by ``cancel(_:_:)`` or at its timeout, is told to the server; the connection goes on with
+/// the next statement when the server has answered, and is closed when it does not.
+package final class PostgresLink: @unchecked Sendable {
+    // @unchecked: touched on the reactor's thread only.
+
+    /// What a statement comes to.
+    package typealias Completion = @Sendable (Result<PostgresResult, PostgresError>) -> Void
+
+    /// Names a statement of one link.
+    package struct RequestID: Hashable, Sendable {
+        fileprivate var rawValue: UInt64
+    }
+
+    private struct Request {
+        var id: RequestID
+        var query: PostgresQuery
+        /// Nil when the caller was answered.
+        var completion: Completion?
+        var timer: TimerID?
+        var outcome: Result<PostgresResult, PostgresError>?
+    }
+
+    private let reactor: Reactor
+    private var handle: PostgresHandle?
+    private var registration: Reactor.Registration?
+    private var isWriting = false
+    private var waiting = Deque<Request>()
+    private var active: Request?
+    /// The server is being told to give up the active statement: nothing else may be under way when it hears that.
+    private var isCancelling = false
+    private var lastID: UInt64 = 0
+    /// Closes the connection when a statement that was given up does not end.
+    private var patience: TimerID?
+
+    /// The version of the server, such as 150004.
+    package let serverVersion: Int
+
+    /// The server process as the protocol announced it; a pooler announces another one than `pg_backend_pid()`.
+    package let announcedBackend: Int32
+
+    /// Whether the connection is encrypted.
+    package let isEncrypted: Bool
+
+    /// Whether the server was a standby in recovery when it was asked last; nil before version 14.
+    package var isStandby: Bool? { self.handle?.parameter("in_hot_standby").map { $0 == "on" } }
+
+    /// Gets what arrives on the channels that the session listens on, in order.
+    package var onNotifications: (@Sendable ([PostgresNotification]) -> Void)?
+
+    /// Called once, when the connection is no longer usable and nobody closed it.
+    package var onLoss: (@Sendable (PostgresError) -> Void)?
+
+    /// How long the server may take to give a statement up.
+    private static let cancelPatience = Duration.seconds(5)
+
+    private init(_ handle: PostgresHandle, _ reactor: Reactor) {
+        self.handle = handle
+        self.reactor = reactor
+        self.serverVersion = handle.serverVersion
+        self.announcedBackend = handle.backend
+        self.isEncrypted = handle.isEncrypted
+    }
+
+    // MARK: - Opening and closing
+
+    /// A connection on its way, which can be given up.
+    package final class Opening: @unchecked Sendable {
+        // @unchecked: touched on the reactor's thread only, but for `abandon()`.
+        private let reactor: Reactor
+        private var completion: (@Sendable (Result<PostgresLink, PostgresError>) -> Void)?
+
+        fileprivate init(
+            _ reactor: Reactor,
+            _ completion: @escaping @Sendable (Result<PostgresLink, PostgresError>) -> Void
+        ) {
+            self.reactor = reactor
+            self.completion = completion
+        }
+
+        /// Gives it up: the completion gets `cancelled`, unless it was called.
+        ///
+        /// Any thread.
+        package func abandon() {
+            self.reactor.submit {
+                self.end(.failure(PostgresError(.cancelled, "the connection is no longer wanted")))
+            }
+        }
+
+        fileprivate func end(_ result: Result<PostgresLink, PostgresError>) {
+            guard let completion = self.completion.take() else {
+                if case .success(let link) = result { link.close() }
+                return
+            }
+            completion(result)
+        }
+    }
+
+    /// Connects, and hands the connection to the loop.
+    ///
+    /// On a thread of its own, because libpq looks up names and reads files in calls that block. Any thread.
+    ///
+    /// - Parameters:
+    ///   - address: Where to.
+    ///   - reactor: Outlives the connection.
+    ///   - timeout: How long it may take.
+    ///   - completion: Called once, on the loop.
+    /// - Returns: What gives it up.
+    @discardableResult
+    package static func open(
+        _ address: PostgresAddress,
+        on reactor: Reactor,
+        within timeout: Duration,
+        _ completion: @escaping @Sendable (Result<PostgresLink, PostgresError>) -> Void
+    ) -> Opening {
+        let opening = Opening(reactor, completion)
+        let milliseconds = Int(timeout.wholeMilliseconds)
+        let started = BlockingThread.start {
+            let result = PostgresHandle.connect(address, within: milliseconds)
+            reactor.submit { opening.end(result.flatMap { Self.link($0, reactor) }) }
+        }
+        if !started {
+            let error = PostgresError(.unreachable, "the system has no thread left to connect on")
+            reactor.submit { opening.end(.failure(error)) }
+        }
+        // A name that is looked up has no timeout of ours.
+        reactor.submit {
+            _ = reactor.schedule(at: reactor.now + timeout + .milliseconds(200)) {
+                opening.end(.failure(PostgresError(.timedOut, "no connection within \(milliseconds) ms")))
+            }
+        }
+        return opening
+    }
+
+    private static func link(
+        _ handle: PostgresHandle,
+        _ reactor: Reactor
+    ) -> Result<PostgresLink, PostgresError> {
+        let link = PostgresLink(handle, reactor)
+        do throws(ReactorError) {
+            link.registration = try reactor.register(handle.socket, for: .readable) { link.ready($0) }
+            return .success(link)
+        } catch {
+            return .failure(PostgresError(.unreachable, "\(error)"))
+        }
+    }
+
+    /// Whether statements can be given to it.
+    package var isOpen: Bool { self.handle != nil }
+
+    /// Ends the connection, and with `closed` the statements that are not done.
+    ///
+    /// Idempotent.
+    package func close() {
+        self.onLoss = nil
+        self.end(PostgresError(.closed, "the connection was closed"))
+    }
+
+    private func end(_ error: PostgresError) {
+        guard self.handle != nil else { return }
+        // Before libpq closes the socket: the number of a descriptor is used again at once.
+        if let registration = self.registration.take() { self.reactor.unregister(registration) }
+        if let timer = self.patience.take() { self.reactor.cancel(timer) }
+        self.handle = nil
+        let requests = [self.active.take()].compactMap(\.self) + self.waiting
+        self.waiting = []
+        let onLoss = self.onLoss.take()
+        self.onNotifications = nil
+        for request in requests { self.answer(request, .failure(error)) }
+        onLoss?(error)
+    }
+
+    // MARK: - Statements
+
+    /// Gives it a statement; the completion is called once.
+    @discardableResult
+    package func send(
+        _ query: PostgresQuery,
+        within timeout: Duration? = nil,
+        _ completion: @escaping Completion
+    ) -> RequestID {
+        self.lastID += 1
+        let id = RequestID(rawValue: self.lastID)
+        guard self.handle != nil else {
+            completion(.failure(PostgresError(.closed, "the connection is closed")))
+            return id
+        }
+        var request = Request(id: id, query: query, completion: completion)
+        if let timeout {
+            request.timer = self.reactor.schedule(at: self.reactor.now + timeout) {
+                let limit = timeout.wholeMilliseconds
+                self.cancel(id, PostgresError(.timedOut, "the server took longer than \(limit) ms"))
+            }
+        }
+        self.waiting.append(request)
+        self.advance()
+        return id
+    }
+
+    /// Gives a statement up: its completion gets the error now.
+    ///
+    /// Nothing happens when it is done.
+    package func cancel(_ id: RequestID, _ error: PostgresError) {
+        if let index = self.waiting.firstIndex(where: { $0.id == id }) {
+            return self.answer(self.waiting.remove(at: index), .failure(error))
+        }
+        guard var request = self.active, request.id == id, request.completion != nil else { return }
+        self.active?.completion = nil
+        self.active?.timer = nil
+        let cancellation = self.handle?.cancellation()
+        request.outcome = nil
+        self.answer(request, .failure(error))
+        guard let cancellation, self.handle != nil else { return }
+        self.isCancelling = true
+        let reactor = self.reactor
+        let started = BlockingThread.start {
+            cancellation.send()
+            reactor.submit { self.told() }
+        }
+        if !started { self.isCancelling = false }
+        guard self.patience == nil else { return }
+        self.patience = self.reactor.schedule(at: self.reactor.now + Self.cancelPatience) {
+            self.patience = nil
+            self.end(PostgresError(.connectionLost, "the server did not give up a statement"))
+        }
+    }
+
+    /// The server was told to give the statement up.
+    private func told() {
+        self.isCancelling = false
+        self.settle()
+    }
+
+    private func answer(_ request: Request, _ result: Result<PostgresResult, PostgresError>) {
+        if let timer = request.timer { self.reactor.cancel(timer) }
+        request.completion?(result)
+    }
+
+    /// Sends the next statement when none is under way.
+    private func advance() {
+        while self.active == nil, !self.isCancelling, let handle = self.handle,
+            let request = self.waiting.popFirst()
+        {
+            self.active = request
+            do throws(PostgresError) {
+                try handle.send(request.query)
+            } catch {
+                self.active = nil
+                self.answer(request, .failure(error))
+                if handle.isBroken { return self.end(handle.loss) }
+                continue
+            }
+            self.flush()
+        }
+    }
+
+    private func flush() {
+        guard let handle = self.handle else { return }
+        guard let isLeft = handle.flush() else { return self.end(handle.loss) }
+        guard isLeft != self.isWriting, let registration = self.registration else { return }
+        self.isWriting = isLeft
+        self.reactor.update(registration, for: isLeft ? [.readable, .writable] : .readable)
+    }
+
+    // MARK: - Arrivals
+
+    private func ready(_ readiness: Reactor.Readiness) {
+        guard let handle = self.handle else { return }
+        // What has arrived is taken in first: a server that waits for us to read takes nothing.
+        let isWhole = handle.consume()
+        self.takeResults()
+        self.takeNotifications()
+        guard isWhole, !handle.isBroken else { return self.end(handle.loss) }
+        if self.isWriting { self.flush() }
+        self.advance()
+    }
+
+    private func takeResults() {
+        while self.active != nil, let handle = self.handle, !handle.isBusy {
+            switch handle.nextOutcome() {
+            case .rows(let result)?:
+                if case .failure = self.active?.outcome { continue }
+                self.active?.outcome = .success(result)
+            case .failure(let error)?: self.active?.outcome = .failure(error)
+            case .unsupported?:
+                return self.end(PostgresError(.rejected, "COPY is not spoken here"))
+            case nil:
+                guard let request = self.active.take() else { return }
+                let lost = PostgresError(.connectionLost, "the server sent no result")
+                self.answer(request, request.outcome ?? .failure(lost))
+                self.settle()
+            }
+        }
+    }
+
+    /// After a statement has ended, or the server was told to give it up.
+    private func settle() {
+        guard self.active == nil, !self.isCancelling else { return }
+        if let timer = self.patience.take() { self.reactor.cancel(timer) }
+        self.advance()
+    }
+
+    private func takeNotifications() {
+        guard let handle = self.handle else { return }
+        var notifications: [PostgresNotification] = []
+        while let notification = handle.nextNotification() { notifications.append(notification) }
+        if !notifications.isEmpty { self.onNotifications?(notifications) }
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Names of tables, columns and channels as SQL needs them.
+package enum PostgresName {
+    /// Bytes of a name at most (Postgres: NAMEDATALEN).
+    package static let bytesMax = 63
+
+    /// The name in quotes, so that it is taken as it stands (Postgres: "Identifiers and Key Words").
+    package static func quoted(_ name: String) -> String {
+        "\"" + name.replacing("\"", with: "\"\"") + "\""
+    }
+
+    /// The text as a literal in quotes.
+    package static func literal(_ text: String) -> String {
+        let doubled = text.replacing("'", with: "''")
+        return doubled.contains("\\")
+            ? " E'" + doubled.replacing("\\", with: "\\\\") + "'" : "'" + doubled + "'"
+    }
+
+    /// Whether it can be a name: not empty, no NUL, not longer than ``bytesMax``.
+    package static func isValid(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.count <= Self.bytesMax && !name.utf8.contains(0)
+    }
+}
+
+/// A table in its schema.
+package struct PostgresTable: Sendable, Hashable, CustomStringConvertible {
+    /// The schema, as the catalog has it.
+    package var schema: String
+
+    /// The table, as the catalog has it.
+    package var name: String
+
+    /// A table by its name, in the schema `public`, or by `schema.table`; nil when it is no name.
+    ///
+    /// Names are taken as they stand, without folding their case.
+    package init?(_ text: String) {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count <= 2, parts.allSatisfy({ PostgresName.isValid($0) }), let name = parts.last else {
+            return nil
+        }
+        self.schema = parts.count == 2 ? parts[0] : "public"
+        self.name = name
+    }
+
+    /// A table of that name in that schema.
+    package init(schema: String, name: String) {
+        self.schema = schema
+        self.name = name
+    }
+
+    /// In quotes, for SQL.
+    package var quoted: String { PostgresName.quoted(self.schema) + "." + PostgresName.quoted(self.name) }
+
+    package var description: String { "\(self.schema).\(self.name)" }
+}
