@@ -88,11 +88,18 @@ package struct JournalEntry: Sendable, Equatable {
     /// The record's body.
     package var body: [UInt8]
 
+    /// A name with a value, as those of dead letters.
+    package typealias Attribute = DeadLetter.Attribute
+
+    /// What the record has besides; order and duplicates are kept.
+    package var attributes: [Attribute]
+
     /// An entry.
-    package init(key: String, timestamp: Timestamp, body: [UInt8]) {
+    package init(key: String, timestamp: Timestamp, body: [UInt8], attributes: [Attribute] = []) {
         self.key = key
         self.timestamp = timestamp
         self.body = body
+        self.attributes = attributes
     }
 }
 

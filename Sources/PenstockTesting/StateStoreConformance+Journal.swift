@@ -6,7 +6,17 @@ import PenstockStore
 // Journals.
 extension StateStoreConformance {
     private static func entry(_ key: String, _ body: String = "{}") -> JournalEntry {
-        JournalEntry(key: key, timestamp: Timestamp(milliseconds: 1_700_000_000_123), body: Array(body.utf8))
+        JournalEntry(
+            key: key,
+            timestamp: Timestamp(milliseconds: 1_700_000_000_123),
+            body: Array(body.utf8),
+            attributes: body.isEmpty
+                ? []
+                : [
+                    .init(name: "a", value: nil), .init(name: "ü", value: [0, 255]),
+                    .init(name: "a", value: []),
+                ]
+        )
     }
 
     static func journalOrder(_ store: any StateStore) async throws {

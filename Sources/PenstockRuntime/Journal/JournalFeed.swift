@@ -24,6 +24,18 @@ package protocol JournalFeed: Sendable {
     /// Whether nothing comes due any more, and nothing is to be kept of it once all is settled.
     var isOver: Bool { get }
 
+    /// Does the feed's own work, such as keeping a connection, until ``stop()`` or until the task is cancelled; `wake` says
+    /// that something has come due, or that ``status`` has changed.
+    func run(wake: @escaping @Sendable () -> Void) async
+
+    /// Ends ``run(wake:)`` soon.
+    ///
+    /// Any thread; idempotent.
+    func stop()
+
+    /// Whether the feed can reach where its events come from.
+    var status: JournalFeedStatus { get }
+
     /// What fires on an operator's order; nil for a feed that is no schedule.
     func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires?
 }
@@ -35,8 +47,27 @@ extension JournalFeed {
     /// Most feeds have no end.
     package var isOver: Bool { false }
 
+    /// Most feeds only look at the clock.
+    package func run(wake: @escaping @Sendable () -> Void) async {}
+
+    /// Nothing runs.
+    package func stop() {}
+
+    /// Most feeds need nobody.
+    package var status: JournalFeedStatus { .connected }
+
     /// Most feeds take no orders.
     package func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires? { nil }
+}
+
+/// Whether a feed can reach where its events come from.
+package enum JournalFeedStatus: Sendable, Equatable {
+    /// It has not been there yet.
+    case connecting
+    /// What comes is seen.
+    case connected
+    /// Nothing is seen; the feed keeps trying. The text says what failed and what to do.
+    case disconnected(String)
 }
 
 /// What goes into a journal at once.

@@ -29,7 +29,7 @@ package final class JournalSource: FiringSource {
         var isForgotten = false
         var hasStarted = false
         var isAssigned = false
-        var isConnected = false
+        var status: SourceStatus?
         var committed: Position?
         var isClosed = false
         /// Something happened since the last look.
@@ -128,7 +128,12 @@ package final class JournalSource: FiringSource {
         return [PartitionLag(partition: self.partition.name, committed: committed, records: Int64(waiting))]
     }
 
+    package func run() async {
+        await self.feed.run { self.signal { _ in } }
+    }
+
     package func stop() async {
+        self.feed.stop()
         self.signal { $0.isClosed = true }
     }
 
@@ -181,17 +186,25 @@ package final class JournalSource: FiringSource {
             if try await self.findOvertaken() { events.append(.overtaken) }
             if let block = try await self.read() { events.append(.records(block)) }
             try await self.forget()
-            if self.state.withLock({ !$0.isConnected }) { events.append(.status(.connected)) }
-            self.state.withLock { $0.isConnected = true }
+            switch self.feed.status {
+            case .connecting: break
+            case .connected: self.note(.connected, &events)
+            case .disconnected(let text): self.note(.disconnected(text), &events)
+            }
             return (events, false)
         } catch {
-            let wasConnected = self.state.withLock { state in
-                defer { state.isConnected = false }
-                return state.isConnected
-            }
-            if wasConnected { events.append(.status(.disconnected(error.detail))) }
+            self.note(.disconnected(error.detail), &events)
             return (events, true)
         }
+    }
+
+    /// Tells a status that is another one than before.
+    private func note(_ status: SourceStatus, _ events: inout [SourceEvent]) {
+        let isNew = self.state.withLock { state in
+            defer { state.status = status }
+            return state.status != status
+        }
+        if isNew { events.append(.status(status)) }
     }
 
     /// Puts one intake into the store; its gap, or nil when nothing was due.
@@ -261,10 +274,11 @@ package final class JournalSource: FiringSource {
             let index = builder.add(self.partition)
             // What was granted may have become less since.
             for stored in entries where self.allowance(state.budget) > 0 {
+                let before = builder.byteCount
                 Self.append(stored, to: &builder, index)
                 state.position = stored.position
                 state.budget.records -= 1
-                state.budget.bytes -= stored.entry.key.utf8.count + stored.entry.body.count
+                state.budget.bytes -= builder.byteCount - before
             }
             state.hasMore = state.hasMore || entries.count == limit || builder.count < entries.count
             return builder.count > 0 ? builder.finish() : nil
@@ -291,6 +305,14 @@ package final class JournalSource: FiringSource {
                     partitionIndex: partitionIndex,
                     payload: RecordPayload(key: key, body: body)
                 )
+            }
+        }
+        for attribute in stored.entry.attributes {
+            unsafe Array(attribute.name.utf8).withUnsafeBytes { name in
+                guard let value = attribute.value else {
+                    return unsafe builder.appendAttribute(name: name, value: nil)
+                }
+                unsafe value.withUnsafeBytes { unsafe builder.appendAttribute(name: name, value: $0) }
             }
         }
     }

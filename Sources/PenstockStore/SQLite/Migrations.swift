@@ -29,6 +29,10 @@ enum Migrations {
             // In the form of `WindowCoding`; null without tumbling windows.
             try database.execute(sql: "ALTER TABLE checkpoints ADD COLUMN window BLOB")
         }
+        migrator.registerMigration("0006-journal-attributes") { database in
+            // In the form of `LetterCoding`; null for none.
+            try database.execute(sql: "ALTER TABLE journal ADD COLUMN attributes BLOB")
+        }
         return migrator
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import GRDB
 import PenstockCore
 
@@ -82,7 +83,7 @@ extension Queries {
     ) throws -> [StoredJournalEntry] {
         let statement = try database.cachedStatement(
             sql: """
-                SELECT id, CAST(key AS BLOB), timestamp, body FROM journal
+                SELECT id, CAST(key AS BLOB), timestamp, body, attributes FROM journal
                 WHERE journal = CAST(?1 AS TEXT) AND id > ?2 ORDER BY id LIMIT ?3
                 """
         )
@@ -97,7 +98,15 @@ extension Queries {
             guard let position = UInt64(exactly: id), let body = try columns.bytes() else {
                 throw StoreError.unreadable(columns.what)
             }
-            let entry = JournalEntry(key: key, timestamp: timestamp, body: body)
+            let attributes = try columns.bytes().map { (bytes) throws(StoreError) in
+                try LetterCoding.attributes(Data(bytes))
+            }
+            let entry = JournalEntry(
+                key: key,
+                timestamp: timestamp,
+                body: body,
+                attributes: attributes ?? []
+            )
             entries.append(StoredJournalEntry(position: position, entry: entry))
         }
         return entries

@@ -32,7 +32,10 @@ enum WriteOperation: Sendable {
         case .remove(let ids), .recordRedrive(let ids, _): ids.count * 64
         case .note(_, let keys, _): keys.count * 64
         case .journal(let entries, _, _, let fires):
-            entries.reduce(128 + 128 * fires.count) { $0 + 128 + $1.body.count }
+            entries.reduce(128 + 128 * fires.count) { sum, entry in
+                sum + 128 + entry.body.count
+                    + entry.attributes.reduce(0) { $0 + $1.name.utf8.count + ($1.value?.count ?? 0) }
+            }
         case .setPaused, .removeEntries, .forget, .execute: 128
         }
     }
@@ -142,6 +145,7 @@ struct WriteSession {
                 [
                     Bound.text(journal), Bound.text(entry.key), entry.timestamp.milliseconds,
                     Bound.bytes(entry.body),
+                    entry.attributes.isEmpty ? nil : LetterCoding.encode(entry.attributes),
                 ]
             )
             return count + self.database.changesCount
@@ -254,8 +258,8 @@ struct WriteSession {
             case .resume: "DELETE FROM paused WHERE \"trigger\" = CAST(?1 AS TEXT)"
             case .appendEntry:
                 """
-                INSERT INTO journal (journal, key, timestamp, body)
-                SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), ?3, CAST(?4 AS BLOB) WHERE NOT EXISTS (\(Self.fired))
+                INSERT INTO journal (journal, key, timestamp, body, attributes)
+                SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), ?3, CAST(?4 AS BLOB), ?5 WHERE NOT EXISTS (\(Self.fired))
                 ON CONFLICT (journal, key) DO NOTHING
                 """
             case .removeEntries: "DELETE FROM journal WHERE journal = CAST(?1 AS TEXT) AND id <= ?2"
