@@ -102,6 +102,7 @@ let connectors: [(name: String, clients: [Target.Dependency])] = [
     (name: "File", clients: []),
     (name: "Kafka", clients: ["CLibrdkafka", "CReactor"]),
     (name: "Lambda", clients: awsDestination),
+    (name: "Postgres", clients: ["PenstockStore", "PostgresClient"]),
     (name: "S3", clients: awsDestination),
     (name: "SNS", clients: awsDestination),
     (name: "SQS", clients: awsDestination),

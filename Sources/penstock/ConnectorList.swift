@@ -9,6 +9,7 @@ import LambdaConnector
 import LambdaFunction
 import LocalFunction
 import PenstockRuntime
+import PostgresConnector
 import S3Connector
 import SNSConnector
 import SQSConnector
@@ -18,8 +19,8 @@ import ScheduleConnector
 let registry = Registry(
     connectors: [
         KafkaConnector.self, SQSConnector.self, DynamoDBConnector.self, ScheduleConnector.self,
-        SNSConnector.self, EventBridgeConnector.self, LambdaConnector.self, S3Connector.self,
-        FileConnector.self,
+        PostgresConnector.self, SNSConnector.self, EventBridgeConnector.self, LambdaConnector.self,
+        S3Connector.self, FileConnector.self,
     ],
     functionKinds: [LocalFunctionKind.self, HTTPFunctionKind.self, LambdaFunctionKind.self]
 )

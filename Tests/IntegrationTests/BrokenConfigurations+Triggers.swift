@@ -9,7 +9,7 @@ extension BrokenConfiguration {
             functions: { f: { local: { command: [cat] } } }
             triggers: { t: { function: f } }
             ! connectors.yaml:2:16: error: missing key "source" in trigger; it must be { kafka: … }, { sqs: … }, \#
-            { dynamodb: … } or { schedule: … } [missing-key]
+            { dynamodb: … }, { schedule: … } or { postgres: … } [missing-key]
             """#
         ),
         .init(
@@ -31,7 +31,7 @@ extension BrokenConfiguration {
                 source: { mqtt: { topic: q } }
                 function: f
             ! connectors.yaml:4:15: error: unknown key "mqtt" in triggers.t.source; use one of kafka, sqs, \#
-            dynamodb, schedule [unknown-key]
+            dynamodb, schedule, postgres [unknown-key]
             """#
         ),
         .init(

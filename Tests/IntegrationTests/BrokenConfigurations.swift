@@ -21,7 +21,8 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
 
     /// All of them.
     static var all: [BrokenConfiguration] {
-        Self.files + Self.functions + Self.triggers + Self.orders + Self.queues + Self.answers
+        Self.files + Self.functions + Self.triggers + Self.orders + Self.queues + Self.databases
+            + Self.answers
     }
 }
 

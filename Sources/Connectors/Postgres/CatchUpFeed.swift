@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockCore
+import PenstockRuntime
+import PenstockStore
+import PostgresClient
+import Reactor
+import Synchronization
+
+/// Fills a trigger's journal with the rows that a query finds; notifications only say that it is worth while to ask.
+///
+/// It asks when it has connected, when it is notified, and on an interval, on a connection of its own.
+/// ``CatchUpWindow`` decides which rows are new.
+final class CatchUpFeed: JournalFeed {
+    /// A look at rows that were seen, for those that have become visible between them.
+    private struct Again {
+        var cursor: Int64
+        var began: Timestamp
+    }
+
+    private struct State {
+        var window: CatchUpWindow
+        /// What was read and is not taken yet.
+        var page: JournalIntake?
+        /// Whether there may be rows behind the greatest number.
+        var isDirty = true
+        var again: Again?
+        var lastAgain = Instant.start
+        var lastForward = Instant.start
+        /// Not before this time, after a failure.
+        var notBefore = Instant.start
+        var failures = 0
+        var isHeld = false
+        var hasTimer = false
+        var database = ""
+        var hasRead = false
+        var sessionProblem: String?
+        var queryProblem: String?
+        var wake: (@Sendable () -> Void)?
+    }
+
+    /// What is to be asked next.
+    private enum Ask {
+        case forward(Int64)
+        case again(Again)
+    }
+
+    private let configuration: NotifyConfiguration
+    private let catchUp: CatchUpConfiguration
+    private let address: PostgresAddress
+    private let reactor: Reactor
+    private let state: Mutex<State>
+    /// Rings when there may be something to do; closed by the stop.
+    private let bells = Mailbox<Void>()
+
+    /// Entries in the journal beyond which nothing more is read.
+    private static let waitingMax = 10_000
+    private static let queryTimeout = Duration.seconds(60)
+    private static let backoff = Backoff(
+        initial: .milliseconds(200),
+        factor: 2,
+        max: .seconds(30),
+        jitter: .full
+    )
+
+    init(
+        _ configuration: NotifyConfiguration,
+        _ catchUp: CatchUpConfiguration,
+        _ address: PostgresAddress,
+        on reactor: Reactor
+    ) {
+        self.configuration = configuration
+        self.catchUp = catchUp
+        self.address = address
+        self.reactor = reactor
+        self.state = Mutex(State(window: CatchUpWindow(start: catchUp.start)))
+    }
+
+    // MARK: - The source's side
+
+    func begin(mark: String?, now: Timestamp) {
+        guard let mark, let window = CatchUpWindow(mark: mark, now: now) else { return }
+        self.state.withLock { $0.window = window }
+    }
+
+    func run(wake: @escaping @Sendable () -> Void) async {
+        self.state.withLock { $0.wake = wake }
+        let listener = ListenSession.Listener(
+            channels: self.configuration.channels,
+            notified: { _ in self.ring { $0.isDirty = true } },
+            changed: { self.changed($0) }
+        )
+        let membership = ListenSession.join(
+            self.address,
+            on: self.reactor,
+            ping: self.configuration.ping,
+            listener
+        )
+        let session = PostgresSession(self.address, on: self.reactor)
+        self.bells.put(())
+        while !(await self.bells.takeAll()).isEmpty {
+            while let ask = self.nextAsk() {
+                await self.carryOut(ask, session)
+            }
+            self.setTimer()
+        }
+        membership.leave()
+        await session.close()
+        self.state.withLock { $0.wake = nil }
+    }
+
+    func stop() { self.bells.close() }
+
+    var status: JournalFeedStatus {
+        self.state.withLock { state in
+            if let problem = state.queryProblem ?? state.sessionProblem { return .disconnected(problem) }
+            return state.hasRead ? .connected : .connecting
+        }
+    }
+
+    func next() -> Timestamp? { nil }
+
+    func due(now: Timestamp, waiting: Int) -> JournalIntake? {
+        let page = self.state.withLock { state in
+            let page = state.page.take()
+            state.isHeld = waiting + (page?.entries.count ?? 0) > Self.waitingMax
+            return page
+        }
+        if page != nil || waiting <= Self.waitingMax { self.bells.put(()) }
+        return page
+    }
+
+    // MARK: - Deciding
+
+    private func changed(_ change: ListenSession.Change) {
+        self.ring { state in
+            switch change {
+            case .listening(let facts):
+                state.sessionProblem = nil
+                state.database = facts.database
+                state.isDirty = true
+            case .lost(let text): state.sessionProblem = text
+            }
+        }
+        self.wake()
+    }
+
+    private func ring(_ change: (inout State) -> Void) {
+        self.state.withLock { change(&$0) }
+        self.bells.put(())
+    }
+
+    private func wake() {
+        self.state.withLock { $0.wake }?()
+    }
+
+    /// What to ask now; nil to wait.
+    private func nextAsk() -> Ask? {
+        let (now, wallNow) = (self.reactor.now, self.reactor.wallNow)
+        return self.state.withLock { state in
+            guard state.page == nil, !state.isHeld, now >= state.notBefore else { return nil }
+            if now - state.lastForward >= self.catchUp.interval { state.isDirty = true }
+            if state.isDirty {
+                state.isDirty = false
+                state.lastForward = now
+                return .forward(state.window.highest)
+            }
+            if let again = state.again { return .again(again) }
+            guard state.window.isOpen, now - state.lastAgain >= self.againInterval else { return nil }
+            state.lastAgain = now
+            let again = Again(cursor: state.window.base, began: wallNow)
+            state.again = again
+            return .again(again)
+        }
+    }
+
+    private var againInterval: Duration { max(.seconds(1), self.catchUp.overlap / 2) }
+
+    /// Rings when something is due by its time; one timer at a time.
+    private func setTimer() {
+        let now = self.reactor.now
+        let deadline = self.state.withLock { state -> Instant? in
+            guard !state.hasTimer else { return nil }
+            state.hasTimer = true
+            if now < state.notBefore { return state.notBefore }
+            let forward = state.lastForward + self.catchUp.interval
+            return state.window.isOpen ? min(forward, state.lastAgain + self.againInterval) : forward
+        }
+        guard let deadline else { return }
+        self.reactor.submit {
+            _ = self.reactor.schedule(at: max(deadline, now + .milliseconds(10))) {
+                self.ring { $0.hasTimer = false }
+            }
+        }
+    }
+
+    // MARK: - Asking
+
+    private func carryOut(_ ask: Ask, _ session: PostgresSession) async {
+        do throws(PostgresError) {
+            let last =
+                switch ask {
+                case .forward(let last): last
+                case .again(let again): again.cursor
+                }
+            let query = PostgresQuery(self.catchUp.sql, [.integer(last)])
+            let rows = try await session.run(query, within: Self.queryTimeout)
+            guard rows.columns >= 2 else {
+                throw PostgresError(
+                    .rejected,
+                    "catch_up.query must give two columns, a number and the payload"
+                )
+            }
+            let ids = (0..<rows.rows).compactMap { rows.integer($0, 0) }
+            guard ids.count == rows.rows else {
+                throw PostgresError(.rejected, "the first column of catch_up.query must be a whole number")
+            }
+            self.take(rows, ids, of: ask)
+        } catch {
+            let text = PostgresAdvice.text(error, self.address)
+            var random = SplitMix64(seed: .random(in: .min ... .max))
+            let now = self.reactor.now
+            self.state.withLock { state in
+                if error.code != .cancelled { state.queryProblem = text }
+                state.failures += 1
+                state.isDirty = true
+                state.again = nil
+                let pause = Self.backoff.delay(attempt: state.failures, using: &random)
+                state.notBefore = now + max(pause, .milliseconds(50))
+                // A timer may be set that comes later than this.
+                state.hasTimer = false
+            }
+        }
+        self.wake()
+    }
+
+    private func take(_ rows: PostgresResult, _ ids: [Int64], of ask: Ask) {
+        let now = self.reactor.wallNow
+        self.state.withLock { state in
+            state.failures = 0
+            state.queryProblem = nil
+            state.hasRead = true
+            let before = state.window
+            var entries: [JournalEntry] = []
+            for (row, id) in ids.enumerated() where state.window.admit(id, at: now) {
+                entries.append(self.entry(id, rows, row, state.database, now))
+            }
+            let isFull = rows.rows == CatchUpConfiguration.page
+            switch ask {
+            case .forward:
+                if isFull { state.isDirty = true }
+                if self.catchUp.overlap == .zero { state.window.lookedAgain(began: now, overlap: .zero) }
+            case .again(var again):
+                again.cursor = ids.last ?? again.cursor
+                if isFull, again.cursor < state.window.highest {
+                    state.again = again
+                } else {
+                    state.again = nil
+                    state.window.lookedAgain(began: again.began, overlap: self.catchUp.overlap)
+                }
+            }
+            guard !entries.isEmpty || state.window != before else { return }
+            state.page = JournalIntake(entries: entries, mark: state.window.mark)
+        }
+    }
+
+    private func entry(
+        _ id: Int64,
+        _ rows: PostgresResult,
+        _ row: Int,
+        _ database: String,
+        _ now: Timestamp
+    ) -> JournalEntry {
+        let channel = self.configuration.channels.first ?? ""
+        let arn = PostgresEventFormat.arn(database: database, "channel", channel)
+        let head =
+            PostgresEventFormat.head(id: "\(id)", name: "ROW", kind: .notify, arn: arn)
+            + JSONText.member("database", database) + Array(",".utf8) + JSONText.member("channel", channel)
+            + Array(#","id":"\#(id)","payload":"#.utf8)
+        let tail = #","receivedAt":\#(PostgresEventFormat.seconds(now)),"possibleGap":false}}"#
+        return JournalEntry(
+            key: "\(id)",
+            timestamp: now,
+            body: unsafe rows.bytes(row, 1).map { unsafe Array($0) } ?? [],
+            attributes: .postgres(id: "\(id)", channel: channel, head: head, tail: Array(tail.utf8))
+        )
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension BrokenConfiguration {
+    /// Mistakes about databases.
+    static let databases: [BrokenConfiguration] = [
+        .init(
+            "A URL of a database that is none, which is not shown",
+            #"""
+            functions: { f: { local: { command: [cat] } } }
+            triggers:
+              t:
+                source: { postgres: { notify: { url: "postgres//app:${PENSTOCK_TEST_WORD}@db", channels: c } } }
+                function: f
+            ! connectors.yaml:4:42: error: "url" is no connection string; write postgresql://user@host:5432/database, or \#
+            host=… dbname=…, and other than plain characters of a user or a password as %XX [bad-value]
+            """#
+        ),
+        .init(
+            "A password in two places",
+            #"""
+            functions: { f: { local: { command: [cat] } } }
+            triggers:
+              t:
+                source:
+                  postgres:
+                    notify:
+                      url: "postgres://app:${PENSTOCK_TEST_WORD}@db/orders"
+                      password: "${PENSTOCK_TEST_WORD}"
+                      channels: c
+                function: f
+            ! connectors.yaml:8:21: error: "password" is in "url" already; keep one of them [conflict]
+            """#
+        ),
+        .init(
+            "A channel whose name is too long, and one that stands there twice",
+            #"""
+            functions: { f: { local: { command: [cat] } } }
+            triggers:
+              t:
+                source: { postgres: { notify: { url: "postgres://db", channels: ["c", "c", ""] } } }
+                function: f
+            ! connectors.yaml:4:69: error: "channels" holds "", which is no name of a channel: 1 to 63 bytes [bad-value]
+            ! connectors.yaml:4:69: error: "channels" holds a channel twice; keep one of them [conflict]
+            """#
+        ),
+        .init(
+            "A catch-up query without its last number",
+            #"""
+            functions: { f: { local: { command: [cat] } } }
+            triggers:
+              t:
+                source:
+                  postgres:
+                    notify:
+                      url: "postgres://db"
+                      channels: c
+                      catch_up: { query: "SELECT id, body FROM orders;" }
+                function: f
+            ! connectors.yaml:9:30: error: "query" must have $last in its condition; write WHERE id > $last [bad-value]
+            ! connectors.yaml:9:30: error: "query" must be one statement without a semicolon [bad-value]
+            """#
+        ),
+        .init(
+            "A source of a database of no kind",
+            #"""
+            functions: { f: { local: { command: [cat] } } }
+            triggers:
+              t:
+                source: { postgres: { listen: { url: "postgres://db" } } }
+                function: f
+            ! connectors.yaml:4:27: error: unknown key "listen" in triggers.t.source.postgres; use one of notify \#
+            [unknown-key]
+            """#
+        ),
+    ]
+}

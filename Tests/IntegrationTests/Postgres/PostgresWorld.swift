@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import PenstockTesting
+import Synchronization
+
+/// A Postgres server, a function that answers over HTTP and keeps what it got, and the program between them.
+final class PostgresWorld: Sendable {
+    /// What the function does with an invocation, besides keeping it.
+    enum Mood: Sendable {
+        /// It answers that all went well.
+        case well
+        /// It does not answer.
+        case silent
+        /// It fails.
+        case failing
+    }
+
+    /// A record as it arrived.
+    struct Arrival: Sendable {
+        var id: String
+        var payload: String?
+        /// What stands under `postgres`, but for numbers that differ from run to run.
+        var groupKey: String?
+        var receiveCount: Int?
+        var possibleGap: Bool?
+    }
+
+    private struct State {
+        var arrivals: [Arrival] = []
+        var mood = Mood.well
+        var refused: Set<String> = []
+    }
+
+    let database: PostgresServer
+    let home: TemporaryFolder
+    private let state: Shared
+    private let server: TestHTTPServer
+
+    private final class Shared: Sendable {
+        let state = Mutex(State())
+    }
+
+    init() throws {
+        self.database = try PostgresServer()
+        self.home = try TemporaryFolder()
+        let shared = Shared()
+        self.state = shared
+        self.server = try TestHTTPServer { request, exchange in
+            let arrivals = Self.arrivals(request.body)
+            let (mood, refused) = shared.state.withLock { state in
+                state.arrivals += arrivals
+                return (state.mood, state.refused)
+            }
+            switch mood {
+            case .silent: exchange.waitForClose()
+            case .failing: exchange.respond(500)
+            case .well:
+                let failures = arrivals.filter { refused.contains($0.payload ?? "") }
+                let items = failures.map { "{\"itemIdentifier\":\"\($0.id)\"}" }.joined(separator: ",")
+                exchange.respond(200, [], "{\"batchItemFailures\":[\(items)]}")
+            }
+        }
+    }
+
+    deinit { self.server.stop() }
+
+    private static func arrivals(_ body: [UInt8]) -> [Arrival] {
+        let event = try? JSONSerialization.jsonObject(with: Data(body)) as? [String: Any]
+        let records = event?["Records"] as? [[String: Any]] ?? []
+        return records.map { record in
+            let inner = record["postgres"] as? [String: Any] ?? [:]
+            return Arrival(
+                id: record["eventID"] as? String ?? "",
+                payload: inner["payload"] as? String,
+                groupKey: inner["groupKey"] as? String,
+                receiveCount: inner["receiveCount"] as? Int,
+                possibleGap: inner["possibleGap"] as? Bool
+            )
+        }
+    }
+
+    var arrivals: [Arrival] { self.state.state.withLock { $0.arrivals } }
+    var payloads: [String] { self.arrivals.map { $0.payload ?? "" } }
+
+    func set(_ mood: Mood) { self.state.state.withLock { $0.mood = mood } }
+
+    /// Lets the function report records with these payloads as failed.
+    func refuse(_ payloads: Set<String>) { self.state.state.withLock { $0.refused = payloads } }
+
+    /// Starts the program with a source, what stands under `postgres:`.
+    func start(_ source: String, more: String = "", port: UInt16? = nil) throws -> PenstockProcess {
+        let source = source.replacingOccurrences(of: "URL", with: self.database.url(port: port))
+        return try PenstockProcess(
+            in: self.home.url,
+            configuration: """
+                state: "sqlite:\(self.home.url.path)/penstock.db"
+                admin: { listen: "127.0.0.1:0" }
+                drain_timeout: 1s
+                functions:
+                  sink: { http: { url: "\(self.server.url())", timeout: 20s, concurrency: 4 } }
+                triggers:
+                  rows:
+                    source: { postgres: { \(source) } }
+                    function: sink
+                \(more)
+
+                """
+        )
+    }
+
+    /// Waits until the program has a session that listens.
+    func waitForListening(_ penstock: PenstockProcess) throws {
+        let query =
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'penstock' AND query LIKE 'LISTEN%'"
+        try self.wait(for: "a session that listens", penstock) { try self.database.run(query) != "0" }
+    }
+
+    /// Waits until a condition holds.
+    func wait(for what: String, _ penstock: PenstockProcess, _ condition: () throws -> Bool) throws {
+        guard try BoundedWait.until(within: .seconds(120), condition) else {
+            throw PenstockProcess.Failure(
+                "waited for \(what); \(self.arrivals.count) arrived; log:\n\(penstock.logTail)"
+            )
+        }
+    }
+}
