@@ -119,7 +119,7 @@ extension InvocationLog.Mention {
     fileprivate var document: JSONValue {
         .document(
             ("request_id", .string(self.id)),
-            ("at", .string(self.at.configurationText)),
+            ("at", .string(self.at.sortableText)),
             ("duration_ms", self.duration.map { .number($0.inSeconds * 1000) }),
             ("attempt", .integer(self.attempt)),
             ("records", .integer(self.batch.reduce(0) { $0 + $1.count })),

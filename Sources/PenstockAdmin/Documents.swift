@@ -159,7 +159,7 @@ extension Attempt {
     /// When, how long, and what failed.
     package var document: JSONValue {
         .document(
-            ("at", .string(self.at.configurationText)),
+            ("at", .string(self.at.sortableText)),
             ("duration_ms", .number(self.duration.inSeconds * 1000)),
             ("error", self.failure.document)
         )
@@ -179,7 +179,7 @@ extension StoredDeadLetter.Summary {
             ("key", .bytes(self.key)),
             ("body_bytes", .integer(self.bodyBytes)),
             ("reason", .string(self.reason.rawValue)),
-            ("at", .string(self.at.configurationText)),
+            ("at", .string(self.at.sortableText)),
             ("attempts", .integer(self.attemptCount)),
             ("last_error", self.lastFailure?.document)
         )
@@ -205,7 +205,7 @@ extension StoredDeadLetter {
             ("body", .bytes(letter.body)),
             ("body_bytes", .integer(letter.body?.count ?? 0)),
             ("reason", .string(letter.reason.rawValue)),
-            ("at", .string(letter.at.configurationText)),
+            ("at", .string(letter.at.sortableText)),
             ("attempt_count", .integer(letter.attemptCount)),
             ("attempts", .array(letter.attempts.map(\.document))),
             ("request_id", .string(letter.invocation))

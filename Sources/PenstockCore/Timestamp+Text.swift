@@ -23,6 +23,13 @@ extension Timestamp {
         return parts.joined(separator: "-") + "T" + time.joined(separator: ":") + fraction + "Z"
     }
 
+    /// The point in time in UTC, always with milliseconds, such as `2026-11-23T07:00:00.000Z`: as AWS's documents have it,
+    /// and such that texts sort as times do.
+    package var sortableText: String {
+        let text = self.configurationText
+        return text.utf8.count == 20 ? text.dropLast() + ".000Z" : text
+    }
+
     private static func padded(_ number: Int64, _ width: Int) -> String {
         String(repeating: "0", count: max(0, width - "\(number)".count)) + "\(number)"
     }

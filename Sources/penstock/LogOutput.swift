@@ -53,7 +53,7 @@ struct LineLog: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let time = Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)).configurationText
+        let time = Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)).sortableText
         let facts = self.metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
         let line: String
         if self.isJSON {

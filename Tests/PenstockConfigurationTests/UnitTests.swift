@@ -126,6 +126,7 @@ import Testing
             let text = Date(timeIntervalSince1970: Double(seconds)).formatted(style)
             let timestamp = Timestamp(milliseconds: seconds * 1000)
             #expect(timestamp.configurationText == text)
+            #expect(timestamp.sortableText == text.dropLast() + ".000Z")
             #expect(Timestamp(configurationText: text) == timestamp)
         }
     }

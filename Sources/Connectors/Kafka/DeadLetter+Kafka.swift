@@ -23,7 +23,7 @@ extension DeadLetter {
         }
         add("attempts", String(self.attemptCount))
         add("source", "\(self.partition)@\(self.position)")
-        add("at", self.at.configurationText)
+        add("at", self.at.sortableText)
         return RDKafkaOutgoing(
             topic: topic,
             key: self.key,

@@ -228,7 +228,7 @@ package struct KafkaEventFormat: EventFormat {
         var info = Array("{\"batchSize\":1".utf8) + self.cluster
         info += Array(",\"payloadSize\":\(payloadSize)".utf8)
         info += Array(",\"recordInfo\":{\"offset\":\"\(letter.position)\",\"timestamp\":".utf8)
-        info += Self.quoted(letter.timestamp.document) + Array("}}".utf8)
+        info += Self.quoted(letter.timestamp.sortableText) + Array("}}".utf8)
         return info
     }
 

@@ -28,7 +28,7 @@ package struct FailureDocument: Sendable {
         document += Array(",".utf8) + JSONText.member("condition", letter.reason.rawValue)
         document += Array(",\"approximateInvokeCount\":\(letter.attemptCount)}".utf8)
         document += Self.response(letter)
-        document += Array(",\"version\":\"1.0\",".utf8) + JSONText.member("timestamp", letter.at.document)
+        document += Array(",\"version\":\"1.0\",".utf8) + JSONText.member("timestamp", letter.at.sortableText)
         document += Array(",".utf8) + JSONText.member("trigger", letter.trigger)
         if let info = self.source.batchInfo {
             document += Array(",".utf8) + JSONText.escaped(info.name) + Array(":".utf8)
@@ -53,14 +53,6 @@ package struct FailureDocument: Sendable {
         )
             + error + Array(",".utf8) + JSONText.member("errorType", failure.type) + Array(",".utf8)
             + JSONText.member("errorMessage", failure.message) + Array("}".utf8)
-    }
-}
-
-extension Timestamp {
-    /// As failure documents have it: UTC, always with milliseconds.
-    package var document: String {
-        let text = self.configurationText
-        return text.utf8.count == 20 ? text.dropLast() + ".000Z" : text
     }
 }
 

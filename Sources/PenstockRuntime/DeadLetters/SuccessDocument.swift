@@ -31,7 +31,7 @@ package struct SuccessDocument: Sendable {
     /// `"responsePayloadEncoding":"base64"`.
     package func json(of batch: Batch, response: [UInt8]) -> [UInt8] {
         var document = Array("{\"version\":\"1.0\",".utf8)
-        document += JSONText.member("timestamp", self.at.document)
+        document += JSONText.member("timestamp", self.at.sortableText)
         document += Array(",\"requestContext\":{".utf8) + JSONText.member("requestId", self.requestID)
         document += Array(",".utf8) + JSONText.member("functionArn", self.function)
         document += Array(",\"condition\":\"Success\",\"approximateInvokeCount\":\(batch.attempt)}".utf8)
