@@ -84,6 +84,12 @@ let modules: [Target] = [
         ]
     ),
     .target(
+        name: "HTTPEndpoints",
+        dependencies: [
+            "CurlClient", "PenstockConfiguration", "PenstockCore", "PenstockRuntime", "Reactor",
+        ]
+    ),
+    .target(
         name: "PenstockTesting",
         dependencies: [
             "AWSDestination", "PenstockCore", "PenstockConfiguration", "PenstockStore", "PenstockRuntime",
@@ -100,6 +106,7 @@ let connectors: [(name: String, clients: [Target.Dependency])] = [
     (name: "DynamoDB", clients: ["AWSClient", "AWSConfiguration", "CurlClient"]),
     (name: "EventBridge", clients: awsDestination),
     (name: "File", clients: []),
+    (name: "HTTP", clients: ["CurlClient", "HTTPEndpoints"]),
     (name: "Kafka", clients: ["CLibrdkafka", "CReactor"]),
     (name: "Lambda", clients: awsDestination),
     (name: "Postgres", clients: ["PenstockStore", "PostgresClient"]),
@@ -111,7 +118,7 @@ let connectors: [(name: String, clients: [Target.Dependency])] = [
 
 /// One entry for each kind of function; a folder under Sources/Functions with its tests beside.
 let functions: [(name: String, clients: [Target.Dependency])] = [
-    (name: "HTTP", clients: ["CurlClient"]),
+    (name: "HTTP", clients: ["CurlClient", "HTTPEndpoints"]),
     (name: "Lambda", clients: ["AWSClient", "AWSConfiguration", "CurlClient"]),
     (name: "Local", clients: ["CHTTPParser", "CReactor"]),
 ]

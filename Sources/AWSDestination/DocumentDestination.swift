@@ -43,7 +43,7 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
                 throw DestinationError(
                     error.detail,
                     delivered: Array(0..<place),
-                    tooLarge: error.tooLarge.map { _ in place }
+                    refused: error.refused.map { _ in place }
                 )
             }
         }
@@ -83,7 +83,7 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
             throw DestinationError(
                 "a document takes \(document.json.count) bytes, of which \(self.service.summary) takes "
                     + "\(self.service.sizeMax)",
-                tooLarge: [0]
+                refused: [0]
             )
         }
         do throws(AWSError) {
@@ -93,7 +93,7 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
         } catch {
             throw DestinationError(
                 "\(error)\(self.advice(error.code).map { "; \($0)" } ?? "")",
-                tooLarge: self.service.isTooLarge(error) ? [0] : []
+                refused: self.service.isTooLarge(error) ? [0] : []
             )
         }
     }

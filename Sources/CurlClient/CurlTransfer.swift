@@ -34,6 +34,7 @@ final class CurlTransfer: @unchecked Sendable {
     private var lastShort: [UInt8] = []
     private var isTooLarge = false
     private var responseLimit = 0
+    private var announcedLimit = 0
     private var bodyArrived: (@Sendable ([UInt8]) -> Void)?
     private var wantedHeaders: [StaticString] = []
 
@@ -98,8 +99,11 @@ final class CurlTransfer: @unchecked Sendable {
         // Those of no two requests are alike: one of them is an id or a signature.
         self.headerLines.write(request.headers)
         unsafe penstock_curl_set_list(self.easy, CURLOPT_HTTPHEADER, self.headerLines.list)
-        if last?.responseLimit != request.responseLimit {
-            unsafe penstock_curl_set_offset(self.easy, CURLOPT_MAXFILESIZE_LARGE, request.responseLimit)
+        // libcurl takes 0 as no limit, and would hold any other against the announced length of a success.
+        let limit = request.bodyArrived == nil ? request.responseLimit : 0
+        if limit != self.announcedLimit {
+            unsafe penstock_curl_set_offset(self.easy, CURLOPT_MAXFILESIZE_LARGE, limit)
+            self.announcedLimit = limit
         }
         if last?.timeout != request.timeout {
             unsafe penstock_curl_set_long(self.easy, CURLOPT_TIMEOUT_MS, Self.milliseconds(request.timeout))

@@ -3,6 +3,7 @@
 import DynamoDBConnector
 import EventBridgeConnector
 import FileConnector
+import HTTPConnector
 import HTTPFunction
 import KafkaConnector
 import LambdaConnector
@@ -20,7 +21,7 @@ let registry = Registry(
     connectors: [
         KafkaConnector.self, SQSConnector.self, DynamoDBConnector.self, ScheduleConnector.self,
         PostgresConnector.self, SNSConnector.self, EventBridgeConnector.self, LambdaConnector.self,
-        S3Connector.self, FileConnector.self,
+        S3Connector.self, HTTPConnector.self, FileConnector.self,
     ],
     functionKinds: [LocalFunctionKind.self, HTTPFunctionKind.self, LambdaFunctionKind.self]
 )

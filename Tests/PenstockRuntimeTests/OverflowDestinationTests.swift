@@ -21,7 +21,7 @@ private final class NarrowDestination: Destination {
         for (place, letter) in letters.enumerated() {
             let number = UInt64(letter.position.description) ?? 0
             if number >= 100 {
-                throw DestinationError("too large", delivered: Array(0..<place), tooLarge: [place])
+                throw DestinationError("too large", delivered: Array(0..<place), refused: [place])
             }
             let isRefused = self.state.withLock { $0.refusals.remove(number) != nil }
             if isRefused { throw DestinationError("refused", delivered: Array(0..<place)) }

@@ -78,7 +78,7 @@ enum Layers {
         ["PenstockConfiguration", "PenstockStore"],
         ["AWSConfiguration", "PenstockFilters", "PenstockSchedules"],
         ["PenstockRuntime"],
-        ["AWSDestination"],
+        ["AWSDestination", "HTTPEndpoints"],
         ["connectors and functions"],
         ["PenstockAdmin", "PenstockBehavior", "PenstockTesting"],
         ["penstock"],

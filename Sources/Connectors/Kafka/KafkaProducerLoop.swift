@@ -135,7 +135,7 @@ final class KafkaProducerLoop {
             let error = DestinationError(
                 text,
                 delivered: open.delivered,
-                tooLarge: isTooLarge ? [failure.place] : []
+                refused: isTooLarge ? [failure.place] : []
             )
             open.order.reply.resume(returning: .failure(error))
             return true

@@ -126,7 +126,7 @@ final class SQSDestination: Destination, ResultDestination {
                     "a document takes \(messages[large].body.count) bytes, and \"message_size\" is "
                         + "\(self.messageSize)",
                     delivered: delivered,
-                    tooLarge: [large]
+                    refused: [large]
                 )
             }
             let refusals: [String?]
@@ -138,7 +138,7 @@ final class SQSDestination: Destination, ResultDestination {
                 throw DestinationError(
                     "\(error)\(self.advice(error.code))",
                     delivered: delivered,
-                    tooLarge: isTooLarge ? batch : []
+                    refused: isTooLarge ? batch : []
                 )
             }
             delivered += zip(batch, refusals).compactMap { $1 == nil ? $0 : nil }

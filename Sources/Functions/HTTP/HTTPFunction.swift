@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CurlClient
+import HTTPEndpoints
 import PenstockConfiguration
 package import PenstockCore
 package import PenstockRuntime
@@ -41,13 +42,13 @@ package actor HTTPFunction: Function {
         self.configuration = configuration
         self.reactor = reactor
         self.concurrency = configuration.concurrency
-        self.timeout = configuration.timeout
+        self.timeout = configuration.endpoint.timeout
         self.batchSizeMax = configuration.batchSizeMax
         self.room = InvocationRoom(size: configuration.concurrency, loop: reactor)
         self.client = try CurlClient(reactor: reactor, connections: configuration.concurrency)
         self.answer = HTTPAnswer(onClientError: configuration.onClientError)
-        self.headers = configuration.headers.compactMap { CurlHeader($0.name, $0.value.reveal()) }
-        self.hasContentType = configuration.headers.contains { $0.name.lowercased() == "content-type" }
+        self.headers = configuration.endpoint.curlHeaders
+        self.hasContentType = configuration.endpoint.hasContentType
     }
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
@@ -105,13 +106,9 @@ package actor HTTPFunction: Function {
     }
 
     private func request(_ invocation: Invocation, timeout: Duration) throws(RawBodyError) -> CurlRequest {
-        var request = CurlRequest(url: self.configuration.url.text)
-        request.timeout = timeout
-        request.connectTimeout = min(timeout, .seconds(10))
+        var request = self.configuration.endpoint.request(within: timeout)
         request.responseLimit = self.configuration.maxResponse
-        request.wantedHeaders = Self.wantedHeaders
-        request.tls = self.configuration.tls.options
-        request.http2 = self.configuration.http2
+        request.wantedHeaders = HTTPText.wantedHeaders
         var contentType = invocation.contentType
         request.headers = self.spareHeaders.popLast() ?? []
         request.headers.reserveCapacity(self.headers.count + 8)
@@ -134,17 +131,8 @@ package actor HTTPFunction: Function {
         return request
     }
 
-    private static let wantedHeaders: [StaticString] = ["location"]
-
     package func shutdown() async {
         self.room.close()
         await self.client.close()
-    }
-}
-
-extension CurlRequest {
-    /// Adds a header, if it is one that can be sent.
-    fileprivate mutating func add(_ header: CurlHeader?) {
-        if let header { self.headers.append(header) }
     }
 }

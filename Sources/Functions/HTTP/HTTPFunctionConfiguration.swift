@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CurlClient
-import PenstockCore
+package import HTTPEndpoints
 package import PenstockConfiguration
+import PenstockCore
 import PenstockRuntime
 
 /// What stands under `http:` of a function.
@@ -25,23 +26,14 @@ package struct HTTPFunctionConfiguration: ConfigurationTable {
         case retry
     }
 
-    static let url = Field.url("url", "Where invocations are POSTed.")
+    private static let endpointFields = HTTPEndpoint.Fields(
+        url: "Where invocations are POSTed.",
+        timeout: "How long one invocation may take."
+    )
     static let format = Field.choice(
         "format",
         "How records look in the request: the source's Lambda event, CloudEvents, or the record's own bytes.",
         default: Format.lambda
-    )
-    static let headers = Field<[Named<Secret>]>(
-        "headers",
-        "Sent with each request; values are never shown, and secrets come from ${NAME}.",
-        .map(of: .hidden, names: .any, count: 0...64),
-        absence: .value([], shown: nil)
-    )
-    static let timeout = Field.duration(
-        "timeout",
-        "How long one invocation may take.",
-        default: .seconds(30),
-        in: .milliseconds(1) ... .seconds(900)
     )
     static let concurrency = Field.integer(
         "concurrency",
@@ -54,8 +46,6 @@ package struct HTTPFunctionConfiguration: ConfigurationTable {
         "What 4xx means (other than 408 and 429): poison gives the records up, retry tries them again.",
         default: ClientErrorPolicy.poison
     )
-    static let tls = Field.table("tls", "How https connections are made.", of: HTTPFunctionTLS.self)
-    static let http2 = Field.boolean("http2", "Offers HTTP/2 on https connections.", default: true)
     static let maxResponse = Field.size(
         "max_response",
         "Bytes of an answer at most; a longer one is a failure.",
@@ -73,27 +63,20 @@ package struct HTTPFunctionConfiguration: ConfigurationTable {
         "http",
         "An HTTP endpoint as a function.",
         [
-            Self.url, Self.format, Self.headers, Self.timeout, Self.concurrency, Self.onClientError, Self.tls,
-            Self.http2, Self.maxResponse, Self.eventType, Self.dataContentType,
+            Self.endpointFields.url, Self.format, HTTPEndpoint.headersField, Self.endpointFields.timeout,
+            Self.concurrency, Self.onClientError, HTTPEndpoint.tlsField, HTTPEndpoint.http2Field,
+            Self.maxResponse, Self.eventType, Self.dataContentType,
         ]
     )
 
-    /// Where to POST.
-    package var url: ServiceURL
+    /// Where to POST, and how.
+    package var endpoint: HTTPEndpoint
     /// How records look in the request.
     package var format: Format
-    /// Sent with each request.
-    package var headers: [(name: String, value: Secret)]
-    /// How long one invocation may take.
-    package var timeout: Duration
     /// Requests in flight at most.
     package var concurrency: Int
     /// What 4xx means.
     package var onClientError: ClientErrorPolicy
-    /// How https connections are made.
-    package var tls: HTTPFunctionTLS
-    /// Whether HTTP/2 is offered.
-    package var http2: Bool
     /// Bytes of an answer at most.
     package var maxResponse: Int
     /// The type of CloudEvents.
@@ -103,33 +86,13 @@ package struct HTTPFunctionConfiguration: ConfigurationTable {
 
     /// Reads the table.
     package init(_ reader: inout ConfigurationReader) {
-        self.url = reader[Self.url]
+        self.endpoint = HTTPEndpoint(&reader, Self.endpointFields)
         self.format = reader[Self.format]
-        self.headers = reader[Self.headers].map { ($0.name, $0.value) }
-        self.timeout = reader[Self.timeout]
         self.concurrency = reader[Self.concurrency]
         self.onClientError = reader[Self.onClientError]
-        self.tls = reader[Self.tls]
-        self.http2 = reader[Self.http2]
         self.maxResponse = reader[Self.maxResponse]
         self.eventType = reader[Self.eventType]
         self.dataContentType = reader[Self.dataContentType]
-        for header in self.headers where CurlHeader(header.name, header.value.reveal()) == nil {
-            reader.require(
-                false,
-                at: Self.headers,
-                code: .badValue,
-                "cannot send \"\(header.name.prefix(80))\": its name or value holds what headers must not have",
-                suggestion: "remove line breaks and control characters"
-            )
-        }
-        for header in self.headers where Self.isReserved(header.name) {
-            reader.require(
-                false,
-                at: Self.headers,
-                "must not set \"\(header.name)\", which Penstock sets itself"
-            )
-        }
         let contentType = self.dataContentType ?? ""
         reader.require(
             contentType.isEmpty || CurlHeader("content-type", contentType) != nil,
@@ -138,60 +101,10 @@ package struct HTTPFunctionConfiguration: ConfigurationTable {
             "must be a content type such as application/json"
         )
         reader.require(!self.eventType.isEmpty, at: Self.eventType, code: .badValue, "must not be empty")
-        reader.advise(
-            self.url.scheme == "https" || !self.url.hasPassword,
-            at: Self.url,
-            "sends its password unencrypted",
-            suggestion: "use https"
-        )
     }
 
     /// The most records that one invocation may carry; nil when the format sets no limit.
     ///
     /// Validation refuses a trigger with a larger `batch.size`.
     package var batchSizeMax: Int? { self.format == .raw ? 1 : nil }
-
-    private static func isReserved(_ name: String) -> Bool {
-        let lower = name.lowercased()
-        return ["content-length", "transfer-encoding", "connection", "expect"].contains(lower)
-            || lower.hasPrefix("x-penstock-")
-    }
-}
-
-/// What stands under `tls:`.
-package struct HTTPFunctionTLS: ConfigurationTable {
-    static let ca = Field.string("ca", "A PEM file with the authorities to trust, instead of the system's.")
-        .optional
-    static let certificate = Field.string("certificate", "A PEM file with the certificate to present.")
-        .optional
-    static let key = Field.string("key", "A PEM file with the certificate's key.").optional
-    static let verify = Field.boolean("verify", "Whether the server's certificate is checked.", default: true)
-
-    /// The fields under `tls:`.
-    package static let table = FieldTable(
-        "tls",
-        "How https connections are made.",
-        [Self.ca, Self.certificate, Self.key, Self.verify]
-    )
-
-    let options: CurlTLS
-
-    /// Reads the table.
-    package init(_ reader: inout ConfigurationReader) {
-        let certificate = reader[Self.certificate]
-        let key = reader[Self.key]
-        self.options = CurlTLS(
-            authorities: reader[Self.ca],
-            certificate: certificate,
-            key: key,
-            verify: reader[Self.verify]
-        )
-        reader.require(key == nil || certificate != nil, at: Self.key, "needs \"certificate\" beside it")
-        reader.advise(
-            self.options.verify,
-            at: Self.verify,
-            "is off: anybody on the way can read and change requests",
-            suggestion: "name the authority in \"ca\" instead"
-        )
-    }
 }

@@ -3,7 +3,8 @@
 import Logging
 import PenstockCore
 
-/// A destination whose letters that are too large for it are kept in the store, whole.
+/// A destination whose letters that it will never take are kept in the store, whole: those that are too large for it, and
+/// those that it finds wrong.
 ///
 /// They are neither cut to fit nor a reason for their partition to wait for ever.
 struct OverflowDestination: Destination {
@@ -11,7 +12,7 @@ struct OverflowDestination: Destination {
     private let store: any Destination
     private let logger: Logger
 
-    /// What `destination` can never take goes to `store`.
+    /// What `destination` will never take goes to `store`.
     init(_ destination: any Destination, store: any Destination, logger: Logger) {
         self.destination = destination
         self.store = store
@@ -28,10 +29,10 @@ struct OverflowDestination: Destination {
                 return try await self.destination.deliver(left.map { letters[$0] })
             } catch {
                 settled += error.delivered.map { left[$0] }
-                let large = error.tooLarge.map { left[$0] }
-                guard !large.isEmpty else { throw DestinationError(error.detail, delivered: settled) }
-                try await self.keep(large.map { letters[$0] }, delivered: settled, because: error.detail)
-                settled += large
+                let refused = error.refused.map { left[$0] }
+                guard !refused.isEmpty else { throw DestinationError(error.detail, delivered: settled) }
+                try await self.keep(refused.map { letters[$0] }, delivered: settled, because: error.detail)
+                settled += refused
                 left.removeAll { settled.contains($0) }
             }
         }
@@ -48,7 +49,7 @@ struct OverflowDestination: Destination {
             throw DestinationError(error.detail, delivered: delivered)
         }
         self.logger.warning(
-            "letters that are too large for their destination are in dead_letters",
+            "letters that their destination does not take are in dead_letters",
             metadata: ["count": "\(letters.count)", "destination": "\(self.name)", "detail": "\(reason)"]
         )
     }

@@ -38,14 +38,16 @@ package struct DestinationError: Error, Sendable, CustomStringConvertible {
     /// Which letters are durable nevertheless, by their places in the call; these need not come again.
     package var delivered: [Int]
 
-    /// Which letters it can never take, by their places in the call; they need another place.
-    package var tooLarge: [Int]
+    /// Which letters it will never take, by their places in the call.
+    ///
+    /// They are too large, or not what it wants, and need another place.
+    package var refused: [Int]
 
     /// A destination error.
-    package init(_ detail: String, delivered: [Int] = [], tooLarge: [Int] = []) {
+    package init(_ detail: String, delivered: [Int] = [], refused: [Int] = []) {
         self.detail = detail
         self.delivered = delivered
-        self.tooLarge = tooLarge
+        self.refused = refused
     }
 
     package var description: String { self.detail }

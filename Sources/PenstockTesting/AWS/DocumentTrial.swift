@@ -3,7 +3,7 @@
 package import AWSDestination
 import PenstockConfiguration
 package import PenstockCore
-import PenstockRuntime
+package import PenstockRuntime
 import Reactor
 import Synchronization
 
@@ -67,7 +67,8 @@ package enum DocumentTrial {
         ConfigurationLoader.process.parse(yaml, file: "t.yaml").read(table).findings.map(\.description)
     }
 
-    private static let source = SourcePlan(
+    /// A source whose events are lists of bodies.
+    package static let source = SourcePlan(
         kind: "scripted",
         summary: "a test",
         capabilities: SourceCapabilities(settlement: .cursor, canSeek: false, prunesOnAcknowledge: true),

@@ -90,7 +90,7 @@ import Testing
                 ])
                 Issue.record("it was taken")
             } catch let error as DestinationError {
-                #expect(error.tooLarge == [0])
+                #expect(error.refused == [0])
             }
         }
         #expect(server.requests.isEmpty)

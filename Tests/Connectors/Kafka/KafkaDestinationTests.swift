@@ -195,7 +195,7 @@ struct KafkaDestinationTests {
         let detail = try #require(refusal?.detail)
         #expect(detail.contains("a dead letter of 1500"), "\(detail)")
         #expect(detail.contains("raise max.message.bytes of the topic"), "\(detail)")
-        #expect(refusal?.delivered.sorted() == [0, 2] && refusal?.tooLarge == [1])
+        #expect(refusal?.delivered.sorted() == [0, 2] && refusal?.refused == [1])
     }
 
     @Test("A letter larger than our own message.max.bytes is told so, and which letters the topic has")
@@ -207,7 +207,7 @@ struct KafkaDestinationTests {
         let refusal = await #expect(throws: DestinationError.self) { try await destination.deliver(letters) }
         await destination.close()
         #expect(refusal?.detail.contains("message.max.bytes in properties; raise it") == true)
-        #expect(refusal?.delivered == [0] && refusal?.tooLarge == [1])
+        #expect(refusal?.delivered == [0] && refusal?.refused == [1])
     }
 
     @Test("A record as large as brokers take it by default can become a letter")

@@ -44,7 +44,7 @@ import Testing
                 try await destination.deliver((0..<3).map { DocumentTrial.letter($0) })
                 Issue.record("it was taken")
             } catch let error as DestinationError {
-                #expect(error.delivered == [0] && error.tooLarge == [1])
+                #expect(error.delivered == [0] && error.refused == [1])
             }
         }
     }

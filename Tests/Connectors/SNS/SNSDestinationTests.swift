@@ -89,7 +89,7 @@ import Testing
                 try await destination.deliver((0..<5).map { DocumentTrial.letter($0) })
                 Issue.record("it was taken")
             } catch let error as DestinationError {
-                #expect(error.delivered == [0, 1] && error.tooLarge.isEmpty)
+                #expect(error.delivered == [0, 1] && error.refused.isEmpty)
                 #expect(
                     error.detail
                         == "NotFound: no topic; create the topic, or check \"topic\", \"region\" and \"endpoint\""
@@ -113,7 +113,7 @@ import Testing
                 try await destination.deliver([DocumentTrial.letter(0), large, DocumentTrial.letter(2)])
                 Issue.record("it was taken")
             } catch let error as DestinationError {
-                #expect(error.delivered == [0] && error.tooLarge == [1])
+                #expect(error.delivered == [0] && error.refused == [1])
                 #expect(error.detail.contains("takes 262144"), "\(error)")
             }
         }

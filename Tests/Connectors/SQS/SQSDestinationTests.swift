@@ -125,7 +125,7 @@ import Testing
                 Issue.record("it was taken")
             } catch let error as DestinationError {
                 #expect(error.delivered == [0])
-                #expect(error.tooLarge == [1])
+                #expect(error.refused == [1])
                 #expect(error.detail.contains("\"message_size\" is 4096"))
             }
         }
