@@ -166,6 +166,8 @@ struct DeadLetters: AsyncParsableCommand {
                 without room, what is left for that function is reported as unavailable, and stays as it was. A letter \
                 that somebody else dropped or redrove before its turn is reported as gone.
 
+                With --format json each outcome is written as it comes; ok and error are at the end.
+
                 Exit codes: 0 all succeeded, 1 any did not, 2 nothing says which letters, 3 no Penstock and no store.
 
                 Examples:
@@ -207,15 +209,17 @@ struct DeadLetters: AsyncParsableCommand {
             )
             let access = DeadLetterAccess(plan: try self.config.plan().plan)
             let route = DeadLetterAccess.Route(function: self.to, model: self.like)
-            let progress = RedriveProgress(RedriveProgress.style(self.output.format))
+            let progress = RedriveProgress(RedriveProgress.style(self.output.format, self.title))
+            defer { progress.end() }
             do {
                 try await access.redrive(selection, by: route, at: pace) { progress.add($0) }
-            } catch {
-                progress.end()
-                throw error
+            } catch let error as StoreError {
+                return try progress.stopped(by: CommandFailure(error))
+            } catch let error as CommandFailure {
+                return try progress.stopped(by: error)
             }
             progress.end()
-            return progress.outcome
+            return progress.outcome()
         }
 
         private func parsedConcurrency() throws -> Int {

@@ -80,6 +80,8 @@ struct Outcome {
     var findings: [Finding] = []
     /// What it exits with when nothing else is wrong: 0, or 1 for no match.
     var exitCode: Int32 = 0
+    /// Whether the envelope is written already, by an ``EnvelopeStream``.
+    var isWritten = false
 }
 
 /// The envelope around each answer.
@@ -142,6 +144,7 @@ extension AnsweringCommand {
             let outcome = try await self.answer()
             exitCode = outcome.exitCode
             switch self.output.format {
+            case .json where outcome.isWritten: break
             case .text:
                 for finding in outcome.findings { Terminal.complain(finding.description) }
                 if !outcome.text.isEmpty { Terminal.print(outcome.text) }

@@ -29,13 +29,11 @@ final class RedriveProgress: Sendable {
         case bar(width: Int)
         /// A line for each letter on standard output.
         case lines
-        /// Nothing: a program wants the envelope at the end.
-        case silent
+        /// The elements of an envelope on standard output.
+        case envelope(EnvelopeStream)
     }
 
     private struct State {
-        /// For the envelope; empty where each was shown.
-        var outcomes: [JSONValue] = []
         var counts: [Redriver.Outcome.Kind: Int] = [:]
         /// How many letters there were at the start.
         var total = 0
@@ -51,8 +49,8 @@ final class RedriveProgress: Sendable {
     }
 
     /// The style for an output format and what standard error is.
-    static func style(_ format: OutputFormat) -> Style {
-        guard format == .text else { return .silent }
+    static func style(_ format: OutputFormat, _ command: String) -> Style {
+        guard format == .text else { return .envelope(EnvelopeStream(command: command, list: "outcomes")) }
         return isatty(STDERR_FILENO) == 1 ? .bar(width: Terminal.width) : .lines
     }
 
@@ -64,8 +62,8 @@ final class RedriveProgress: Sendable {
             if let kind { state.counts[kind, default: 0] += 1 }
             state.total = max(state.total, event["total"]?.integerValue ?? 0, state.told)
             switch self.style {
-            case .silent:
-                if kind != nil { state.outcomes.append(event) }
+            case .envelope(let stream):
+                if kind != nil { stream.add(event) }
             case .lines: Terminal.print(text)
             case .bar(let width):
                 if Self.isWorthALine(kind, state.counts) {
@@ -95,12 +93,24 @@ final class RedriveProgress: Sendable {
         if case .bar = self.style { Terminal.complain("\r\u{1B}[K", newline: false) }
     }
 
+    /// Why the redrive stopped before all was tried: the end of an envelope that was begun, or a failure to be reported.
+    ///
+    /// - Throws: `failure`, when nothing is written yet.
+    func stopped(by failure: CommandFailure) throws -> Outcome {
+        guard case .envelope(let stream) = self.style, stream.hasBegun else { throw failure }
+        let summary = Self.summary(self.state.withLock { $0.counts })
+        stream.end([.init("summary", .string(summary))], isOK: false, failure: failure)
+        return Outcome(text: "", result: .null, exitCode: failure.exit.rawValue, isWritten: true)
+    }
+
     /// What became of all.
-    var outcome: Outcome {
-        let (outcomes, counts) = self.state.withLock { state in
+    ///
+    /// Writes the end of an envelope that was begun: call it once.
+    func outcome() -> Outcome {
+        let counts = self.state.withLock { state in
             // What was dropped before it was read was told by nobody.
             if state.told < state.total { state.counts[.gone, default: 0] += state.total - state.told }
-            return (state.outcomes, state.counts)
+            return state.counts
         }
         let summary = Self.summary(counts)
         let stayed = [.failed, .skipped, .unavailable].reduce(0) { $0 + counts[$1, default: 0] }
@@ -109,11 +119,17 @@ final class RedriveProgress: Sendable {
         var text = counts.isEmpty ? "no dead letter matches" : "\(summary) in \(seconds) s"
         if stayed > 0 { text += "; what did not succeed is still in `penstock dlq list`" }
         if gone > 0 { text += "; what is gone was dropped or redriven by somebody else" }
-        return Outcome(
+        let isOK = stayed + gone == 0
+        var outcome = Outcome(
             text: text,
-            result: .document(("summary", .string(summary)), ("outcomes", .array(outcomes))),
-            exitCode: stayed + gone > 0 ? 1 : 0
+            result: .document(("summary", .string(summary)), ("outcomes", .array([]))),
+            exitCode: isOK ? 0 : 1
         )
+        if case .envelope(let stream) = self.style, stream.hasBegun {
+            stream.end([.init("summary", .string(summary))], isOK: isOK)
+            outcome.isWritten = true
+        }
+        return outcome
     }
 
     private static func summary(_ counts: [Redriver.Outcome.Kind: Int]) -> String {

@@ -139,6 +139,36 @@ struct CommandLineLiveTests {
         try setup.penstock.terminate()
     }
 
+    @Test(
+        "For programs a redrive writes each outcome as it comes, and the end of the envelope when it is over"
+    )
+    func streamed() throws {
+        let setup = try Setup(letters: 3)
+        try setup.mend()
+        let options = [
+            "--rate", "0.3/s", "--format", "json", "--config", setup.world.file(setup.config).path,
+        ]
+        let redrive = try ForeignProcess(
+            try PenstockProcess.executable(),
+            ["dlq", "redrive", "--all"] + options
+        )
+        try setup.world.wait(for: "the first outcome", setup.penstock) {
+            redrive.standardOutput.contains("\"succeeded\"")
+        }
+        #expect(!redrive.standardOutput.contains("\"ok\""))
+        #expect(try setup.run(["dlq", "drop", "3", "--yes"]).output == "1 dead letters dropped\n")
+        #expect(redrive.status(within: .seconds(30)) == 1)
+        let text = Data(redrive.standardOutput.utf8)
+        let envelope = try #require(JSONSerialization.jsonObject(with: text) as? [String: Any])
+        #expect(Set(envelope.keys) == ["command", "ok", "result", "findings", "error"])
+        #expect(envelope["ok"] as? Bool == false && envelope["error"] is NSNull)
+        let result = try #require(envelope["result"] as? [String: Any])
+        #expect(result["summary"] as? String == "2 succeeded, 0 failed, 0 skipped, 1 gone")
+        let outcomes = (result["outcomes"] as? [[String: Any]] ?? []).compactMap { $0["outcome"] as? String }
+        #expect(outcomes == ["succeeded", "succeeded", "gone"])
+        try setup.penstock.terminate()
+    }
+
     @Test("`why` tells what became of a record, from the running trigger, and from the store when none runs")
     func why() throws {
         let setup = try Setup(letters: 3)

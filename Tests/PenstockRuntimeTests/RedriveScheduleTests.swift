@@ -57,8 +57,29 @@ struct RedriveScheduleTests {
         schedule.finished(sent[1], .noRoom(retryAfter: nil, Self.failure), now: later)
         schedule.finished(sent[2], .failed(Self.failure), now: later)
         schedule.finished(sent[3], .gone, now: later)
+        // Halved once by the two, and one more for the one that failed.
         sent = Self.sent(&schedule, later + .milliseconds(100))
-        #expect(sent.map(\.id.rawValue) == [0, 4])
+        #expect(sent.map(\.id.rawValue) == [0, 4, 7])
+    }
+
+    @Test("However many are refused together, half as many go side by side after the wait")
+    func halvedOnce() {
+        var (schedule, sent) = Self.full(16, letters: 32)
+        #expect(sent.count == 16)
+        for letter in sent {
+            schedule.finished(letter, .noRoom(retryAfter: nil, Self.failure), now: .start)
+        }
+        let later = Instant.start + .milliseconds(100)
+        sent = Self.sent(&schedule, later)
+        #expect(sent.count == 8)
+        // One that asks for a longer wait prolongs it.
+        schedule.finished(sent[0], .noRoom(retryAfter: .seconds(1), Self.failure), now: later)
+        schedule.finished(sent[1], .noRoom(retryAfter: .seconds(3), Self.failure), now: later)
+        for letter in sent[2...] {
+            schedule.finished(letter, .noRoom(retryAfter: nil, Self.failure), now: later)
+        }
+        #expect(Self.sent(&schedule, later + .seconds(2)).isEmpty)
+        #expect(Self.sent(&schedule, later + .seconds(3)).count == 4)
     }
 
     @Test("Refusals of what was sent together make one wait, unless one asks for a longer one")
@@ -73,7 +94,7 @@ struct RedriveScheduleTests {
         #expect(waits == [.milliseconds(100), .seconds(9)])
         sent = Self.sent(&schedule, .start + .seconds(8))
         #expect(sent.isEmpty)
-        #expect(Self.sent(&schedule, .start + .seconds(9)).map(\.id.rawValue) == [0])
+        #expect(Self.sent(&schedule, .start + .seconds(9)).map(\.id.rawValue) == [0, 1])
     }
 
     @Test("No more go to a function than it invokes side by side")

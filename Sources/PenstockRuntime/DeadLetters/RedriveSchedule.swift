@@ -198,10 +198,11 @@ struct RedriveSchedule {
         var function = self.functions[letter.function]
         defer { self.functions[letter.function] = function }
         guard function.closed == nil else { return }
-        function.allowed = max(1, function.allowed / 2)
         // What was sent before the wait began tells nothing new, unless it asks for more.
         let heldUntil = function.heldUntil ?? now
         if heldUntil > now, now + (retryAfter ?? .zero) <= heldUntil { return }
+        // Once a wait, however many were refused together.
+        if heldUntil <= now { function.allowed = max(1, function.allowed / 2) }
         switch function.patience.refused(retryAfter: retryAfter, now: now) {
         case .wait(let duration):
             function.heldUntil = now + duration
