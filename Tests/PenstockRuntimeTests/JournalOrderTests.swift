@@ -25,10 +25,11 @@ struct JournalOrderTests {
         }
     }
 
-    /// A journal in which something happens between a look at its entries and the answer.
+    /// A journal in which something happens between a look at its entries and the answer, and answers are lost.
     private final class SlowJournal: JournalStore {
         private let store: SQLiteStore
         private let interruption = Mutex<(@Sendable () async throws -> Void)?>(nil)
+        private let losesAnswer = Mutex(false)
 
         init(_ store: SQLiteStore) {
             self.store = store
@@ -38,6 +39,9 @@ struct JournalOrderTests {
         func interrupt(_ body: @escaping @Sendable () async throws -> Void) {
             self.interruption.withLock { $0 = body }
         }
+
+        /// The next append is kept, and nobody hears of it.
+        func loseAnswer() { self.losesAnswer.withLock { $0 = true } }
 
         func entries(
             of journal: String,
@@ -59,7 +63,13 @@ struct JournalOrderTests {
             mark: String?,
             fires: [ScheduleFire]
         ) async throws(StoreError) -> Int {
-            try await self.store.append(entries, to: journal, mark: mark, fires: fires)
+            let count = try await self.store.append(entries, to: journal, mark: mark, fires: fires)
+            let isLost = self.losesAnswer.withLock { losesAnswer in
+                defer { losesAnswer = false }
+                return losesAnswer
+            }
+            if isLost { throw StoreError(.inputOutput, "the answer is lost") }
+            return count
         }
         func mark(of journal: String) async throws(StoreError) -> String? {
             try await self.store.mark(of: journal)
@@ -124,6 +134,36 @@ struct JournalOrderTests {
         #expect(source.lag().first?.records == 2)
         await source.stop()
         #expect(try await source.fire(.now) == nil, "nor after the stop")
+        await store.close()
+    }
+
+    @Test("An event that was kept while the store's answer was lost is handed out, and counted once")
+    func lostAnswer() async throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).db")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let store = try SQLiteStore.open(path: file.path)
+        let reactor = try TestReactor()
+        let journal = SlowJournal(store)
+        let source = JournalSource(
+            journal: "orders",
+            partition: Partition(id: PartitionID(1), name: "journal"),
+            format: LineFormat(),
+            store: journal,
+            feed: Feed(),
+            loop: reactor.reactor
+        )
+        try await source.start(checkpoints: [:])
+        journal.loseAnswer()
+        source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
+        var count = 0
+        while count < 1 {
+            for event in try await source.receive() {
+                if case .records(let block) = event { count += block.count }
+            }
+        }
+        #expect(count == 1)
+        #expect(source.lag().first?.records == 1)
+        await source.stop()
         await store.close()
     }
 }

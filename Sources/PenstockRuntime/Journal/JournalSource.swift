@@ -15,6 +15,8 @@ package final class JournalSource: FiringSource {
         var budget = ReceiveBudget.none
         /// What was received and is not in the store yet.
         var intake: JournalIntake?
+        /// Whether the store may have it nevertheless: it failed, and perhaps in its answer alone.
+        var isUncertain = false
         /// The last position handed out.
         var position: UInt64 = 0
         /// Whether the journal may hold more behind it.
@@ -212,17 +214,26 @@ package final class JournalSource: FiringSource {
         let (kept, waiting) = self.state.withLock { ($0.intake, $0.waiting) }
         guard let intake = kept ?? self.feed.due(now: self.loop.wallNow, waiting: waiting) else { return nil }
         self.state.withLock { $0.intake = intake }
-        let count = try await self.store.append(
-            intake.entries,
-            to: self.journal,
-            mark: intake.mark,
-            fires: intake.fires
-        )
+        let count: Int
+        do {
+            count = try await self.store.append(
+                intake.entries,
+                to: self.journal,
+                mark: intake.mark,
+                fires: intake.fires
+            )
+        } catch {
+            self.state.withLock { $0.isUncertain = true }
+            throw error
+        }
         self.state.withLock { state in
+            // What is not new now was kept by the append whose answer was lost.
+            let wasKept = state.isUncertain && count == 0
+            state.isUncertain = false
             state.intake = nil
             state.mayOvertake = true
-            state.waiting += count
-            state.hasMore = state.hasMore || count > 0
+            state.waiting += wasKept ? intake.entries.count : count
+            state.hasMore = state.hasMore || wasKept || count > 0
         }
         return .some(intake.gap)
     }
