@@ -273,6 +273,9 @@ final class OwnedPartition {
     /// Its tumbling windows, where there are any.
     var window: PartitionWindow
 
+    /// Whether nothing else comes in it: a window ends with what is in hand.
+    var isReadOut = false
+
     /// Set while the partition is given up: nothing new is started.
     var revocation: RevocationKey?
 

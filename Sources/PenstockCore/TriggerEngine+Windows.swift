@@ -6,6 +6,13 @@ import HeapModule
 // MARK: - Tumbling windows
 
 extension TriggerEngine {
+    /// These partitions are read to their end, and stand there once all before is settled; the windows that are open in them
+    /// end before that.
+    package mutating func readOut(_ positions: [PartitionPosition], now: Moment) {
+        for position in positions { self.owned[position.partition]?.isReadOut = true }
+        self.advanced(positions, now: now)
+    }
+
     /// Lets windows end whose time is over, and finds out when the next one's is.
     mutating func tendWindows(_ now: Moment) {
         self.windowsDueAt = nil
@@ -26,6 +33,8 @@ extension TriggerEngine {
                 if WindowEdge(end: open.span.end, now: now.wall).isBehind(head.firstTimestamp) {
                     due.append(id)
                 }
+            } else if owned.isReadOut {
+                due.append(id)
             } else {
                 let end = now.instant + (open.span.end - now.wall)
                 let isBehind = self.partitionsBehind.contains(owned.partition.name)

@@ -108,6 +108,25 @@ package struct BatchWindow: Sendable {
     }
 }
 
+extension BatchWindow {
+    /// The members that a window adds to an event (esm-spec 3.2), with the comma before them.
+    ///
+    /// - Parameters:
+    ///   - shard: `shardId`, a JSON string with its quotes.
+    ///   - source: `eventSourceARN`, a JSON string with its quotes.
+    /// - Returns: What stands before the state, and what behind it.
+    package func members(shard: [UInt8], source: [UInt8]) -> (before: [UInt8], after: [UInt8]) {
+        let span = self.open.span
+        let before =
+            ",\"window\":{\"start\":\"\(span.start.configurationText)\",\"end\":\"\(span.end.configurationText)\"},\"state\":"
+        let isEarly = self.isFinal && self.open.isEndingEarly
+        let flags = ",\"isFinalInvokeForWindow\":\(self.isFinal),\"isWindowTerminatedEarly\":\(isEarly)"
+        var after = Array(",\"shardId\":".utf8) + shard
+        after += Array(",\"eventSourceARN\":".utf8) + source
+        return (Array(before.utf8), after + Array(flags.utf8))
+    }
+}
+
 /// Where a window ends among the records of a partition, as seen at one moment.
 struct WindowEdge {
     /// The end of the window.

@@ -11,6 +11,8 @@ package final class SimulatedSource: WindowSource {
         var partition: Partition
         var epoch: Int
         var next: UInt64
+        /// Whether it was told that the partition is read to its end.
+        var isReadOut = false
     }
 
     private struct State {
@@ -23,6 +25,8 @@ package final class SimulatedSource: WindowSource {
         /// Something changed since the last look.
         var isSignalled = false
         var isClosed = false
+        /// Partitions that were owned once: they come back by themselves.
+        var known: Set<String> = []
     }
 
     private let world: SimulatedWorld
@@ -62,7 +66,7 @@ package final class SimulatedSource: WindowSource {
         guard self.world.isAlive(self.process) else { return }
         let windows = self.state.withLock { $0.windows }
         let owned = self.world.state.withLock { world in
-            names.map { name in
+            names.filter { world.canBegin($0) && !world.hasEnded($0) }.map { name in
                 world.epochs[name, default: 0] += 1
                 world.lastPartitionID += 1
                 let committed = world.committed[name]
@@ -74,8 +78,10 @@ package final class SimulatedSource: WindowSource {
                 return Owned(partition: partition, epoch: world.epochs[name, default: 0], next: next)
             }
         }
+        guard !owned.isEmpty else { return }
         self.state.withLock { state in
             state.owned += owned
+            state.known.formUnion(owned.map(\.partition.name))
             state.events.append(.assigned(owned.map(\.partition)))
         }
         self.wake()
@@ -101,7 +107,8 @@ package final class SimulatedSource: WindowSource {
             let events = self.state.withLock { state in
                 state.isSignalled = false
                 defer { state.events = [] }
-                return state.events + [self.nextBlock(&state)].compactMap { $0.map(SourceEvent.records) }
+                let records = [self.nextBlock(&state)].compactMap { $0.map(SourceEvent.records) }
+                return state.events + records + self.ends(&state)
             }
             if !events.isEmpty { return events }
             await withTaskCancellationHandler {
@@ -158,6 +165,45 @@ package final class SimulatedSource: WindowSource {
         }
         guard builder.count > 0 else { return nil }
         return builder.finish()
+    }
+
+    // MARK: - Ends
+
+    /// Tells of the partitions that are read to their end.
+    private func ends(_ state: inout State) -> [SourceEvent] {
+        guard self.world.state.withLock({ $0.hasEnds }) else { return [] }
+        var ends: [PartitionPosition] = []
+        for index in state.owned.indices where !state.owned[index].isReadOut {
+            let owned = state.owned[index]
+            let count = self.world.state.withLock { $0.recordCounts[owned.partition.name] ?? 0 }
+            guard owned.next >= count else { continue }
+            state.owned[index].isReadOut = true
+            ends.append(
+                PartitionPosition(
+                    partition: owned.partition.id,
+                    name: owned.partition.name,
+                    position: Position(count)
+                )
+            )
+        }
+        return ends.isEmpty ? [] : [.readOut(ends)]
+    }
+
+    /// Gives up partitions whose end is committed, and begins those that come from them.
+    private func succeed() {
+        let (names, ended) = self.world.state.withLock { world in
+            (world.recordCounts.keys.sorted(), Set(world.recordCounts.keys.filter { world.hasEnded($0) }))
+        }
+        guard !ended.isEmpty else { return }
+        let known = self.state.withLock { state in
+            let gone = state.owned.filter { ended.contains($0.partition.name) }
+            state.owned.removeAll { ended.contains($0.partition.name) }
+            if !gone.isEmpty { state.events.append(.ended(gone.map(\.partition.id))) }
+            return state.known
+        }
+        let new = names.filter { !known.contains($0) }
+        self.assign(new)
+        self.wake()
     }
 
     // MARK: - Rebalances
@@ -225,6 +271,7 @@ package final class SimulatedSource: WindowSource {
             for owned in leaving { world.epochs[owned.partition.name, default: 0] += 1 }
         }
         self.assignLater(leaving)
+        self.succeed()
     }
 
     private func assignLater(_ owned: [Owned]) {
@@ -241,6 +288,7 @@ package final class SimulatedSource: WindowSource {
         guard self.world.isAlive(self.process), !self.world.happens(\.commitRefused) else {
             throw SourceError(.rejected, "the simulated upstream refuses the commit")
         }
+        defer { self.succeed() }
         return positions.filter { position in
             let epoch = self.state.withLock { state in
                 state.owned.first { $0.partition.id == position.partition }?.epoch

@@ -52,6 +52,9 @@ package final class SimulatedWorld: Sendable {
         var counted: [String: Set<UInt64>] = [:]
         var hasWindows = false
 
+        /// Whether partitions come to an end, one position behind their last record, and have children that begin then.
+        var hasEnds = false
+
         /// Records whose result was kept, and whether any is.
         var reported: [String: Set<UInt64>] = [:]
         var keepsResults: Bool
@@ -169,7 +172,7 @@ package final class SimulatedWorld: Sendable {
     package var isComplete: Bool {
         self.state.withLock { state in
             if let queue = state.queue { return queue.remaining == 0 }
-            return state.recordCounts.allSatisfy { $0.value == 0 || state.committed[$0.key] == $0.value - 1 }
+            return state.recordCounts.keys.allSatisfy { state.isComplete($0) }
         }
     }
 
@@ -212,10 +215,7 @@ package final class SimulatedWorld: Sendable {
 
     /// Whether all records of a partition are settled and committed upstream.
     package func isComplete(_ name: String) -> Bool {
-        self.state.withLock { state in
-            let count = state.recordCounts[name] ?? 0
-            return count == 0 || state.committed[name] == count - 1
-        }
+        self.state.withLock { $0.isComplete(name) }
     }
 
     /// How many records of a partition the function dealt with.
@@ -275,7 +275,7 @@ package final class SimulatedWorld: Sendable {
             }
             let first = state.committed[name].map { $0 + 1 } ?? 0
             if first <= last {
-                for offset in first...last {
+                for offset in first...last where offset < state.recordCounts[name] ?? 0 {
                     let isDead = state.deadLetters[name]?.contains(offset) == true
                     if !isDead, state.successes[name]?[offset] == nil {
                         state.violations.append("\(name)@\(offset) was committed and never settled")
@@ -307,6 +307,9 @@ package final class SimulatedWorld: Sendable {
             var last: [Int: Int] = [:]
             var holds: Set<Hold> = []
             for (name, offset) in records {
+                if !state.canBegin(name) {
+                    state.violations.append("\(name)@\(offset) came before its parent ended")
+                }
                 guard let (group, place) = state.groups[name]?[Int(offset)] else { continue }
                 if let before = last[group], place != before + 1 {
                     state.violations.append("\(name)@\(offset) does not follow in its batch")

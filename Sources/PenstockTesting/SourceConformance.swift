@@ -231,7 +231,7 @@ final class SourceProbe {
             }
             self.revocations.append(revocation)
         case .lost(let ids), .ended(let ids): for id in ids { self.owned[id] = nil }
-        case .advanced(let positions):
+        case .advanced(let positions), .readOut(let positions):
             for position in positions {
                 try SourceConformance.isTrue(
                     self.owned[position.partition] != nil,

@@ -69,6 +69,14 @@ final class EngineFixture {
         return block
     }
 
+    /// A partition is read to its end, which is this position.
+    func readOut(at offset: UInt64, of name: String = "orders-0") {
+        guard let id = self.partitions[name]?.id else { return }
+        let end = PartitionPosition(partition: id, name: name, position: Position(offset))
+        self.engine.readOut([end], now: self.now)
+        self.collect()
+    }
+
     func pass(_ duration: Duration) {
         self.now.instant = self.now.instant + duration
         self.now.wall = Timestamp(milliseconds: self.now.wall.milliseconds + duration.wholeMilliseconds)
@@ -133,6 +141,13 @@ final class EngineFixture {
     /// What waits and is urgent is tried.
     func hurry(_ isUrgent: (Position) -> Bool) {
         self.engine.hurry(now: self.now, isUrgent)
+        self.collect()
+    }
+
+    /// Upstream accepts the latest commit.
+    func accept() {
+        guard let positions = self.commits.last else { return }
+        self.engine.commitEnded(positions, accepted: positions, now: self.now)
         self.collect()
     }
 

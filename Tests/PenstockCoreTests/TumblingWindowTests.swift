@@ -244,6 +244,56 @@ import Testing
         #expect(span?.start == kept.open?.span.end, "the window that is over is not opened again")
     }
 
+    @Test(
+        "A partition that is read to its end closes its window with the final call, and only then has ended"
+    )
+    func readOut() throws {
+        let world = EngineFixture(Self.policy(size: 2) { $0.commitInterval = .milliseconds(100) })
+        world.arrive(2)
+        world.answer(.succeeded, state: "{}")
+        world.pass(.seconds(12))
+        world.answer(.succeeded)
+        world.accept()
+        world.arrive(3)
+        world.readOut(at: 100)
+        #expect(world.invoked == [2, 3], "what is in hand comes first")
+        world.answer(.succeeded, state: "{\"n\":2}")
+        world.answer(.failed(EngineFixture.failure))
+        #expect(world.invocations.isEmpty, "and is tried again")
+        world.pass(.milliseconds(200))
+        world.accept()
+        world.answer(.succeeded, state: "{\"n\":3}")
+        let final = try #require(world.invocations.first?.window)
+        #expect(final.isFinal && final.open.state == Self.state("{\"n\":3}"))
+        #expect(!final.open.isEndingEarly, "that is said of a state that is too large alone")
+        world.pass(.seconds(1))
+        let kept = try #require(world.commits.last?.first?.window)
+        #expect(world.commits.last?.first?.position == Position(1), "upstream hears of no end")
+        #expect(kept.position == Position(100) && kept.open?.state == Self.state("{\"n\":3}"))
+        world.accept()
+        world.answer(.succeeded)
+        #expect(world.commits.last?.map(\.position) == [Position(100)])
+        #expect(world.commits.last?.first?.window?.open == nil)
+
+        // Elsewhere, from what was kept before the final call.
+        let next = EngineFixture(Self.policy(), kept: kept)
+        next.engine.isSourceConnected = false
+        next.pass(.seconds(60))
+        #expect(next.invocations.isEmpty)
+        next.readOut(at: 100)
+        #expect(next.invocations.first?.window?.isFinal == true, "nothing is waited for")
+        next.answer(.succeeded)
+        #expect(next.commits.map { $0.map(\.position) } == [[Position(100)]])
+    }
+
+    @Test("A partition without an open window has ended when it is read to its end")
+    func readOutBetweenWindows() {
+        let world = EngineFixture(Self.policy())
+        world.readOut(at: 7)
+        world.pass(.seconds(1))
+        #expect(world.invocations.isEmpty && world.commits.map { $0.map(\.position) } == [[Position(7)]])
+    }
+
     @Test("A window of which upstream seems to have more waits longer, and not for ever")
     func behind() {
         let world = EngineFixture(Self.policy())

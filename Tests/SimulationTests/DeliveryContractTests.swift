@@ -80,7 +80,8 @@ struct DeliveryContractTests {
             plan: FaultPlan(),
             family: .cursor,
             order: order,
-            recordCounts: counts
+            recordCounts: counts,
+            hasEnds: false
         ) { policy in
             policy.retry.retries = nil
             policy.retry.bisect = true
@@ -98,8 +99,11 @@ struct DeliveryContractTests {
         #expect(run.world.violations.isEmpty)
     }
 
-    @Test("Windows go on with their state after crashes and rebalances, and count each record once")
-    func windowsGoOn() {
+    @Test(
+        "Windows go on with their state after crashes and rebalances, at the end of a partition, too; each record counts once",
+        arguments: [false, true]
+    )
+    func windowsGoOn(hasEnds: Bool) {
         var resumed = 0
         for seed in 0..<40 as Range<UInt64> {
             var plan = FaultPlan()
@@ -113,7 +117,8 @@ struct DeliveryContractTests {
                 plan: plan,
                 family: .cursor,
                 order: .partition,
-                recordCounts: ["orders-0": 300, "orders-1": 300]
+                recordCounts: ["orders-0": 300, "orders-1": 300, "orders-2": 5],
+                hasEnds: hasEnds
             ) { policy in
                 policy.tumbling = TumblingPolicy(length: .seconds(2), grace: .zero, stateBytesMax: 200)
                 policy.bodyBytesMax = 20_000

@@ -18,6 +18,8 @@ final class SimulatedRun: Sendable {
         case queue
         /// One by one, each key in order, as those of a FIFO queue or an outbox table.
         case groups
+
+        var leases: Bool { self == .queue || self == .groups }
     }
 
     struct Report {
@@ -51,6 +53,7 @@ final class SimulatedRun: Sendable {
         family: Family? = nil,
         order: SimulatedWorld.Order? = nil,
         recordCounts: [String: UInt64]? = nil,
+        hasEnds: Bool? = nil,
         _ change: (inout TriggerPolicy) -> Void = { _ in }
     ) {
         var random = SplitMix64(seed: seed)
@@ -73,7 +76,7 @@ final class SimulatedRun: Sendable {
         policy.intakeRecords = Int.random(in: 50...500, using: &random)
         let family = family ?? Family.allCases.randomElement(using: &random) ?? .cursor
         var order = order ?? SimulatedWorld.Order.allCases.randomElement(using: &random) ?? .partition
-        if family != .cursor {
+        if family.leases {
             order = family == .groups ? .key : .none
             let longest: Duration? = Bool.random(using: &random) ? .seconds(120) : nil
             policy.lease = LeasePolicy(length: .seconds(30), longest: longest)
@@ -86,7 +89,7 @@ final class SimulatedRun: Sendable {
         }
         // Drawn apart, so that the other numbers stay what they are.
         var windowRandom = SplitMix64(seed: seed ^ 0x7769_6E64)
-        if policy.lease == nil, case .partition = policy.ordering, Bool.random(using: &windowRandom) {
+        if family == .cursor, case .partition = policy.ordering, Bool.random(using: &windowRandom) {
             policy.tumbling = TumblingPolicy(
                 length: .milliseconds(Int.random(in: 200...20_000, using: &windowRandom)),
                 grace: .milliseconds(Int.random(in: 0...2000, using: &windowRandom)),
@@ -107,9 +110,14 @@ final class SimulatedRun: Sendable {
             recordCounts: recordCounts ?? counts,
             order: order,
             keepsResults: self.keepsResults,
-            leases: family != .cursor
+            leases: family.leases
         )
         if policy.tumbling != nil { self.world.countWindows() }
+        // Drawn apart, too.
+        var endRandom = SplitMix64(seed: seed ^ 0x656E_6473)
+        if family == .cursor, hasEnds ?? (Int.random(in: 0..<3, using: &endRandom) == 0) {
+            self.world.endPartitions()
+        }
     }
 
     /// The same keys as the records' own, in their bodies.
@@ -165,9 +173,7 @@ final class SimulatedRun: Sendable {
         let pipeline = Pipeline(
             PipelineParts(
                 name: "orders",
-                source: self.family == .cursor
-                    ? SimulatedSource(world: self.world, process: process)
-                    : SimulatedLeaseSource(world: self.world, process: process),
+                source: self.makeSource(process),
                 function: SimulatedFunction(world: self.world, process: process),
                 destination: SimulatedDestination(world: self.world, process: process),
                 results: self.keepsResults ? SimulatedResults(world: self.world, process: process) : nil,
@@ -192,6 +198,13 @@ final class SimulatedRun: Sendable {
             }
         }
         self.scheduleCrash(of: pipeline)
+    }
+
+    private func makeSource(_ process: Int) -> any Source {
+        switch self.family {
+        case .cursor: SimulatedSource(world: self.world, process: process)
+        case .queue, .groups: SimulatedLeaseSource(world: self.world, process: process)
+        }
     }
 
     /// Every now and then, the process dies: what it does from then on has no effect, and another one starts.

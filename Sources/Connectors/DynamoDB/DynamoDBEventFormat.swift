@@ -25,7 +25,7 @@ package struct DynamoDBEventFormat: EventFormat {
     ///
     /// Its prefix has what stands before the `dynamodb` object, and what closes a record; two bytes say how long the first
     /// part is.
-    static func partition(_ id: PartitionID, name: String) -> Partition {
+    static func partition(_ id: PartitionID, name: String, kept: KeptWindow? = nil) -> Partition {
         let stream = ShardName(name).stream
         let middle =
             Array(#","eventVersion":"1.1","eventSource":"\#(Self.eventSource)","#.utf8)
@@ -33,7 +33,7 @@ package struct DynamoDBEventFormat: EventFormat {
         let end = Array(",".utf8) + JSONText.member("eventSourceARN", stream) + Array("}".utf8)
         let count = UInt16(truncatingIfNeeded: middle.count)
         let length = [UInt8(truncatingIfNeeded: count), UInt8(truncatingIfNeeded: count >> 8)]
-        return Partition(id: id, name: name, eventPrefix: length + middle + end)
+        return Partition(id: id, name: name, eventPrefix: length + middle + end, kept: kept)
     }
 
     private static func region(of partition: String) -> String {
@@ -103,6 +103,21 @@ package struct DynamoDBEventFormat: EventFormat {
         }
     }
 
+    // MARK: - Windows
+
+    package var takesWindows: Bool { true }
+
+    package func overhead(of window: BatchWindow) -> Int {
+        let (before, after) = Self.members(of: window)
+        return before.count + window.open.state.count + after.count
+    }
+
+    /// What a window adds to the event.
+    private static func members(of window: BatchWindow) -> (before: [UInt8], after: [UInt8]) {
+        let name = ShardName(window.partition.name)
+        return window.members(shard: JSONText.escaped(name.shard), source: JSONText.escaped(name.stream))
+    }
+
     // MARK: - Writing
 
     package func encode(_ batch: Batch, into writer: inout EventWriter) {
@@ -113,8 +128,15 @@ package struct DynamoDBEventFormat: EventFormat {
                 writer.byte(UInt8(ascii: ","))
             }
         }
-        writer.removeLast()
-        writer.literal("]}")
+        if !batch.runs.isEmpty { writer.removeLast() }
+        writer.byte(UInt8(ascii: "]"))
+        if let window = batch.window {
+            let (before, after) = Self.members(of: window)
+            writer.raw(before)
+            writer.raw(window.open.state)
+            writer.raw(after)
+        }
+        writer.byte(UInt8(ascii: "}"))
     }
 
     private func encode(_ block: RecordBlock, _ index: Int, into writer: inout EventWriter) {

@@ -130,7 +130,9 @@ extension DynamoDBSource {
 
     private func begin(_ stream: StreamName, start: ShardTree.Start) {
         self.stream = stream
-        self.tree = ShardTree(checkpoints: self.checkpoints[stream] ?? [:], start: start)
+        let checkpoints = self.checkpoints[stream] ?? [:]
+        let unfinished = checkpoints.keys.filter { self.windows[stream.partition(of: $0)]?.open != nil }
+        self.tree = ShardTree(checkpoints: checkpoints, unfinished: Set(unfinished), start: start)
     }
 
     /// The stream is read to its end: the table's next one follows, if there is one.

@@ -49,6 +49,7 @@ extension DynamoDBSource {
             let page = try await self.client.records(reader.iterator ?? "")
             guard !self.isStopped else { return }
             reader.arrived(page)
+            self.note(id, isBehind: reader.page != nil)
             self.note(nil, of: id)
         } catch {
             guard !self.isStopped else { return }
@@ -73,6 +74,7 @@ extension DynamoDBSource {
     /// All of a page is handed out: the shard goes on, or is over.
     private func pageEnded(_ reader: ShardReader) {
         let id = reader.partition.id
+        self.note(id, isBehind: reader.isFull && !reader.isReadOut)
         if reader.isReadOut {
             self.end(reader)
         } else if reader.isFull {
@@ -86,7 +88,7 @@ extension DynamoDBSource {
     private func end(_ reader: ShardReader) {
         self.turns.withLock { $0.remove(reader.partition.id) }
         self.note(nil, of: reader.partition.id)
-        self.advance(reader, to: StreamPosition.end)
+        self.tellEnd(reader)
         if !self.tree.hasChildren(reader.shard.id) { self.looks.put(()) }
     }
 
@@ -105,6 +107,7 @@ extension DynamoDBSource {
         let id = reader.partition.id
         let wasFresh = reader.isFresh
         self.turns.withLock { $0.ended(id) }
+        self.note(id, isBehind: true)
         reader.failures += 1
         switch error.code {
         case "ExpiredIteratorException":

@@ -11,7 +11,7 @@ import Synchronization
 /// ``ShardTree`` decides which shards are read, ``ShardTurns`` when; each read is a task of ``run()``. Pinned to the reactor.
 /// See ``Source`` for what it promises. Positions are kept in the store alone: a commit tells that they are, and with that
 /// a shard may be over, and its children begin.
-actor DynamoDBSource: Source {
+actor DynamoDBSource: WindowSource {
     nonisolated let format: any EventFormat = DynamoDBEventFormat()
 
     let configuration: DynamoDBSourceConfiguration
@@ -28,7 +28,10 @@ actor DynamoDBSource: Source {
     nonisolated let looks = Mailbox<Void>()
     private nonisolated let hasStopped = Mutex(false)
 
+    /// Behind which shards go on.
     var checkpoints: [StreamName: [String: Position]] = [:]
+    /// The windows in which shards go on, by the partition's name.
+    var windows: [String: KeptWindow] = [:]
     /// The stream that is read, once one is found, and its shards.
     var stream: StreamName?
     var tree = ShardTree(checkpoints: [:], start: .earliest)
@@ -67,10 +70,19 @@ actor DynamoDBSource: Source {
     // MARK: - The pipeline's side
 
     func start(checkpoints: [String: Position]) async throws(SourceError) {
-        for (name, position) in checkpoints {
-            let name = ShardName(name)
+        try await self.start(checkpoints: checkpoints, windows: [:])
+    }
+
+    func start(
+        checkpoints: [String: Position],
+        windows: [String: KeptWindow]
+    ) async throws(SourceError) {
+        self.windows = windows
+        for (partition, position) in checkpoints {
+            let name = ShardName(partition)
             guard let stream = StreamName(name.stream) else { continue }
-            self.checkpoints[stream, default: [:]][name.shard] = position
+            // What was kept is all there is: a shard goes on with its window, wherever that is.
+            self.checkpoints[stream, default: [:]][name.shard] = windows[partition]?.position ?? position
         }
     }
 
@@ -167,7 +179,12 @@ actor DynamoDBSource: Source {
         let begun = ready.map { shard, reading in
             self.lastPartition += 1
             let id = PartitionID(self.lastPartition)
-            let partition = DynamoDBEventFormat.partition(id, name: stream.partition(of: shard.id))
+            let name = stream.partition(of: shard.id)
+            let partition = DynamoDBEventFormat.partition(
+                id,
+                name: name,
+                kept: self.windows.removeValue(forKey: name)
+            )
             return ShardReader(
                 partition: partition,
                 stream: stream,
@@ -179,12 +196,13 @@ actor DynamoDBSource: Source {
         self.events.put(.assigned(begun.map(\.partition)))
         self.committed.withLock { committed in
             for reader in begun {
-                let position: Position? = if case .after(let last) = reader.reading { last } else { nil }
-                committed[reader.partition.id] = PartitionLag(
+                var lag = PartitionLag(
                     partition: reader.partition.name,
-                    committed: position,
+                    committed: reader.committed,
                     records: nil
                 )
+                lag.isBehind = true
+                committed[reader.partition.id] = lag
             }
         }
         for reader in begun { self.begin(reader) }
@@ -203,19 +221,29 @@ actor DynamoDBSource: Source {
         case .after: self.turns.withLock { $0.add(id, isPrepared: true) }
         case .latest:
             self.turns.withLock { $0.add(id, isPrepared: false) }
-        case .skip: self.advance(reader, to: StreamPosition.end)
+        case .skip: self.tellEnd(reader)
         case .gone:
             self.tellGap(
                 reader,
                 "the shard is gone before it was read to its end: changes older than 24 hours are lost"
             )
-            self.advance(reader, to: StreamPosition.end)
+            self.tellEnd(reader)
         }
     }
 
     /// Tells that nothing else comes of a shard up to a position.
     func advance(_ reader: ShardReader, to position: Position) {
         self.events.put(.advanced([reader.position(position)]))
+    }
+
+    /// Tells that nothing else comes of a shard.
+    func tellEnd(_ reader: ShardReader) {
+        self.events.put(.readOut([reader.position(StreamPosition.end)]))
+    }
+
+    /// Notes whether a shard may have records that were not handed out.
+    func note(_ id: PartitionID, isBehind: Bool) {
+        self.committed.withLock { $0[id]?.isBehind = isBehind }
     }
 
     func tellGap(_ reader: ShardReader, _ detail: String) {

@@ -70,6 +70,14 @@ final class ShardReader {
         return .after(StreamPosition.text(last, digits: digits))
     }
 
+    /// The last record that is settled for good when reading begins; nil for none.
+    var committed: Position? {
+        let position: Position? = if case .after(let last) = self.reading { last } else { nil }
+        return (self.partition.kept?.closed ?? position).flatMap {
+            StreamPosition.isSequence($0) ? $0 : nil
+        }
+    }
+
     func position(_ position: Position) -> PartitionPosition {
         PartitionPosition(partition: self.partition.id, name: self.partition.name, position: position)
     }

@@ -54,6 +54,7 @@ struct ShardTree {
     }
 
     private let checkpoints: [String: Position]
+    private let unfinished: Set<String>
     private let start: Start
     private var nodes: [String: Node] = [:]
     private var hasListed = false
@@ -64,9 +65,12 @@ struct ShardTree {
     ///
     /// - Parameters:
     ///   - checkpoints: The last settled positions by shard; without any the stream is unknown.
+    ///   - unfinished: Shards that are not finished even if their checkpoint says that they are read to their end: a window
+    ///     of theirs is open.
     ///   - start: Where an unknown stream begins.
-    init(checkpoints: [String: Position], start: Start) {
+    init(checkpoints: [String: Position], unfinished: Set<String> = [], start: Start) {
         self.checkpoints = checkpoints
+        self.unfinished = unfinished
         self.start = start
     }
 
@@ -90,7 +94,7 @@ struct ShardTree {
         for (id, node) in self.nodes where !listed.contains(id) {
             switch node.state {
             case .finished: self.nodes[id] = nil
-            case .reading: self.nodes[id]?.isListed = false
+            case .reading, .waiting(.skip): self.nodes[id]?.isListed = false
             case .waiting:
                 self.nodes[id]?.isListed = false
                 self.nodes[id]?.state = .waiting(.gone)
@@ -100,7 +104,9 @@ struct ShardTree {
 
     private func state(of shard: Shard, isFirst: Bool) -> State {
         if let position = self.checkpoints[shard.id] {
-            if position == StreamPosition.end { return .finished }
+            if position == StreamPosition.end {
+                return self.unfinished.contains(shard.id) ? .waiting(.skip) : .finished
+            }
             if let time = StreamPosition.time(in: position) { return .waiting(.oldest(since: time)) }
             return .waiting(.after(position))
         }
@@ -122,9 +128,11 @@ struct ShardTree {
             self.nodes[id]?.state = .finished
             ancestors += node.shard.parents
         }
-        for (id, position) in self.checkpoints
-        where position != StreamPosition.end && self.nodes[id] == nil {
-            self.nodes[id] = Node(shard: Shard(id: id), state: .waiting(.gone), isListed: false)
+        for (id, position) in self.checkpoints where self.nodes[id] == nil {
+            let isReadOut = position == StreamPosition.end
+            guard !isReadOut || self.unfinished.contains(id) else { continue }
+            let reading = isReadOut ? Reading.skip : .gone
+            self.nodes[id] = Node(shard: Shard(id: id), state: .waiting(reading), isListed: false)
         }
     }
 

@@ -14,7 +14,7 @@ package struct KafkaEventFormat: EventFormat {
     /// `eventSourceArn` and `bootstrapServers`, as events and failure documents have them.
     private let cluster: [UInt8]
 
-    /// `eventSourceARN`, which events of windows have.
+    /// `eventSourceARN` of events of windows, quoted: the configured ARN, or the brokers as Pipes name them.
     private let windowSource: [UInt8]
 
     /// The format of a source's events: its name, ARN and brokers are written once here.
@@ -26,9 +26,7 @@ package struct KafkaEventFormat: EventFormat {
         let servers = configuration.brokers.sorted().joined(separator: ",")
         cluster += Array(",\"bootstrapServers\":".utf8) + Self.quoted(servers)
         self.cluster = cluster
-        self.windowSource =
-            Array(",\"eventSourceARN\":".utf8)
-            + Self.quoted(configuration.eventSourceARN ?? "smk://\(servers)")
+        self.windowSource = Self.quoted(configuration.eventSourceARN ?? "smk://\(servers)")
         self.head =
             Array("{\"eventSource\":".utf8) + Self.quoted(configuration.eventSource) + cluster
             + Array(",\"records\":{".utf8)
@@ -61,18 +59,9 @@ package struct KafkaEventFormat: EventFormat {
         return before.count + window.open.state.count + after.count
     }
 
-    /// The members that a window adds to the event (esm-spec 3.2), up to its state and from there on.
-    ///
-    /// `shardId` is the partition, `eventSourceARN` the configured ARN, or the brokers as Pipes name them.
+    /// What a window adds to the event; `shardId` is the partition.
     private func members(of window: BatchWindow) -> (before: [UInt8], after: [UInt8]) {
-        let span = window.open.span
-        let before =
-            ",\"window\":{\"start\":\"\(span.start.configurationText)\",\"end\":\"\(span.end.configurationText)\"},\"state\":"
-        let isEarly = window.isFinal && window.open.isEndingEarly
-        let flags =
-            ",\"isFinalInvokeForWindow\":\(window.isFinal),\"isWindowTerminatedEarly\":\(isEarly)"
-        let after = Array(",\"shardId\":".utf8) + window.partition.quotedName + self.windowSource
-        return (Array(before.utf8), after + Array(flags.utf8))
+        window.members(shard: window.partition.quotedName, source: self.windowSource)
     }
 
     package func sizes(of block: RecordBlock) -> RecordSizes {

@@ -215,6 +215,8 @@ package actor Pipeline {
             self.logger.warning("partitions lost", metadata: ["count": "\(partitions.count)"])
         case .advanced(let positions):
             self.engine.advanced(positions, now: self.now)
+        case .readOut(let positions):
+            self.engine.readOut(positions, now: self.now)
         case .ended(let partitions):
             self.engine.ended(partitions, now: self.now)
             self.logger.info("partitions ended", metadata: ["count": "\(partitions.count)"])

@@ -99,9 +99,12 @@ package enum SourceEvent: Sendable {
     case lost([PartitionID])
 
     /// Nothing else comes in these partitions up to these positions: once what was handed out before is settled, they are
-    /// kept and committed as if a record stood there. What is not a record is kept so: where a reader began, and that a
-    /// partition is read to its end.
+    /// kept and committed as if a record stood there. What is not a record is kept so: where a reader began.
     case advanced([PartitionPosition])
+
+    /// These partitions are read to their end, which are these positions: like ``advanced(_:)``, and windows that are open in
+    /// them end before that is committed. ``ended(_:)`` follows when it is.
+    case readOut([PartitionPosition])
 
     /// These partitions have come to their end, and their last position is committed.
     case ended([PartitionID])

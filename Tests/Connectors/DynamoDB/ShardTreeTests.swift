@@ -141,4 +141,20 @@ import Testing
             "arn:aws:dynamodb::1:table/a/stream/b", "arn:aws:dynamodb:eu-west-1:1:table//stream/b",
         ] { #expect(StreamName(broken) == nil) }
     }
+
+    @Test("A shard that was read to its end with a window open is not finished, listed or not")
+    func openWindow() {
+        let checkpoints = ["a": StreamPosition.end, "e": StreamPosition.end]
+        var tree = ShardTree(checkpoints: checkpoints, unfinished: ["a"], start: .latest)
+        tree.list(Self.family)
+        #expect(Self.ready(&tree) == ["a: skip"], "its children wait")
+        tree.finish("a")
+        #expect(Self.ready(&tree) == ["b: oldest(since: nil)", "c: oldest(since: nil)"])
+        var gone = ShardTree(checkpoints: checkpoints, unfinished: ["a"], start: .latest)
+        gone.list([])
+        #expect(!gone.isFinished)
+        #expect(Self.ready(&gone) == ["a: skip"], "nothing of it is missing")
+        gone.finish("a")
+        #expect(gone.isFinished)
+    }
 }

@@ -80,12 +80,13 @@ final class StreamProbe {
         _ more: String = "",
         stream: String? = nil,
         checkpoints: [String: Position] = [:],
+        windows: [String: KeptWindow] = [:],
         _ body: (StreamProbe) async throws -> Void
     ) async throws -> [String: Position] {
         let reactor = try Reactor(name: "dynamodb-test")
         let source = try streams.makeSource(more, stream: stream, on: reactor)
         let probe = StreamProbe(source, checkpoints)
-        try await source.start(checkpoints: checkpoints)
+        try await source.start(checkpoints: checkpoints, windows: windows)
         async let running: Void = source.run()
         let result: Result<Void, any Error>
         do {
@@ -159,7 +160,7 @@ final class StreamProbe {
                 self.keys.append(key)
                 self.unsettled[shard, default: []].append(block.entries[index].position)
             }
-        case .advanced(let positions):
+        case .advanced(let positions), .readOut(let positions):
             for position in positions {
                 guard let shard = self.names[position.partition] else { continue }
                 self.unsettled[shard, default: []].append(position.position)
