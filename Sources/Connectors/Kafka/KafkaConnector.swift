@@ -42,6 +42,9 @@ package enum KafkaConnector: Connector {
         }
     }
 
+    /// In a topic, and there alone, AWS has this word for retries that are used up (esm-spec 3.3).
+    private static let exhausted = "RetriesExhausted"
+
     package static var destination: Alternative<DestinationPlan>? {
         .key(
             Self.kind,
@@ -55,7 +58,8 @@ package enum KafkaConnector: Connector {
                 make: { context, source async throws(DestinationError) in
                     try await KafkaDestination(
                         configuration,
-                        document: configuration.format == .document ? FailureDocument(source) : nil,
+                        document: configuration.format == .document
+                            ? FailureDocument(source, exhausted: Self.exhausted) : nil,
                         logger: context.logger
                     )
                 }

@@ -10,10 +10,15 @@ package import PenstockCore
 /// about the record, and left out when the record grew too old.
 package struct FailureDocument: Sendable {
     private let source: SourcePlan
+    private let exhausted: String
 
-    /// Documents of records of this source.
-    package init(_ source: SourcePlan) {
+    /// Documents of records of this source; `exhausted` is the condition of those whose retries are used up.
+    package init(
+        _ source: SourcePlan,
+        exhausted: String = DeadLetterReason.retriesExhausted.rawValue
+    ) {
         self.source = source
+        self.exhausted = exhausted
     }
 
     /// The document of a letter, as one line of JSON.
@@ -25,7 +30,8 @@ package struct FailureDocument: Sendable {
         var document = Array("{\"requestContext\":{".utf8)
         document += JSONText.member("requestId", letter.invocation)
         document += Array(",".utf8) + JSONText.member("functionArn", letter.function)
-        document += Array(",".utf8) + JSONText.member("condition", letter.reason.rawValue)
+        let condition = letter.reason == .retriesExhausted ? self.exhausted : letter.reason.rawValue
+        document += Array(",".utf8) + JSONText.member("condition", condition)
         document += Array(",\"approximateInvokeCount\":\(letter.attemptCount)}".utf8)
         document += Self.response(letter)
         document += Array(",\"version\":\"1.0\",".utf8) + JSONText.member("timestamp", letter.at.sortableText)

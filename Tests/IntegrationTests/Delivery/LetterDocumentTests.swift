@@ -67,7 +67,7 @@ struct LetterDocumentTests {
         #expect(message.key == "k")
         #expect(message.headers["penstock-source"] == "to-topic-0@0")
         let document = try self.document(Array(message.value.utf8))
-        #expect(document.requestContext.condition == "RetryAttemptsExhausted")
+        #expect(document.requestContext.condition == "RetriesExhausted", "AWS's word in a topic")
         #expect(document.requestContext.approximateInvokeCount == 2)
         #expect(document.requestContext.functionArn == "app" && document.trigger == "to-topic")
         #expect(!document.requestContext.requestId.isEmpty)
