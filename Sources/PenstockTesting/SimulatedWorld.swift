@@ -76,6 +76,9 @@ package final class SimulatedWorld: Sendable {
         var lastPartitionID: UInt32 = 0
         var lastRevocation: UInt64 = 0
 
+        /// What is journaled, where that is the source.
+        var journal = SimulatedEntries()
+
         /// What leases its records, instead of partitions that are committed.
         var queue: SimulatedQueue?
 

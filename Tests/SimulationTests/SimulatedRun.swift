@@ -18,6 +18,8 @@ final class SimulatedRun: Sendable {
         case queue
         /// One by one, each key in order, as those of a FIFO queue or an outbox table.
         case groups
+        /// By a watermark, after they were kept in a journal, as those of schedules.
+        case journal
 
         var leases: Bool { self == .queue || self == .groups }
     }
@@ -74,7 +76,15 @@ final class SimulatedRun: Sendable {
         policy.windowStart = Bool.random(using: &random) ? .firstRecord : .lastInvocation
         policy.bodyBytesMax = Int.random(in: 100...10_000, using: &random)
         policy.intakeRecords = Int.random(in: 50...500, using: &random)
-        let family = family ?? Family.allCases.randomElement(using: &random) ?? .cursor
+        // Drawn apart, so that the other numbers stay what they are.
+        var familyRandom = SplitMix64(seed: seed ^ 0x6A6F_7572)
+        let drawn = [Family.cursor, .queue, .groups].randomElement(using: &random) ?? .cursor
+        let isJournal = drawn == .cursor && Int.random(in: 0..<3, using: &familyRandom) == 0
+        let family = family ?? (isJournal ? .journal : drawn)
+        if family == .journal {
+            // Positions of a journal begin with 1.
+            counts = [SimulatedJournal.partition: max(2, counts[SimulatedJournal.partition] ?? 0)]
+        }
         var order = order ?? SimulatedWorld.Order.allCases.randomElement(using: &random) ?? .partition
         if family.leases {
             order = family == .groups ? .key : .none
@@ -84,6 +94,7 @@ final class SimulatedRun: Sendable {
         switch order {
         case .partition: policy.ordering = .partition
         case .key where family == .groups: policy.ordering = .key(RecordKey())
+        case .key where family == .journal: policy.ordering = .key(Self.pathKey)
         case .key: policy.ordering = .key(Bool.random(using: &random) ? RecordKey() : Self.pathKey)
         case .none: policy.ordering = .none
         }
@@ -190,20 +201,44 @@ final class SimulatedRun: Sendable {
             state.runningProcesses += 1
         }
         Task(executorPreference: self.loop) {
-            try? await pipeline.run()
+            let hasFailed: Bool
+            do {
+                try await pipeline.run()
+                hasFailed = false
+            } catch {
+                hasFailed = true
+            }
             let counters = await pipeline.counters
             self.state.withLock { state in
                 state.counters.append(counters)
                 state.runningProcesses -= 1
             }
+            if hasFailed { self.startAgain(after: pipeline) }
         }
         self.scheduleCrash(of: pipeline)
+    }
+
+    /// Starts a pipeline after one that failed by itself, as a trigger's runner does.
+    private func startAgain(after pipeline: Pipeline) {
+        _ = self.loop.schedule(at: self.loop.now + .seconds(1)) { [self] in
+            guard self.state.withLock({ $0.pipeline === pipeline && !$0.hasEnded }) else { return }
+            self.startProcess()
+        }
     }
 
     private func makeSource(_ process: Int) -> any Source {
         switch self.family {
         case .cursor: SimulatedSource(world: self.world, process: process)
         case .queue, .groups: SimulatedLeaseSource(world: self.world, process: process)
+        case .journal:
+            JournalSource(
+                journal: "orders",
+                partition: Partition(id: PartitionID(1), name: SimulatedJournal.partition),
+                format: LineFormat(),
+                store: SimulatedJournal(world: self.world, process: process),
+                feed: SimulatedFeed(world: self.world),
+                loop: self.loop
+            )
         }
     }
 
