@@ -441,7 +441,7 @@ extension BrokenConfiguration {
                 function: f
                 on_failure: trash
             ! connectors.yaml:6:17: error: "on_failure" must be dead_letters, { kafka: … }, { sqs: … }, { sns: … }, \#
-            { eventbridge: … }, { lambda: … }, { s3: … } or { file: … }, not "trash" [bad-enum]
+            { eventbridge: … }, { lambda: … }, { s3: … }, { http: … } or { file: … }, not "trash" [bad-enum]
             """#
         ),
         .init(
