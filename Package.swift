@@ -167,7 +167,7 @@ let products: [Target] = [
         name: "penstock",
         dependencies: engine + parts + [
             "PenstockFilters", "PenstockSchedules", "PenstockStore", "PenstockAdmin", "PenstockBehavior",
-            "CurlClient", "Allocator",
+            "CurlClient", "PostgresClient", "Allocator",
             lifecycle, unixSignals, argumentParser,
         ]
     ),

@@ -33,7 +33,8 @@ struct Penstock: AsyncParsableCommand {
             Run.self, Validate.self, Doctor.self, Explain.self, Schema.self, Invoke.self, Triggers.self,
             Top.self,
             TapCommand.self, Why.self,
-            DeadLetters.self, Pattern.self, ScheduleCommand.self, Test.self, Documentation.self,
+            DeadLetters.self, Pattern.self, ScheduleCommand.self, PostgresCommand.self, Test.self,
+            Documentation.self,
         ]
     )
 

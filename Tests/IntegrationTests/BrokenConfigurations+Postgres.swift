@@ -61,6 +61,26 @@ extension BrokenConfiguration {
             """#
         ),
         .init(
+            "An outbox table that is none, and rows that are marked without a column",
+            #"""
+            functions: { f: { local: { command: [cat] } } }
+            triggers:
+              t:
+                source:
+                  postgres:
+                    outbox:
+                      url: "postgres://db"
+                      table: a.b.c
+                      columns: { group: key }
+                      on_success: mark
+                function: f
+            ! connectors.yaml:8:18: error: "table" must be a table's name: "a.b.c" is none; write outbox or \#
+            schema.outbox, each name at most 63 bytes [bad-value]
+            ! connectors.yaml:10:23: error: "on_success" needs a column for the time; name it by columns.done_at \#
+            [conflict]
+            """#
+        ),
+        .init(
             "A source of a database of no kind",
             #"""
             functions: { f: { local: { command: [cat] } } }
@@ -68,7 +88,7 @@ extension BrokenConfiguration {
               t:
                 source: { postgres: { listen: { url: "postgres://db" } } }
                 function: f
-            ! connectors.yaml:4:27: error: unknown key "listen" in triggers.t.source.postgres; use one of notify \#
+            ! connectors.yaml:4:27: error: unknown key "listen" in triggers.t.source.postgres; use one of notify, outbox \#
             [unknown-key]
             """#
         ),

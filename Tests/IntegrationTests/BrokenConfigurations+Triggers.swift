@@ -440,8 +440,9 @@ extension BrokenConfiguration {
                 source: { kafka: { brokers: ["h:9092"], topics: [t], group: g } }
                 function: f
                 on_failure: trash
-            ! connectors.yaml:6:17: error: "on_failure" must be dead_letters, { kafka: … }, { sqs: … }, { sns: … }, \#
-            { eventbridge: … }, { lambda: … }, { s3: … }, { http: … } or { file: … }, not "trash" [bad-enum]
+            ! connectors.yaml:6:17: error: "on_failure" must be dead_letters, { kafka: … }, { sqs: … }, \#
+            { postgres: … }, { sns: … }, { eventbridge: … }, { lambda: … }, { s3: … }, { http: … } or \#
+            { file: … }, not "trash" [bad-enum]
             """#
         ),
         .init(

@@ -31,7 +31,8 @@ final class CatchUpFeed: JournalFeed {
         var notBefore = Instant.start
         var failures = 0
         var isHeld = false
-        var hasTimer = false
+        /// The time of the timer that rings.
+        var timer: Instant?
         var database = ""
         var hasRead = false
         var sessionProblem: String?
@@ -176,20 +177,21 @@ final class CatchUpFeed: JournalFeed {
 
     private var againInterval: Duration { max(.seconds(1), self.catchUp.overlap / 2) }
 
-    /// Rings when something is due by its time; one timer at a time.
+    /// Rings when something is due by its time.
     private func setTimer() {
         let now = self.reactor.now
         let deadline = self.state.withLock { state -> Instant? in
-            guard !state.hasTimer else { return nil }
-            state.hasTimer = true
-            if now < state.notBefore { return state.notBefore }
-            let forward = state.lastForward + self.catchUp.interval
-            return state.window.isOpen ? min(forward, state.lastAgain + self.againInterval) : forward
+            var deadline = state.lastForward + self.catchUp.interval
+            if state.window.isOpen { deadline = min(deadline, state.lastAgain + self.againInterval) }
+            if now < state.notBefore { deadline = state.notBefore }
+            guard state.timer.map({ deadline < $0 }) ?? true else { return nil }
+            state.timer = deadline
+            return deadline
         }
         guard let deadline else { return }
         self.reactor.submit {
             _ = self.reactor.schedule(at: max(deadline, now + .milliseconds(10))) {
-                self.ring { $0.hasTimer = false }
+                self.ring { if $0.timer == deadline { $0.timer = nil } }
             }
         }
     }
@@ -227,8 +229,6 @@ final class CatchUpFeed: JournalFeed {
                 state.again = nil
                 let pause = Self.backoff.delay(attempt: state.failures, using: &random)
                 state.notBefore = now + max(pause, .milliseconds(50))
-                // A timer may be set that comes later than this.
-                state.hasTimer = false
             }
         }
         self.wake()

@@ -252,7 +252,8 @@ final class ListenSession: @unchecked Sendable {
             self.cancelTimer()
             self.adjust()
         }
-        for listener in self.listeners.values {
+        // Whoever does not know yet that it listens has nothing to name what it hears by.
+        for (id, listener) in self.listeners where self.told.contains(id) {
             let own = notifications.filter { listener.channels.contains($0.channel) }
             if !own.isEmpty { listener.notified(own) }
         }

@@ -10,6 +10,8 @@ enum PostgresAttribute {
     static let tail: StaticString = "tail"
     /// What the event calls itself, and what `batchItemFailures` names.
     static let id: StaticString = "eventID"
+    /// How often a row was received, this time included: which receipt this is.
+    static let attempts: StaticString = "attempts"
     /// The channel of a notification.
     static let channel: StaticString = "channel"
     /// The headers of a row, as JSON.
@@ -197,7 +199,7 @@ extension PostgresEventFormat {
 
 extension StaticString {
     /// Whether a text is this one.
-    fileprivate func isEqual(to text: UnsafeRawBufferPointer) -> Bool {
+    func isEqual(to text: UnsafeRawBufferPointer) -> Bool {
         guard text.count == self.utf8CodeUnitCount else { return false }
         for index in 0..<text.count {
             guard unsafe text[index] == self.utf8Start[index] else { return false }

@@ -50,6 +50,8 @@ package final class JournalSource: FiringSource {
 
     /// Entries that are read at once.
     private static let pageMax = 256
+    /// Intakes before what is in the journal is handed out.
+    private static let roundsMax = 16
     /// A wall clock that was set is noticed within this time.
     private static let pauseMax = Duration.seconds(1)
 
@@ -182,9 +184,13 @@ package final class JournalSource: FiringSource {
     private func look() async -> (events: [SourceEvent], isRefused: Bool) {
         var events: [SourceEvent] = []
         do {
-            while let gap = try await self.takeIn() {
+            // What comes without a break must not keep what came before it from being handed out.
+            var rounds = self.feed.overtakes ? Int.max : Self.roundsMax
+            while rounds > 0, let gap = try await self.takeIn() {
                 if let gap { events.append(.gap(SourceGap(partition: self.partition.name, detail: gap))) }
+                rounds -= 1
             }
+            if rounds == 0 { self.signal { _ in } }
             if try await self.findOvertaken() { events.append(.overtaken) }
             if let block = try await self.read() { events.append(.records(block)) }
             try await self.forget()

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PenstockCore
+import PostgresClient
+
+/// The statements of an outbox table.
+///
+/// A row is *unfinished* until it is settled, and *free* when nobody has leased it and its time has come. Each receipt adds
+/// one to `attempts`, which fences: a statement about an earlier receipt finds no row.
+struct OutboxStatements: Sendable {
+    private let table: PostgresTable
+    private let columns: OutboxColumns
+    private let end: OutboxEnd
+    /// The type of the key, as SQL writes it.
+    let idType: String
+
+    init(_ configuration: OutboxConfiguration, idType: String) {
+        self.table = configuration.table
+        self.columns = configuration.columns
+        self.end = configuration.end
+        self.idType = idType
+    }
+
+    private func column(_ name: String, of alias: String) -> String {
+        "\(alias).\(PostgresName.quoted(name))"
+    }
+
+    private func id(_ alias: String) -> String { self.column(self.columns.id, of: alias) }
+
+    private func isUnfinished(_ alias: String) -> String {
+        self.columns.doneAt.map { "\(self.column($0, of: alias)) IS NULL" } ?? "true"
+    }
+
+    private func isFree(_ alias: String) -> String {
+        let locked = self.column(self.columns.lockedUntil, of: alias)
+        var condition = "(\(locked) IS NULL OR \(locked) <= now())"
+        if let available = self.columns.availableAt.map({ self.column($0, of: alias) }) {
+            condition += " AND (\(available) IS NULL OR \(available) <= now())"
+        }
+        return condition
+    }
+
+    /// Whether rows are kept in order by groups.
+    var hasGroups: Bool { self.columns.group != nil }
+
+    // MARK: - Receiving
+
+    /// The columns of ``receive(limit:depth:lease:)``.
+    enum Column {
+        static let id = 0
+        static let payload = 1
+        static let attempts = 2
+        static let group = 3
+        static let headers = 4
+        static let milliseconds = 5
+        /// How many rows were looked at; the same in each row.
+        static let looked = 6
+    }
+
+    /// Leases the oldest free rows, and gives them in order; there is a row without a key when there are none.
+    ///
+    /// Of a group only what is free from its oldest unfinished row on: the receipts of a table with groups come one after
+    /// the other, by a lock of their transactions, because two that do not see each other could overtake. They look at the
+    /// oldest `depth` unfinished rows, before which no row of a group can be.
+    func receive(limit: Int, depth: Int, lease: Duration) -> PostgresQuery {
+        let rows =
+            self.columns.group.map { self.groupedRows($0, limit: limit, depth: depth) }
+            ?? self.freeRows(limit: limit)
+        let lock = self.columns.group.map { _ in "SELECT pg_advisory_xact_lock(\(self.lockKey));\n" } ?? ""
+        let time = self.columns.createdAt.map {
+            "(extract(epoch FROM \(self.column($0, of: "t"))) * 1000)::bigint"
+        }
+        let attempts = self.column(self.columns.attempts, of: "t")
+        return PostgresQuery(
+            script: """
+                \(lock)WITH \(rows), leased AS (
+                UPDATE \(self.table.quoted) t
+                SET \(PostgresName.quoted(self.columns.lockedUntil)) =
+                        clock_timestamp() + interval '\(lease.wholeMilliseconds) milliseconds',
+                    \(PostgresName.quoted(self.columns.attempts)) = coalesce(\(attempts), 0) + 1
+                FROM chosen WHERE \(self.id("t")) = chosen.id
+                RETURNING \(self.id("t")) AS id, \(self.column(self.columns.payload, of: "t")) AS payload,
+                    \(attempts) AS attempts,
+                    \(self.columns.group.map { self.column($0, of: "t") } ?? "NULL")::text AS grp,
+                    \(self.columns.headers.map { self.column($0, of: "t") } ?? "NULL")::text AS headers,
+                    \(time ?? "NULL") AS milliseconds
+                )
+                SELECT leased.*, looked.count FROM looked LEFT JOIN leased ON true ORDER BY leased.id
+                """
+        )
+    }
+
+    /// The oldest free rows as `chosen`.
+    private func freeRows(limit: Int) -> String {
+        """
+        chosen AS MATERIALIZED (
+        SELECT \(self.id("o")) AS id FROM \(self.table.quoted) o
+        WHERE \(self.isUnfinished("o")) AND \(self.isFree("o"))
+        ORDER BY \(self.id("o")) LIMIT \(limit) FOR UPDATE OF o SKIP LOCKED
+        ), looked AS (
+        SELECT count(*) FROM chosen
+        )
+        """
+    }
+
+    /// The rows that may be taken of the oldest unfinished ones, as `chosen`.
+    ///
+    /// Of each group those before the first that is not free. What somebody else has locked, or has taken since the statement
+    /// began, ends its group, too.
+    private func groupedRows(_ group: String, limit: Int, depth: Int) -> String {
+        let own = self.column(group, of: "o")
+        return """
+            oldest AS MATERIALIZED (
+            SELECT \(self.id("o")) AS id, \(own)::text AS grp, CASE WHEN \(own) IS NULL THEN \(self.id("o")) END AS lone,
+                \(self.isFree("o")) AS is_free
+            FROM \(self.table.quoted) o WHERE \(self.isUnfinished("o"))
+            ORDER BY \(self.id("o")) LIMIT \(depth)
+            ), looked AS (
+            SELECT count(*) FROM oldest
+            ), wanted AS MATERIALIZED (
+            SELECT id, grp, lone, row_number() OVER (PARTITION BY grp, lone ORDER BY id) AS place FROM (
+                SELECT id, grp, lone, bool_and(is_free) OVER (PARTITION BY grp, lone ORDER BY id) AS is_next FROM oldest
+            ) ordered WHERE is_next ORDER BY id LIMIT \(limit)
+            ), locked AS MATERIALIZED (
+            SELECT wanted.id, wanted.grp, wanted.lone, wanted.place
+            FROM wanted JOIN \(self.table.quoted) o ON \(self.id("o")) = wanted.id
+            WHERE \(self.isUnfinished("o")) AND \(self.isFree("o"))
+            FOR UPDATE OF o SKIP LOCKED
+            ), chosen AS (
+            SELECT id FROM (
+                SELECT id, place, row_number() OVER (PARTITION BY grp, lone ORDER BY id) AS own_place FROM locked
+            ) placed WHERE place = own_place
+            )
+            """
+    }
+
+    /// A number that stands for the table; two tables with the same one only wait for each other.
+    private var lockKey: Int64 {
+        let hash = "penstock \(self.table)".utf8.reduce(0xCBF2_9CE4_8422_2325) { hash, byte in
+            (hash ^ UInt64(byte)) &* 0x100_0000_01B3
+        }
+        return Int64(bitPattern: hash)
+    }
+
+    // MARK: - Settling
+
+    /// A receipt of a row.
+    struct Receipt: Sendable, Hashable {
+        var id: String
+        var attempts: Int64
+    }
+
+    /// Joins receipts with their rows; `$1` and `$2` are keys and attempts.
+    private var match: String {
+        """
+        WHERE \(self.id("t")) = receipt.id::\(self.idType) AND \(self.column(self.columns.attempts, of: "t")) = receipt.attempts
+            AND \(self.isUnfinished("t"))
+        RETURNING receipt.id
+        """
+    }
+
+    private func parameters(_ receipts: [Receipt]) -> [PostgresValue] {
+        [.array(receipts.map(\.id)), .array(receipts.map { String($0.attempts) })]
+    }
+
+    /// Settles rows for good; gives the keys of those that were still ours.
+    func acknowledge(_ receipts: [Receipt]) -> PostgresQuery {
+        let list = "unnest($1::text[], $2::bigint[]) AS receipt(id, attempts)"
+        let sql: String
+        if self.end == .mark, let doneAt = self.columns.doneAt {
+            sql = """
+                UPDATE \(self.table.quoted) t SET \(PostgresName.quoted(doneAt)) = clock_timestamp(),
+                    \(PostgresName.quoted(self.columns.lockedUntil)) = NULL
+                FROM \(list) \(self.match)
+                """
+        } else {
+            sql = "DELETE FROM \(self.table.quoted) t USING \(list) \(self.match)"
+        }
+        return PostgresQuery(sql, self.parameters(receipts))
+    }
+
+    /// Keeps rows from everybody for so many milliseconds from now on: a longer lease, or a wait before they come again.
+    func hold(_ receipts: [Receipt], milliseconds: [Int64]) -> PostgresQuery {
+        PostgresQuery(
+            """
+            UPDATE \(self.table.quoted) t SET \(PostgresName.quoted(self.columns.lockedUntil)) =
+                clock_timestamp() + receipt.milliseconds * interval '1 millisecond'
+            FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS receipt(id, attempts, milliseconds) \(self.match)
+            """,
+            self.parameters(receipts) + [.array(milliseconds.map { String($0) })]
+        )
+    }
+
+    // MARK: - Looking
+
+    /// The names and types of the table's columns; `$1` is its name.
+    static func columns(of table: PostgresTable) -> PostgresQuery {
+        PostgresQuery(
+            """
+            SELECT attname, format_type(atttypid, atttypmod), current_database() FROM pg_attribute
+            WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+            """,
+            [.text(table.quoted)]
+        )
+    }
+
+    /// How many rows are unfinished, counted up to a bound.
+    var backlog: PostgresQuery {
+        PostgresQuery(
+            """
+            SELECT count(*) FROM (
+                SELECT FROM \(self.table.quoted) o WHERE \(self.isUnfinished("o")) LIMIT \(Self.backlogMax)
+            ) unfinished
+            """
+        )
+    }
+
+    /// Where counting ends.
+    static let backlogMax = 100_000
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import PenstockConfiguration
+import PenstockCore
+import PenstockRuntime
+import PenstockTesting
+import PostgresClient
+import Reactor
+import Synchronization
+import Testing
+
+@testable import PostgresConnector
+
+/// An outbox table of a real server as a source.
+@Suite(.ownThreads, .serialized, .timeLimit(.minutes(5)))
+struct OutboxSourceTests {
+    /// Runs a source, and keeps what it tells.
+    private final class Reader: Sendable {
+        private struct State {
+            var blocks: [RecordBlock] = []
+            var problems: [String] = []
+            var isConnected = false
+        }
+
+        let source: OutboxSource
+        let reactor: Reactor
+        private let state = Mutex(State())
+        private let running: Task<Void, Never>
+
+        init(_ yaml: String, records: Int = 10_000) throws {
+            let read = ConfigurationLoader.process.parse(yaml, file: "t.yaml").read(OutboxConfiguration.self)
+            let configuration = try #require(read.value, "\(read.findings)")
+            let address = try #require(configuration.address)
+            let reactor = try Reactor(name: "outbox-test")
+            let terms = TriggerTerms(functionTimeout: .seconds(30), batchWindow: .zero)
+            let source = OutboxSource(
+                OutboxSettings(configuration, address, terms),
+                format: PostgresEventFormat(kind: .outbox),
+                reactor: reactor
+            )
+            self.source = source
+            self.reactor = reactor
+            self.running = Task(executorPreference: reactor) { await source.run() }
+            source.grant(ReceiveBudget(records: records, bytes: 64 << 20))
+            Task(executorPreference: reactor) { [weak self] in
+                while let events = try? await source.receive(), !events.isEmpty { self?.note(events) }
+            }
+        }
+
+        private func note(_ events: [SourceEvent]) {
+            self.state.withLock { state in
+                for event in events {
+                    switch event {
+                    case .records(let block): state.blocks.append(block)
+                    case .status(.connected): state.isConnected = true
+                    case .status(.disconnected(let text)):
+                        state.isConnected = false
+                        state.problems.append(text)
+                    default: break
+                    }
+                }
+            }
+        }
+
+        var blocks: [RecordBlock] { self.state.withLock { $0.blocks } }
+        var isConnected: Bool { self.state.withLock { $0.isConnected } }
+
+        /// What is in a record, by name; the body as `payload`, the key as `group`.
+        var records: [[String: String]] {
+            self.blocks.flatMap { block in
+                (0..<block.count).map { index in
+                    var record: [String: String] = [:]
+                    unsafe block.forEachAttribute(at: index) { name, value in
+                        let name = unsafe String(decoding: name, as: UTF8.self)
+                        record[name] = unsafe value.map { unsafe String(decoding: $0, as: UTF8.self) }
+                    }
+                    record["payload"] = unsafe block.body(at: index).map {
+                        unsafe String(decoding: $0, as: UTF8.self)
+                    }
+                    record["group"] = unsafe block.key(at: index).map {
+                        unsafe String(decoding: $0, as: UTF8.self)
+                    }
+                    return record
+                }
+            }
+        }
+
+        var payloads: [String] { self.records.map { $0["payload"] ?? "NULL" } }
+
+        func wait(
+            for what: String,
+            _ condition: (Reader) throws -> Bool,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) rethrows {
+            let holds = try BoundedWait.until(within: .seconds(90)) { try condition(self) }
+            let (problems, count) = (self.state.withLock { $0.problems }, self.records.count)
+            #expect(holds, "\(what): \(count) records, \(problems)", sourceLocation: sourceLocation)
+        }
+
+        /// Waits for a problem with these words.
+        func wait(problem: String, sourceLocation: SourceLocation = #_sourceLocation) {
+            self.wait(
+                for: problem,
+                { reader in reader.state.withLock { $0.problems.contains { $0.contains(problem) } } },
+                sourceLocation: sourceLocation
+            )
+        }
+
+        func stop() async {
+            await self.source.stop()
+            await self.running.value
+            self.reactor.stop()
+        }
+    }
+
+    @Test("A row comes with all that its columns say, at the doorbell, long before the poll")
+    func record() async throws {
+        let server = try PostgresServer()
+        let table = try #require(PostgresTable("app.jobs"))
+        try server.run("CREATE SCHEMA app")
+        // Twice, because it can be run again.
+        for _ in 0..<2 { try server.run(OutboxSchema(table).sql) }
+        let reader = try Reader("{ url: \"\(server.url())\", table: app.jobs, poll: 1h }")
+        reader.wait(for: "a look at the table") { $0.isConnected }
+        let listens = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        #expect(try BoundedWait.until(within: .seconds(60)) { try server.run(listens) == "1" })
+        try server.run(
+            """
+            INSERT INTO app.jobs (group_key, payload, headers, created_at)
+            VALUES ('g "1"', '{"a":1}', '{"traceparent":"00-1"}', '2026-03-14T09:00:40.512Z'), (NULL, 'plain', NULL, now());
+            INSERT INTO app.jobs (payload, available_at) VALUES ('later', now() + interval '1 hour');
+            """
+        )
+        reader.wait(for: "two rows") { $0.records.count == 2 }
+        let first = reader.records[0]
+        #expect(first["eventID"] == "1" && first["group"] == "g \"1\"" && first["payload"] == "{\"a\":1}")
+        #expect(
+            first["head"]
+                == #"{"eventID":"1","eventVersion":"1.0","eventName":"INSERT","eventSource":"postgres:outbox","#
+                + #""eventSourceARN":"arn:aws:postgres:local:000000000000:postgres/outbox/app.jobs","awsRegion":"local","#
+                + #""postgres":{"database":"postgres","schema":"app","table":"jobs","id":"1","groupKey":"g \"1\"","payload":"#
+        )
+        #expect(
+            first["tail"]
+                == #","headers":{"traceparent": "00-1"},"createdAt":1773478840.512,"receiveCount":1}}"#
+        )
+        #expect(reader.records[1]["group"] == nil)
+        #expect(reader.records[1]["tail"]?.contains(#""headers":{}"#) == true)
+        await reader.stop()
+    }
+
+    @Test("A server that crashes and one that stops are waited for, and rows are found then")
+    func reconnect() async throws {
+        let server = try PostgresServer()
+        try server.run(OutboxSchema(PostgresTable(schema: "public", name: "outbox")).sql)
+        let reader = try Reader("{ url: \"\(server.url())\", poll: 200ms }")
+        for (number, crashes) in [true, false].enumerated() {
+            reader.wait(for: "a look at the table") { $0.isConnected }
+            if crashes { server.crash() } else { server.stop() }
+            reader.wait(for: "the loss") { !$0.isConnected }
+            try server.start()
+            try server.run("INSERT INTO outbox (payload) VALUES ('\(number)')")
+            reader.wait(for: "the row") { $0.payloads.last == "\(number)" && $0.isConnected }
+        }
+        await reader.stop()
+    }
+
+    @Test("A table that is not there, lacks columns or has others is explained, and read once it is mended")
+    func tables() async throws {
+        let server = try PostgresServer()
+        let reader = try Reader("{ url: \"\(server.url())\", table: jobs, poll: 200ms, doorbell: false }")
+        reader.wait(problem: "there is no table public.jobs")
+        try server.run(
+            "CREATE TABLE jobs (id bigserial PRIMARY KEY, payload text, locked_until timestamp, attempts int, group_key text)"
+        )
+        reader.wait(problem: "has no column \"headers\", \"created_at\", \"available_at\", \"done_at\"")
+        try server.run(
+            "ALTER TABLE jobs ADD headers jsonb, ADD created_at timestamptz, ADD available_at timestamptz, ADD done_at timestamptz"
+        )
+        reader.wait(problem: "the column \"locked_until\" of public.jobs must be a timestamptz")
+        try server.run("DROP TABLE jobs")
+        try server.run(OutboxSchema(PostgresTable(schema: "public", name: "jobs")).sql)
+        try server.run("INSERT INTO jobs (payload) VALUES ('x')")
+        reader.wait(for: "the row") { $0.payloads == ["x"] }
+        await reader.stop()
+    }
+
+    /// What came of a table, in order.
+    private final class Ledger: Sendable {
+        private struct State {
+            var seen: Set<Int> = []
+            var last: [String: Int] = [:]
+            var complaints: [String] = []
+        }
+
+        private let state = Mutex(State())
+
+        var count: Int { self.state.withLock { $0.seen.count } }
+        var complaints: [String] { self.state.withLock { $0.complaints } }
+
+        func note(_ block: RecordBlock) {
+            for index in 0..<block.count {
+                let key = unsafe block.key(at: index).map { unsafe String(decoding: $0, as: UTF8.self) } ?? ""
+                let body =
+                    unsafe block.body(at: index).map { unsafe String(decoding: $0, as: UTF8.self) } ?? ""
+                let number = Int(body) ?? 0
+                self.state.withLock { state in
+                    if !state.seen.insert(number).inserted { state.complaints.append("\(number) came twice") }
+                    let last = state.last[key] ?? 0
+                    if last >= number { state.complaints.append("\(number) came after \(last)") }
+                    state.last[key] = number
+                }
+            }
+        }
+
+        func complain(_ text: String) { self.state.withLock { $0.complaints.append(text) } }
+    }
+
+    /// Settles all that comes, until the ledger has so many rows.
+    private static func settleAll(_ reader: Reader, _ ledger: Ledger, until count: Int) async {
+        var next = 0
+        let deadline = reader.reactor.now + .seconds(120)
+        while ledger.count < count, reader.reactor.now < deadline {
+            let blocks = reader.blocks
+            guard next < blocks.count else {
+                await reader.reactor.pause(for: .milliseconds(5))
+                continue
+            }
+            let block = blocks[next]
+            next += 1
+            ledger.note(block)
+            let admitted = AdmittedBlock(
+                block: block,
+                firstDelivery: 0,
+                receivedAt: reader.reactor.now,
+                sizes: Array(repeating: 0, count: block.count + 1)
+            )
+            let run = Run(admitted: admitted, range: 0..<block.count)
+            let outcome = try? await reader.source.settle([Settlement(kind: .acknowledge, runs: [run])])
+            if outcome?.lost.isEmpty != true || outcome?.refused.isEmpty != true {
+                ledger.complain("not settled")
+            }
+            reader.source.grant(ReceiveBudget(records: 20, bytes: 1 << 20))
+        }
+    }
+
+    @Test("Several readers share a table without taking a row twice, and keep groups in order")
+    func sharing() async throws {
+        let server = try PostgresServer()
+        try server.run(OutboxSchema(PostgresTable(schema: "public", name: "outbox")).sql)
+        let count = 3000
+        try server.run(
+            "INSERT INTO outbox (group_key, payload) SELECT 'g' || i % 40, i::text FROM generate_series(1, \(count)) i"
+        )
+        let yaml = "{ url: \"\(server.url())\", poll: 100ms, lease: 60s }"
+        let readers = try (0..<3).map { _ in try Reader(yaml, records: 20) }
+        let ledger = Ledger()
+        await withTaskGroup { group in
+            for reader in readers {
+                group.addTask { await Self.settleAll(reader, ledger, until: count) }
+            }
+        }
+        #expect(ledger.count == count)
+        #expect(ledger.complaints == [])
+        for reader in readers { await reader.stop() }
+        #expect(try server.run("SELECT count(*) FROM outbox") == "0")
+    }
+
+    @Test("Keys become positions, each its own, the same each time")
+    func positions() {
+        #expect(OutboxRowReader.position(of: "42") == Position(42))
+        let uuid = "0f0e0d0c-0b0a-0908-0706-050403020100"
+        #expect(
+            OutboxRowReader.position(of: uuid) == Position(wide: 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100)
+        )
+        let texts = ["-1", "a", "b", "ab", "ba", "", "order-1", "order-2"]
+        #expect(Set(texts.map { OutboxRowReader.position(of: $0) }).count == texts.count)
+    }
+}
