@@ -35,8 +35,8 @@ package struct AWSOptions: Sendable {
 /// A client of one AWS service, or of anything with its API.
 ///
 /// Signs each call with credentials that are renewed ahead of their end, and corrects the clock by the service's when
-/// the two differ. It does not repeat a call for any other reason: who calls knows what a repetition means. Pinned to
-/// the reactor.
+/// the two differ. It repeats calls that say that they may be repeated, as the AWS SDKs do (``CallRetries``), within a
+/// quota of all calls (``RetryQuota``), and no others: who calls knows what a repetition means. Pinned to the reactor.
 package actor AWSClient {
     private nonisolated let reactor: Reactor
     private let client: CurlClient
@@ -44,6 +44,12 @@ package actor AWSClient {
     private let refresher: CredentialRefresher
     /// The service's clock minus ours, once they were seen to differ.
     private var skew = Duration.zero
+    private var quota = RetryQuota()
+    private var random = SplitMix64(seed: .random(in: .min ... .max))
+    private var isClosed = false
+    /// Calls that wait for their next attempt, with their timers.
+    private var pauses: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    private var lastPause: UInt64 = 0
 
     /// Clocks that differ less sign well enough; AWS allows five minutes.
     private static let skewMin = Duration.seconds(240)
@@ -79,8 +85,53 @@ package actor AWSClient {
 
     /// Sends a call and returns the answer of a success (2xx).
     ///
-    /// A signature that was refused, because the clocks differ or the credentials have ended, is made anew once.
+    /// A signature that was refused, because the clocks differ or the credentials have ended, is made anew once. A call with
+    /// ``AWSCall/isRepeatable`` is made up to three times.
     package func call(_ call: AWSCall) async throws(AWSError) -> CurlResponse {
+        guard call.isRepeatable else { return try await self.attempt(call) }
+        var retries = CallRetries()
+        while true {
+            do throws(AWSError) {
+                let response = try await self.attempt(call)
+                self.quota.succeeded(after: retries.cost)
+                return response
+            } catch {
+                guard !self.isClosed, !Task.isCancelled,
+                    let wait = retries.wait(after: error, &self.quota, using: &self.random)
+                else { throw error }
+                await self.pause(for: wait)
+                guard !self.isClosed, !Task.isCancelled else { throw error }
+            }
+        }
+    }
+
+    /// Waits, or until the client is closed or the task cancelled.
+    private func pause(for duration: Duration) async {
+        self.lastPause += 1
+        let number = self.lastPause
+        let timer = self.reactor.schedule(at: self.reactor.now + duration) { [weak self] in
+            self?.assumeIsolated { $0.endPause(number) }
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { waiter in
+                // Looked at again here: the call may have waited for the executor.
+                if self.isClosed || Task.isCancelled {
+                    waiter.resume()
+                } else {
+                    self.pauses[number] = waiter
+                }
+            }
+        } onCancel: {
+            self.reactor.submit { [weak self] in self?.assumeIsolated { $0.endPause(number) } }
+        }
+        self.reactor.cancel(timer)
+    }
+
+    private func endPause(_ number: UInt64) {
+        self.pauses.removeValue(forKey: number)?.resume()
+    }
+
+    private func attempt(_ call: AWSCall) async throws(AWSError) -> CurlResponse {
         var mayRepeat = true
         while true {
             let credentials = try await self.refresher.credentials()
@@ -118,6 +169,9 @@ package actor AWSClient {
     ///
     /// Idempotent.
     package func close() async {
+        self.isClosed = true
+        for waiter in self.pauses.values { waiter.resume() }
+        self.pauses = [:]
         await self.client.close()
     }
 }

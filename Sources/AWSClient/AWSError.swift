@@ -77,6 +77,31 @@ extension AWSError {
 
     static func isThrottling(_ code: String) -> Bool { self.throttlingCodes.contains(code) }
 
+    /// Codes of ours for a connection that another attempt may find better.
+    private static let transientCodes: Set<String> = [
+        "Client.Timeout", "Client.ConnectionLost", "Client.Unreachable", "Client.Unresolved",
+    ]
+
+    /// Codes of services that say no more than "again, please", whatever the status.
+    private static let repeatCodes: Set<String> = [
+        "RequestTimeout", "RequestTimeoutException", "InternalError", "InternalFailure",
+        "InternalServerError",
+    ]
+
+    /// Whether the same call may succeed a moment later.
+    var isTransient: Bool {
+        switch self.kind {
+        case .throttled: true
+        case .unreachable, .noAnswer: Self.transientCodes.contains(self.code)
+        case .refused(let status):
+            [500, 502, 503, 504].contains(status) || Self.repeatCodes.contains(self.code)
+        case .noCredentials: false
+        }
+    }
+
+    /// Whether no answer came in time.
+    var isTimeout: Bool { self.code == "Client.Timeout" || self.code.hasPrefix("RequestTimeout") }
+
     var mayBeClock: Bool { Self.clockCodes.contains(self.code) }
 
     var isExpired: Bool { Self.expiredCodes.contains(self.code) }

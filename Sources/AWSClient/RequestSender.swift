@@ -26,6 +26,9 @@ package struct AWSCall: Sendable {
     /// Bytes of the answer at most.
     package var responseLimit = 1 << 20
 
+    /// Whether it changes nothing, or the same however often it is made, so that the client may repeat it by itself.
+    package var isRepeatable = false
+
     /// Headers of the answer that the caller wants to see.
     package var wantedHeaders: [StaticString] = []
 

@@ -6,7 +6,9 @@ import PenstockCore
 import PenstockRuntime
 import Reactor
 
-/// The calls of DynamoDB Streams that we make (AWS JSON 1.0), each once: who calls knows what a repetition means.
+/// The calls of DynamoDB Streams that we make (AWS JSON 1.0).
+///
+/// `GetRecords` is made once: the source lets a shard rest that fails. The others are repeated as AWS's SDKs do.
 struct StreamsClient: Sendable {
     private let client: AWSClient
     private let reactor: Reactor
@@ -140,7 +142,7 @@ struct StreamsClient: Sendable {
     func records(_ iterator: String) async throws(AWSError) -> StreamPage {
         var body = Array("{".utf8) + JSONText.member("ShardIterator", iterator)
         body += Array(",\"Limit\":\(Self.recordsMax)}".utf8)
-        let answer = try await self.call("GetRecords", body, limit: Self.pageBytes)
+        let answer = try await self.call("GetRecords", body, limit: Self.pageBytes, isRepeatable: false)
         do throws(JSONCursor.Malformed) {
             return try StreamPage(answer.body)
         } catch {
@@ -153,7 +155,8 @@ struct StreamsClient: Sendable {
     private func call(
         _ operation: String,
         _ body: [UInt8],
-        limit: Int = 4 << 20
+        limit: Int = 4 << 20,
+        isRepeatable: Bool = true
     ) async throws(AWSError) -> CurlResponse {
         var call = AWSCall(method: .post, path: "/", body: .bytes(body))
         call.headers = [
@@ -161,6 +164,7 @@ struct StreamsClient: Sendable {
             ("X-Amz-Target", "DynamoDBStreams_20120810.\(operation)"),
         ]
         call.responseLimit = limit
+        call.isRepeatable = isRepeatable
         return try await self.client.call(call)
     }
 

@@ -5,7 +5,10 @@ import CurlClient
 import PenstockCore
 import Reactor
 
-/// The calls of SQS that we make (AWS JSON 1.0), each once: who calls knows what a repetition means.
+/// The calls of SQS that we make (AWS JSON 1.0).
+///
+/// Those that are about messages are made once: who calls knows what a repetition means. The others are repeated as AWS's
+/// SDKs do.
 struct SQSClient: Sendable {
     /// Entries of a batch call at most.
     static let batchMax = 10
@@ -48,7 +51,7 @@ struct SQSClient: Sendable {
     func url(of name: String, account: String?) async throws(AWSError) -> String {
         var body = Array("{".utf8) + JSONText.member("QueueName", name)
         if let account { body += Array(",".utf8) + JSONText.member("QueueOwnerAWSAccountId", account) }
-        let response = try await self.call("GetQueueUrl", body + Array("}".utf8))
+        let response = try await self.call("GetQueueUrl", body + Array("}".utf8), isRepeatable: true)
         var url: String?
         do {
             var cursor = JSONCursor(response.body)
@@ -68,7 +71,8 @@ struct SQSClient: Sendable {
         let body = Array("{".utf8) + JSONText.member("QueueUrl", queue)
         let response = try await self.call(
             "GetQueueAttributes",
-            body + Array(",\"AttributeNames\":[\"All\"]}".utf8)
+            body + Array(",\"AttributeNames\":[\"All\"]}".utf8),
+            isRepeatable: true
         )
         var attributes: [String: String] = [:]
         do {
@@ -216,7 +220,8 @@ struct SQSClient: Sendable {
         _ operation: String,
         _ body: [UInt8],
         timeout: Duration = .seconds(30),
-        limit: Int = 1 << 20
+        limit: Int = 1 << 20,
+        isRepeatable: Bool = false
     ) async throws(AWSError) -> CurlResponse {
         var call = AWSCall(method: .post, path: "/", body: .bytes(body))
         call.headers = [
@@ -224,6 +229,7 @@ struct SQSClient: Sendable {
         ]
         call.timeout = timeout
         call.responseLimit = limit
+        call.isRepeatable = isRepeatable
         return try await self.client.call(call)
     }
 
