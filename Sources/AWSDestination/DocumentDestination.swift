@@ -83,7 +83,8 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
             throw DestinationError(
                 "a document takes \(document.json.count) bytes, of which \(self.service.summary) takes "
                     + "\(self.service.sizeMax)",
-                refused: [0]
+                refused: [0],
+                isTooLarge: true
             )
         }
         do throws(AWSError) {
@@ -93,7 +94,8 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
         } catch {
             throw DestinationError(
                 "\(error)\(self.advice(error.code).map { "; \($0)" } ?? "")",
-                refused: self.service.isTooLarge(error) ? [0] : []
+                refused: self.service.isTooLarge(error) ? [0] : [],
+                isTooLarge: self.service.isTooLarge(error)
             )
         }
     }

@@ -115,6 +115,10 @@ extension MetricsText {
                 { $0.figures.rebalances }
             ),
             ("results_total", "Results that on_success took.", { $0.figures.results }),
+            (
+                "results_shortened_total", "Results that on_success took without their payload.",
+                { $0.figures.shortenedResults }
+            ),
             ("gap_detected_total", "Times that records were missing upstream.", { $0.figures.gaps }),
             ("trigger_restarts_total", "Starts after a failure.", { UInt64($0.restarts) }),
         ]

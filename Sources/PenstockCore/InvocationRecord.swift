@@ -18,6 +18,28 @@ package struct InvocationRecord: Sendable {
     /// The document: one line of JSON.
     package var json: [UInt8]
 
+    /// Where the parts are in the document that can be left out; nil when it is not known.
+    package var parts: Parts?
+
+    /// The parts of a document that grow with the answer and with the batch.
+    package struct Parts: Sendable, Equatable {
+        /// The bytes of the answer's members, from their comma on.
+        package var payload: Range<Int>
+
+        /// How many bytes the function answered.
+        package var answerBytes: Int
+
+        /// The bytes of the list of records, with its brackets.
+        package var batch: Range<Int>
+
+        /// Where they are.
+        package init(payload: Range<Int>, answerBytes: Int, batch: Range<Int>) {
+            self.payload = payload
+            self.answerBytes = answerBytes
+            self.batch = batch
+        }
+    }
+
     /// A record of an invocation.
     package init(id: String, trigger: String, function: String, at: Timestamp, json: [UInt8]) {
         self.id = id

@@ -101,6 +101,84 @@ struct OnSuccessTests {
         }
     }
 
+    /// The result of one batch of 300 records, answered with 2000 bytes, at a destination that takes so many.
+    private func result(within limit: Int) async throws -> (document: [String: Any], bytes: Int, refused: Int)
+    {
+        self.world.answer { _, _ in .responded(Array("\"\(String(repeating: "é", count: 999))\"".utf8)) }
+        self.world.limitResults(limit)
+        let text = self.text().replacing("size: 2, window: 0s", with: "size: 300, window: 5m")
+        try await SupervisorFixture.run(text) { fixture in
+            await self.world.wait(for: "source started")
+            self.world.deliver("p", 1000..<1300)
+            await self.world.wait(for: "committed p@1299")
+            let snapshot = try #require(await fixture.supervisor.snapshot(of: "orders"))
+            #expect(snapshot.figures.results == 1 && snapshot.figures.shortenedResults == 1)
+            #expect(snapshot.counters.resultFailures == 0 && self.world.count("invoked") == 1)
+        }
+        let line = try #require(self.world.events.first { $0.hasPrefix("result {") }).dropFirst(
+            "result ".count
+        )
+        let object = try JSONSerialization.jsonObject(with: Data(line.utf8))
+        return (try #require(object as? [String: Any]), line.utf8.count, self.world.count("result too large"))
+    }
+
+    @Test("A result that is too large comes without its payload, which it says, and its records are settled")
+    func tooLarge() async throws {
+        let (document, bytes, refused) = try await self.result(within: 3500)
+        #expect(refused == 1 && bytes <= 3500)
+        #expect(document["responsePayload"] is NSNull)
+        #expect(document["responsePayloadOmitted"] as? [String: Int] == ["bytes": 2000])
+        let batch = try #require(document["batch"] as? [[String: Any]])
+        #expect((batch.first?["positions"] as? [String])?.count == 300)
+        #expect((document["requestContext"] as? [String: Any])?["condition"] as? String == "Success")
+        #expect(document["trigger"] as? String == "orders")
+    }
+
+    @Test("One whose list of records is too large names the first and the last of each partition")
+    func tooManyRecords() async throws {
+        let (document, bytes, refused) = try await self.result(within: 480)
+        #expect(refused == 2 && bytes <= 480)
+        let batch = try #require(document["batch"] as? [[String: Any]])
+        #expect(batch.count == 1 && batch[0]["partition"] as? String == "p")
+        #expect(batch[0]["positions"] as? [String] == ["1000", "1299"])
+        #expect(batch[0]["positionsOmitted"] as? Int == 298)
+    }
+
+    @Test("One whose partitions are too many says how many records it is about, and has all other members")
+    func tooManyPartitions() throws {
+        let names = (0..<50).map { #"{"partition":"shard-\#($0)","positions":["1","2"]}"# }
+        let head = #"{"version":"1.0","requestContext":{"requestId":"r"}"#
+        let payload = #","responsePayloadEncoding":"base64","responsePayload":"/wA=""#
+        let middle = #","trigger":"orders","batch":"#
+        let batch = "[\(names.joined(separator: ","))]"
+        var record = InvocationRecord(
+            id: "r",
+            trigger: "orders",
+            function: "f",
+            at: Timestamp(milliseconds: 1),
+            json: Array((head + payload + middle + batch + "}").utf8)
+        )
+        #expect(ShortResult.forms(of: record).isEmpty)
+        let start = head.utf8.count
+        let list = start + payload.utf8.count + middle.utf8.count
+        record.parts = InvocationRecord.Parts(
+            payload: start..<start + payload.utf8.count,
+            answerBytes: 2,
+            batch: list..<list + batch.utf8.count
+        )
+        let forms = ShortResult.forms(of: record)
+        #expect(forms.count == 3 && forms.map(\.json.count) == forms.map(\.json.count).sorted(by: >))
+        let last = try #require(forms.last).json
+        #expect(
+            String(decoding: last, as: UTF8.self) == head
+                + #","responsePayload":null,"responsePayloadOmitted":{"bytes":2}"# + middle
+                + #"[],"batchOmitted":{"partitions":50,"records":100}}"#
+        )
+        for form in forms {
+            #expect((try? JSONSerialization.jsonObject(with: Data(form.json))) != nil && form.id == "r")
+        }
+    }
+
     @Test("A failed invocation has no result, and its dead letters go where they always go")
     func failed() async throws {
         self.world.answer { _, _ in .rejected(Failure(type: "E", message: "never")) }

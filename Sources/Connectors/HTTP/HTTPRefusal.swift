@@ -14,10 +14,14 @@ struct HTTPRefusal {
     /// Whether the endpoint will never take this document: it says so of the document, not of who sends it or where to.
     let isFinal: Bool
 
+    /// Whether less of it might be taken.
+    let isTooLarge: Bool
+
     /// Nil for a success (2xx).
     init?(_ response: CurlResponse) {
         guard !(200..<300).contains(response.status) else { return nil }
         self.isFinal = [400, 413, 415, 422].contains(response.status)
+        self.isTooLarge = response.status == 413
         if (300..<400).contains(response.status) {
             self.detail = "HTTP \(response.status): \(HTTPText.redirect(response))"
             return
@@ -32,5 +36,7 @@ struct HTTPRefusal {
         self.detail = "HTTP \(response.status)\(text.isEmpty ? "" : ": \(text)")\(advice)"
     }
 
-    var error: DestinationError { DestinationError(self.detail, refused: self.isFinal ? [0] : []) }
+    var error: DestinationError {
+        DestinationError(self.detail, refused: self.isFinal ? [0] : [], isTooLarge: self.isTooLarge)
+    }
 }

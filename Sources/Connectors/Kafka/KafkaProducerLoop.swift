@@ -135,7 +135,8 @@ final class KafkaProducerLoop {
             let error = DestinationError(
                 text,
                 delivered: open.delivered,
-                refused: isTooLarge ? [failure.place] : []
+                refused: isTooLarge ? [failure.place] : [],
+                isTooLarge: isTooLarge
             )
             open.order.reply.resume(returning: .failure(error))
             return true

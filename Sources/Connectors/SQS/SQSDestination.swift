@@ -126,7 +126,8 @@ final class SQSDestination: Destination, ResultDestination {
                     "a document takes \(messages[large].body.count) bytes, and \"message_size\" is "
                         + "\(self.messageSize)",
                     delivered: delivered,
-                    refused: [large]
+                    refused: [large],
+                    isTooLarge: true
                 )
             }
             let refusals: [String?]
@@ -138,7 +139,8 @@ final class SQSDestination: Destination, ResultDestination {
                 throw DestinationError(
                     "\(error)\(self.advice(error.code))",
                     delivered: delivered,
-                    refused: isTooLarge ? batch : []
+                    refused: isTooLarge ? batch : [],
+                    isTooLarge: isTooLarge
                 )
             }
             delivered += zip(batch, refusals).compactMap { $1 == nil ? $0 : nil }

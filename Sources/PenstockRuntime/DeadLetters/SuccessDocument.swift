@@ -25,21 +25,38 @@ package struct SuccessDocument: Sendable {
         self.at = at
     }
 
-    /// The document as one line of JSON.
+    /// The record with the document: one line of JSON.
     ///
     /// An answer that is not JSON is a text in it, or, when it is no text, in base64 with
     /// `"responsePayloadEncoding":"base64"`.
-    package func json(of batch: Batch, response: [UInt8]) -> [UInt8] {
+    package func record(of batch: Batch, response: [UInt8]) -> InvocationRecord {
         var document = Array("{\"version\":\"1.0\",".utf8)
         document += JSONText.member("timestamp", self.at.sortableText)
         document += Array(",\"requestContext\":{".utf8) + JSONText.member("requestId", self.requestID)
         document += Array(",".utf8) + JSONText.member("functionArn", self.function)
         document += Array(",\"condition\":\"Success\",\"approximateInvokeCount\":\(batch.attempt)}".utf8)
         document += Array(",\"responseContext\":{\"statusCode\":200,\"executedVersion\":\"$LATEST\"}".utf8)
+        let payload = document.count
         document += Self.payload(response)
-        document += Array(",".utf8) + JSONText.member("trigger", self.trigger)
-        document += Array(",\"batch\":[".utf8) + Self.records(of: batch) + Array("]}".utf8)
-        return document
+        let payloadEnd = document.count
+        document += Array(",".utf8) + JSONText.member("trigger", self.trigger) + Array(",\"batch\":".utf8)
+        let records = document.count
+        document += Array("[".utf8) + Self.records(of: batch) + Array("]".utf8)
+        let recordsEnd = document.count
+        document += Array("}".utf8)
+        var record = InvocationRecord(
+            id: self.requestID,
+            trigger: self.trigger,
+            function: self.function,
+            at: self.at,
+            json: document
+        )
+        record.parts = InvocationRecord.Parts(
+            payload: payload..<payloadEnd,
+            answerBytes: response.count,
+            batch: records..<recordsEnd
+        )
+        return record
     }
 
     private static func payload(_ response: [UInt8]) -> [UInt8] {

@@ -86,19 +86,14 @@ extension Pipeline {
             function: function,
             at: self.loop.wallNow
         )
-        return InvocationRecord(
-            id: report.id,
-            trigger: trigger,
-            function: function,
-            at: document.at,
-            json: document.json(of: batch, response: response)
-        )
+        return document.record(of: batch, response: response)
     }
 
     func report(_ ticket: ResultTicket) async {
         guard let results = self.parts.results else { preconditionFailure("a result without a destination") }
         do {
-            try await results.deliver(ticket.record)
+            let isWhole = try await self.deliver(ticket.record, to: results)
+            if !isWhole { self.figures.shortenedResults += 1 }
             self.resultFailure = nil
             self.figures.results += 1
             self.engine.resultWritten(ticket.id, now: self.now)
@@ -108,5 +103,41 @@ extension Pipeline {
             self.logger.error("a result was refused; its partition waits", metadata: ["error": "\(error)"])
         }
         self.flush()
+    }
+
+    /// Delivers a result; one that is too large for the destination in the first of its shorter forms that it takes.
+    ///
+    /// Returns whether that was the whole.
+    private func deliver(
+        _ record: InvocationRecord,
+        to results: any ResultDestination
+    ) async throws(DestinationError) -> Bool {
+        do throws(DestinationError) {
+            try await results.deliver(record)
+            return true
+        } catch  where !error.isTooLarge {
+            throw error
+        } catch {
+            var refusal = error
+            for shorter in ShortResult.forms(of: record) {
+                do throws(DestinationError) {
+                    try await results.deliver(shorter)
+                    self.logger.warning(
+                        "a result is too large for its destination, which got it without its payload",
+                        metadata: [
+                            "request": "\(record.id)", "bytes": "\(record.json.count)",
+                            "kept": "\(shorter.json.count)", "destination": "\(results.name)",
+                            "detail": "\(error.detail)",
+                        ]
+                    )
+                    return false
+                } catch  where !error.isTooLarge {
+                    throw error
+                } catch {
+                    refusal = error
+                }
+            }
+            throw refusal
+        }
     }
 }

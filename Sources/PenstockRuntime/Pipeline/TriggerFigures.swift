@@ -18,6 +18,8 @@ package struct TriggerFigures: Sendable, Equatable {
     package var gaps: UInt64 = 0
     /// Results that the destination took.
     package var results: UInt64 = 0
+    /// Those of them that were too large for it, and came without their payload.
+    package var shortenedResults: UInt64 = 0
 
     private static let seconds: [Double] = [
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900,
@@ -36,6 +38,7 @@ package struct TriggerFigures: Sendable, Equatable {
         self.rebalances += other.rebalances
         self.gaps += other.gaps
         self.results += other.results
+        self.shortenedResults += other.shortenedResults
     }
 }
 

@@ -43,11 +43,15 @@ package struct DestinationError: Error, Sendable, CustomStringConvertible {
     /// They are too large, or not what it wants, and need another place.
     package var refused: [Int]
 
+    /// Whether what is refused is too large, so that less of it might be taken.
+    package var isTooLarge: Bool
+
     /// A destination error.
-    package init(_ detail: String, delivered: [Int] = [], refused: [Int] = []) {
+    package init(_ detail: String, delivered: [Int] = [], refused: [Int] = [], isTooLarge: Bool = false) {
         self.detail = detail
         self.delivered = delivered
         self.refused = refused
+        self.isTooLarge = isTooLarge
     }
 
     package var description: String { self.detail }

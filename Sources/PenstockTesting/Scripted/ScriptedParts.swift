@@ -143,6 +143,10 @@ package final class ScriptedResultDestination: ResultDestination {
             self.world.note("result refused")
             throw error
         }
+        if let limit = self.world.resultBytes, record.json.count > limit {
+            self.world.note("result too large")
+            throw DestinationError("\(record.json.count) bytes, of which it takes \(limit)", isTooLarge: true)
+        }
         self.world.note("result \(String(decoding: record.json, as: UTF8.self))")
     }
 

@@ -23,6 +23,7 @@ package final class ScriptedWorld: Sendable {
         var startError: SourceError?
         var commitError: SourceError?
         var resultError: DestinationError?
+        var resultBytes: Int?
         var answer: Answer = { _, _ in .responded(Array("{}".utf8)) }
         var events: [String] = []
         var waiters: [Waiter] = []
@@ -102,6 +103,14 @@ package final class ScriptedWorld: Sendable {
     package func refuseResults(_ error: DestinationError?) {
         self.state.withLock { $0.resultError = error }
     }
+
+    /// Lets destinations find results too large that have more bytes; nil lets them take any.
+    package func limitResults(_ bytes: Int?) {
+        self.state.withLock { $0.resultBytes = bytes }
+    }
+
+    /// How many bytes of a result destinations take; nil for any.
+    var resultBytes: Int? { self.state.withLock { $0.resultBytes } }
 
     /// Sets what functions answer.
     package func answer(_ answer: @escaping Answer) {
