@@ -162,4 +162,6 @@ struct BehaviorStore: CheckpointStore {
     func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {
         for checkpoint in checkpoints { self.world.kept(checkpoint.partition, checkpoint.position) }
     }
+
+    func removeCheckpoints(of trigger: String, partitions: [String]) async throws(StoreError) {}
 }

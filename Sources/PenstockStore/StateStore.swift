@@ -14,6 +14,10 @@ package protocol CheckpointStore: Sendable {
 
     /// Keeps the checkpoints durably, each with its window; an older position for the same partition is replaced, also by a smaller one.
     func save(_ checkpoints: [Checkpoint]) async throws(StoreError)
+
+    /// Removes the checkpoints of these partitions of a trigger, all or none, with their windows; those that are not there
+    /// do not matter.
+    func removeCheckpoints(of trigger: String, partitions: [String]) async throws(StoreError)
 }
 
 /// The durable memory of Penstock: checkpoints, dead letters, journals, and what operators switched.

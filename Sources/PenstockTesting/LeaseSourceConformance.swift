@@ -194,7 +194,7 @@ final class LeaseProbe {
             case .assigned(let partitions): self.owned.formUnion(partitions.map(\.id))
             case .records(let block): try self.note(block)
             case .status: break
-            case .revoking, .lost, .advanced, .readOut, .ended, .gap, .overtaken:
+            case .revoking, .lost, .advanced, .readOut, .ended, .forgotten, .gap, .overtaken:
                 throw SourceConformance.Violation(description: "partitions of leased records stay: \(event)")
             }
         }

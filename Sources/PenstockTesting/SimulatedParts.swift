@@ -181,6 +181,15 @@ package final class SimulatedStore: CheckpointStore {
         self.world.state.withLock { $0.windows }
     }
 
+    package func removeCheckpoints(of trigger: String, partitions: [String]) async throws(StoreError) {
+        self.world.state.withLock { state in
+            for partition in partitions {
+                state.checkpoints[partition] = nil
+                state.windows[partition] = nil
+            }
+        }
+    }
+
     package func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {
         await self.world.dawdle(.milliseconds(10))
         guard self.world.isAlive(self.process), !self.world.happens(\.storeFull) else {

@@ -238,6 +238,11 @@ final class SourceProbe {
                     "only what is owned advances, not \(position.name)"
                 )
             }
+        case .forgotten(let names):
+            try SourceConformance.isTrue(
+                !self.owned.values.contains { names.contains($0.name) },
+                "what is owned is not forgotten: \(names)"
+            )
         case .gap(let gap):
             throw SourceConformance.Violation(description: "nothing is missing, but: \(gap.detail)")
         case .status, .overtaken: break

@@ -65,6 +65,36 @@ extension StateStoreConformance {
         try Self.expect(try await store.checkpoints(of: "t"), ["p": Position(7)], "also within one save")
     }
 
+    static func checkpointRemoval(_ store: any StateStore) async throws {
+        let names = ["a", "b", "b\0", "c"]
+        for trigger in ["t", "u"] {
+            try await store.save(
+                names.map { Checkpoint(trigger: trigger, partition: $0, position: Position(1)) }
+            )
+        }
+        let window = KeptWindow(position: Position(8), closed: Position(8))
+        try await store.save([
+            Checkpoint(trigger: "t", partition: "c", position: Position(8), window: window)
+        ])
+        try await store.removeCheckpoints(of: "t", partitions: ["b", "c", "never"])
+        try await store.removeCheckpoints(of: "t", partitions: [])
+        try await store.removeCheckpoints(of: "nobody", partitions: ["a"])
+        let left = try await store.checkpoints(of: "t")
+        try Self.expect(
+            left,
+            ["a": Position(1), "b\0": Position(1)],
+            "what was named is gone, and nothing else"
+        )
+        try Self.expect(try await store.windows(of: "t"), [:], "a checkpoint takes its window with it")
+        try Self.expect(try await store.checkpoints(of: "u").count, 4, "other triggers keep theirs")
+        try await store.save([Checkpoint(trigger: "t", partition: "b", position: Position(2))])
+        try Self.expect(
+            try await store.checkpoints(of: "t")["b"],
+            Position(2),
+            "a partition that was removed can come again"
+        )
+    }
+
     static func widePositions(_ store: any StateStore) async throws {
         let texts = [
             "0", "18446744073709551615", "18446744073709551616", "340282366920938463463374607431768211456",

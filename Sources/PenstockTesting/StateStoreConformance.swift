@@ -33,6 +33,7 @@ package enum StateStoreConformance {
             description: "A checkpoint replaces the earlier one, also a smaller one",
             run: Self.replacement
         ),
+        Check(description: "Checkpoints are removed by trigger and partition", run: Self.checkpointRemoval),
         Check(description: "Positions of 192 bits come back exactly", run: Self.widePositions),
         Check(description: "Names come back exactly, whatever their characters", run: Self.names),
         Check(description: "A dead letter comes back whole", run: Self.wholeLetter),

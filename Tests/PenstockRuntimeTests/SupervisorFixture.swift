@@ -86,6 +86,11 @@ final class FickleStore: StateStore {
         try await self.store.save(checkpoints)
     }
 
+    func removeCheckpoints(of trigger: String, partitions: [String]) async throws(StoreError) {
+        try self.refusal.pass()
+        try await self.store.removeCheckpoints(of: trigger, partitions: partitions)
+    }
+
     func append(_ letters: [DeadLetter]) async throws(StoreError) {
         try self.refusal.pass()
         try await self.store.append(letters)

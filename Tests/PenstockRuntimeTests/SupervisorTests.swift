@@ -23,6 +23,26 @@ struct SupervisorTests {
         """
     }
 
+    @Test("Checkpoints that a source needs no more are removed, and all others stay")
+    func forgotten() async throws {
+        try await SupervisorFixture.run(self.plan()) { fixture in
+            await self.good.wait(for: "source started")
+            self.good.deliver("p", 0..<2)
+            self.good.deliver("q", 0..<2)
+            await self.good.wait(for: "committed p@1")
+            await self.good.wait(for: "committed q@1")
+            fixture.store.refuse(StoreError(.diskFull, "the disk is full"))
+            self.good.tell(.forgotten(["q"]))
+            self.good.tell(.gap(SourceGap(partition: "q", detail: "seen behind it")))
+            while await fixture.supervisor.snapshot(of: "good")?.figures.gaps != 1 { await Task.yield() }
+            fixture.store.refuse(nil)
+            self.good.tell(.ended([PartitionID(1)]))
+            self.good.tell(.forgotten(["p"]))
+            while try await fixture.store.checkpoints(of: "good")["p"] != nil { await Task.yield() }
+            #expect(try await fixture.store.checkpoints(of: "good") == ["q": Position(1)])
+        }
+    }
+
     @Test("A trigger that fails is started again, says why, and leaves its neighbour alone")
     func restarts() async throws {
         self.bad.refuseStart(SourceError(.notFound, "the topic \"t\" does not exist; create it"))

@@ -88,6 +88,8 @@ extension DynamoDBSource {
         }
         guard !self.isStopped else { return .nothing }
         self.tree.list(description?.shards ?? [])
+        let forgotten = self.kept.listed(Set(description?.shards.map(\.id) ?? []), of: stream)
+        if !forgotten.isEmpty { self.events.put(.forgotten(forgotten)) }
         self.listedAt = description?.time ?? self.reactor.wallNow
         self.beginShards()
         if let description, description.isOpen {

@@ -32,6 +32,8 @@ actor DynamoDBSource: WindowSource {
     var checkpoints: [StreamName: [String: Position]] = [:]
     /// The windows in which shards go on, by the partition's name.
     var windows: [String: KeptWindow] = [:]
+    /// What the store has by now.
+    var kept = KeptShards()
     /// The stream that is read, once one is found, and its shards.
     var stream: StreamName?
     var tree = ShardTree(checkpoints: [:], start: .earliest)
@@ -83,6 +85,7 @@ actor DynamoDBSource: WindowSource {
             guard let stream = StreamName(name.stream) else { continue }
             // What was kept is all there is: a shard goes on with its window, wherever that is.
             self.checkpoints[stream, default: [:]][name.shard] = windows[partition]?.position ?? position
+            self.kept.keep(position, of: name.shard, in: stream)
         }
     }
 
@@ -107,6 +110,9 @@ actor DynamoDBSource: WindowSource {
         var ended: [PartitionID] = []
         for position in owned {
             let id = position.partition
+            if let reader = self.readers[id] {
+                self.kept.keep(position.position, of: reader.shard.id, in: reader.stream)
+            }
             if StreamPosition.isSequence(position.position) {
                 self.committed.withLock { $0[id]?.committed = position.position }
             }

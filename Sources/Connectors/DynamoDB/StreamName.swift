@@ -12,6 +12,9 @@ struct StreamName: Hashable, Sendable, Comparable, CustomStringConvertible {
     /// Such as `eu-west-1`.
     let region: String
 
+    /// The account's number.
+    let account: String
+
     /// The table's name.
     let table: String
 
@@ -30,6 +33,7 @@ struct StreamName: Hashable, Sendable, Comparable, CustomStringConvertible {
         else { return nil }
         self.arn = arn
         self.region = name.region
+        self.account = name.account
         self.table = String(resource[1])
         self.label = String(resource[3])
     }

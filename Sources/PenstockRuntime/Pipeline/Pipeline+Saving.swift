@@ -92,4 +92,18 @@ extension Pipeline {
             return false
         }
     }
+
+    /// Removes the checkpoints that the source needs no more; those that the store does not remove stay until it is told of
+    /// them again.
+    func removeCheckpoints() async {
+        guard !self.forgotten.isEmpty else { return }
+        let names = self.forgotten
+        self.forgotten = []
+        do {
+            try await self.parts.store.removeCheckpoints(of: self.parts.name, partitions: names)
+            self.logger.debug("checkpoints removed", metadata: ["count": "\(names.count)"])
+        } catch {
+            self.logger.warning("checkpoints were not removed", metadata: ["error": "\(error)"])
+        }
+    }
 }

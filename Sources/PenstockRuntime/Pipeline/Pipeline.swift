@@ -83,6 +83,7 @@ package actor Pipeline {
     var commitWaiter: CheckedContinuation<Void, Never>?
     var commitsUnderWay = 0
     var saveTurns = SaveTurns()
+    var forgotten: [String] = []
     /// Invocations that can be cancelled.
     var cancellable: [BatchID: (batch: Batch, end: LoopPause)] = [:]
     private var hasStarted = false
@@ -185,6 +186,7 @@ package actor Pipeline {
                 if events.isEmpty { return nil }
                 for event in events { self.handle(event) }
                 self.flush()
+                await self.removeCheckpoints()
             } catch {
                 return error
             }
@@ -220,6 +222,7 @@ package actor Pipeline {
         case .ended(let partitions):
             self.engine.ended(partitions, now: self.now)
             self.logger.info("partitions ended", metadata: ["count": "\(partitions.count)"])
+        case .forgotten(let names): self.forgotten += names
         case .gap(let gap):
             self.lastGap = gap
             self.figures.gaps += 1

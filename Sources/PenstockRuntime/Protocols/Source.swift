@@ -109,6 +109,10 @@ package enum SourceEvent: Sendable {
     /// These partitions have come to their end, and their last position is committed.
     case ended([PartitionID])
 
+    /// These partitions, by name, have come to their end, are not owned, and never come again: nobody needs their
+    /// checkpoints.
+    case forgotten([String])
+
     /// Records are missing upstream: a position fell out of retention, a topic was cut.
     case gap(SourceGap)
 

@@ -110,6 +110,11 @@ package final class SQLiteStore: StateStore {
         _ = try await self.writer.write(.save(checkpoints))
     }
 
+    package func removeCheckpoints(of trigger: String, partitions: [String]) async throws(StoreError) {
+        guard !partitions.isEmpty else { return try self.requireOpen() }
+        _ = try await self.writer.write(.removeCheckpoints(partitions, trigger: trigger))
+    }
+
     package func append(_ letters: [DeadLetter]) async throws(StoreError) {
         guard !letters.isEmpty else { return try self.requireOpen() }
         _ = try await self.writer.write(.append(letters))

@@ -8,6 +8,7 @@ import PenstockCore
 /// effect.
 enum WriteOperation: Sendable {
     case save([Checkpoint])
+    case removeCheckpoints([String], trigger: String)
     case append([DeadLetter])
     case remove([DeadLetterID])
     case recordRedrive([DeadLetterID], Attempt)
@@ -24,6 +25,7 @@ enum WriteOperation: Sendable {
         switch self {
         case .save(let checkpoints):
             checkpoints.reduce(0) { $0 + 128 + ($1.window?.open?.state.count ?? 0) }
+        case .removeCheckpoints(let partitions, _): partitions.count * 64
         case .append(let letters):
             letters.reduce(0) { sum, letter in
                 sum + 512 + (letter.body?.count ?? 0) + (letter.key?.count ?? 0)
@@ -62,6 +64,11 @@ struct WriteSession {
             self.checkpointStatement = statement
             for checkpoint in checkpoints { try statement.save(checkpoint, at: self.now) }
             return checkpoints.count
+        case .removeCheckpoints(let partitions, let trigger):
+            return try partitions.reduce(0) { count, partition in
+                try self.run(.removeCheckpoint, [Bound.text(trigger), Bound.text(partition)])
+                return count + self.database.changesCount
+            }
         case .append(let letters):
             try self.append(letters)
             return letters.count
@@ -215,6 +222,7 @@ struct WriteSession {
     /// The statements of the hot path, prepared once for each connection and looked up once for each
     /// transaction.
     private enum Query: Int, CaseIterable {
+        case removeCheckpoint
         case appendLetter
         case removeLetter
         case attemptsOfLetter
@@ -234,6 +242,10 @@ struct WriteSession {
         // Each text and each key or body is cast, see `Bound`.
         var sql: String {
             switch self {
+            case .removeCheckpoint:
+                """
+                DELETE FROM checkpoints WHERE "trigger" = CAST(?1 AS TEXT) AND partition = CAST(?2 AS TEXT)
+                """
             case .appendLetter:
                 """
                 INSERT OR REPLACE INTO dead_letters (

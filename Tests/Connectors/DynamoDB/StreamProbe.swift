@@ -53,6 +53,8 @@ final class StreamProbe {
     /// The shards that were assigned, and those that ended, in order.
     private(set) var assigned: [String] = []
     private(set) var ended: [String] = []
+    /// The shards whose checkpoints nobody needs, in order.
+    private(set) var forgotten: [String] = []
     private(set) var gaps: [SourceGap] = []
     private(set) var statuses: [SourceStatus] = []
     /// The keys received, in order, by shard.
@@ -170,6 +172,12 @@ final class StreamProbe {
                 guard let shard = self.names[id] else { continue }
                 self.owned[shard] = nil
                 self.ended.append(shard)
+            }
+        case .forgotten(let names):
+            for name in names {
+                #expect(self.owned[ShardName(name).shard]?.name != name, "\(name) is owned")
+                self.checkpoints[name] = nil
+                self.forgotten.append(ShardName(name).shard)
             }
         case .gap(let gap): self.gaps.append(gap)
         case .status(let status): self.statuses.append(status)

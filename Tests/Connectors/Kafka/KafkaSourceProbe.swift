@@ -109,7 +109,7 @@ final class KafkaSourceProbe {
             let positions = self.settledPositions.filter { revocation.partitions.contains($0.partition) }
             self.source.finishRevocation(revocation.id, positions: positions)
             for id in revocation.partitions { self.owned[id] = nil }
-        case .advanced, .readOut, .ended: break
+        case .advanced, .readOut, .ended, .forgotten: break
         case .lost(let ids):
             self.lost += ids
             for id in ids { self.owned[id] = nil }
