@@ -93,7 +93,12 @@ package final class ScriptedSQS: Sendable {
         let operation = String(target.dropFirst("AmazonSQS.".count))
         let call = SQSCall(operation: operation, body: body)
         let fault = self.intercept.withLock { $0 }?(operation)
-        self.state.withLock { $0.figures.calls[operation, default: 0] += 1 }
+        self.state.withLock { state in
+            state.figures.calls[operation, default: 0] += 1
+            if operation == "ReceiveMessage" {
+                state.figures.waits.append(call.number("WaitTimeSeconds") ?? 0)
+            }
+        }
         switch fault {
         case .error(let status, let code):
             let headers = [("x-amzn-query-error", "\(code);Sender"), ("x-amzn-requestid", "scripted")]
@@ -187,6 +192,9 @@ package struct SQSQueueFigures: Sendable {
 
     /// Messages deleted.
     package internal(set) var deleted = 0
+
+    /// The seconds that receives asked to wait, in order.
+    package internal(set) var waits: [Int] = []
 
     /// The most that one receive asked for.
     package internal(set) var askedMost = 0

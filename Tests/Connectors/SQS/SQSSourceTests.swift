@@ -141,6 +141,21 @@ final class SourceProbe: Sendable {
         }
     }
 
+    @Test(
+        "An idle queue costs a request in 20 seconds: each receive waits as long as SQS lets it, and nothing else is asked"
+    )
+    func idle() async throws {
+        let queue = try ScriptedSQS()
+        // As if the 20 seconds were over.
+        queue.setFaults { $0 == "ReceiveMessage" ? .answer("{}") : nil }
+        try await SourceProbe.run(queue) { probe in
+            probe.grant(1000)
+            #expect(BoundedWait.until(within: .seconds(60)) { queue.figures.waits.count >= 5 })
+        }
+        #expect(Set(queue.figures.waits) == [20])
+        #expect(Set(queue.figures.calls.keys).isSubset(of: ["GetQueueUrl", "ReceiveMessage"]))
+    }
+
     @Test("Under a backlog receives go side by side, never more than configured")
     func backlog() async throws {
         let queue = try ScriptedSQS()
