@@ -23,6 +23,12 @@ penstock-bench kafka --brokers B --topic T --group G --records N --batch 1000
     {"records", "bytes", "seconds", "records_per_second", "cpu_us_per_record", "max_rss_kb"}: records =
     settled, which for `http` must be what the far end counted.
 
+penstock-bench streams --endpoint E --records N --batch 1000 --function discard|encode --store PATH
+    The same from the stream of the table `bench` at E: shards, pages, ledger, batches, the function,
+    settlement, checkpoints in the SQLite store PATH. N is all that the stream holds. The clock runs from the
+    first record received to the last record settled.
+    {"records", "bytes", "seconds", "records_per_second", "cpu_us_per_record", "max_rss_kb"}
+
 penstock-bench http --url U --body-bytes 1024 --in-flight 1 --requests N
     The HTTP client as functions use it. 1000 requests of warm-up are not counted.
     {"requests", "seconds", "requests_per_second", "cpu_us_per_request", "p50_us", "p99_us", "max_rss_kb"}
@@ -62,14 +68,14 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from harness import experiments, operation, queues, report
+from harness import experiments, operation, queues, report, streams
 from harness.bench import BENCHMARKS, ROOT, Bench, run_folder
 from harness.figures import Rounds
 from harness.goals import GOALS, Goal, Row, evaluate
 from harness.processes import Measurement, Processes, RunFailed
 
 REPEATS_MIN = 5
-EXPERIMENTS = experiments.EXPERIMENTS | operation.EXPERIMENTS | queues.EXPERIMENTS
+EXPERIMENTS = experiments.EXPERIMENTS | operation.EXPERIMENTS | queues.EXPERIMENTS | streams.EXPERIMENTS
 
 
 def arguments() -> argparse.Namespace:

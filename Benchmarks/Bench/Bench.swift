@@ -8,8 +8,8 @@ import ArgumentParser
         commandName: "penstock-bench",
         abstract: "Measures parts of Penstock; prints one JSON object as its last line.",
         subcommands: [
-            KafkaBench.self, HTTPBench.self, EncodeBench.self, FilterBench.self, RuntimeBench.self,
-            SettleBench.self,
+            KafkaBench.self, StreamsBench.self, HTTPBench.self, EncodeBench.self, FilterBench.self,
+            RuntimeBench.self, SettleBench.self,
         ]
     )
 }

@@ -65,6 +65,8 @@ final class ClockedSource: Source {
         try await self.source.start(checkpoints: checkpoints)
     }
 
+    func run() async { await self.source.run() }
+
     func grant(_ budget: ReceiveBudget) {
         self.state.withLock { state in
             if state.records >= self.expected, budget.records == self.intake, state.last == nil {

@@ -44,6 +44,11 @@ class Queue(Sink):
 
 
 @dataclass
+class Stream(Sink):
+    """A running scripted stream of a table. Its counters are those of the stream; it has none to reset."""
+
+
+@dataclass
 class Bench:
     """One run of the driver."""
 
@@ -93,6 +98,12 @@ class Bench:
             [self.peer("sqs_queue"), "--messages", str(messages), "--message-bytes", str(message_bytes), *more]
         )
         return Queue(server, f"http://127.0.0.1:{server.ready['port']}/")
+
+    def stream(self, records: int, shards: int) -> Stream:
+        """A running scripted stream with so many records in all its shards."""
+        command = [self.peer("stream_server"), "--records", str(records), "--shards", str(shards)]
+        server = self.processes.serve(command)
+        return Stream(server, f"http://127.0.0.1:{server.ready['port']}/")
 
 
 def run_folder() -> tempfile.TemporaryDirectory[str]:

@@ -315,6 +315,13 @@ def queue_goals() -> list[Goal]:
     return [Goal("G23", title, "queue", "msg/s", calls, ours, at_least(0.50, 0.70), CPU_MESSAGE)]
 
 
+def stream_goals() -> list[Goal]:
+    """Streams of tables."""
+    title = "DynamoDB stream to discard, 256 B items, batch 1000"
+    pages, ours = side("C libcurl", RATE), OURS_RATE
+    return [Goal("G24", title, "stream", "rec/s", pages, ours, at_least(0.05, 0.70), CPU_RECORD)]
+
+
 GOALS: list[Goal] = [
     *kafka_goals(),
     *pipeline_goals("", "100 B", "pipeline-100"),
@@ -327,4 +334,5 @@ GOALS: list[Goal] = [
     *allocation_goals(),
     *operation_goals(),
     *queue_goals(),
+    *stream_goals(),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .bench import Bench, Sink
+from .bench import Bench, Sink, Stream
 from .processes import Measurement, RunFailed, Server
 
 IN_FLIGHT = 8
@@ -60,6 +60,28 @@ def kafka_to_sink(bench: Bench, broker: Server, sink: Sink, batch: int) -> Measu
     arrived = int(sink.stats()["records"])
     if arrived != int(result["records"]):
         raise RunFailed(f"the sink received {arrived} records, penstock-bench reports {result['records']}")
+    return result
+
+
+def streams(bench: Bench, stream: Stream, function: str, batch: int, store: str) -> Measurement:
+    """The real pipeline, from the stream of a table to the durable store."""
+    records = int(stream.server.ready["records"])
+    result = run(
+        bench,
+        "streams",
+        "--endpoint",
+        stream.url.rstrip("/"),
+        "--records",
+        str(records),
+        "--batch",
+        str(batch),
+        "--function",
+        function,
+        "--store",
+        store,
+    )
+    if int(result["records"]) != records:
+        raise RunFailed(f"penstock-bench streams: {result['records']} of {records} records")
     return result
 
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The messages of an answer to ReceiveMessage, written once: only the numbers in their ids and receipt
-// handles change. And what is read of a request.
+// handles change.
 #ifndef PENSTOCK_BENCH_SQS_MESSAGE_H
 #define PENSTOCK_BENCH_SQS_MESSAGE_H
 
 #include "bench.h"
+#include "json_member.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -160,34 +161,6 @@ static inline int64_t message_page_number(const struct message_page *page, const
         number = number << 4 | (uint64_t)(digit ? digit - HEXADECIMAL : 0);
     }
     return is_handle ? (int64_t)number : -1;
-}
-
-// MARK: - Requests
-
-/// A piece of a request's body.
-struct text {
-    const char *from, *to;
-};
-
-/// Behind `"name":` and blanks; NULL when nothing is there.
-static inline const char *member(struct text text, const char *name) {
-    char key[64];
-    int length = snprintf(key, sizeof(key), "\"%s\"", name);
-    const char *value = memmem(text.from, (size_t)(text.to - text.from), key, (size_t)length);
-    value = value ? value + length + strspn(value + length, ": ") : NULL;
-    return value && value < text.to ? value : NULL;
-}
-
-static inline int64_t number_member(struct text text, const char *name, int64_t otherwise) {
-    const char *value = member(text, name);
-    return value ? strtoll(value, NULL, 10) : otherwise;
-}
-
-/// A string without escapes; empty when it is not there.
-static inline struct text text_member(struct text text, const char *name) {
-    const char *value = member(text, name);
-    const char *end = value && *value == '"' ? memchr(value + 1, '"', (size_t)(text.to - value - 1)) : NULL;
-    return end ? (struct text){value + 1, end} : (struct text){text.from, text.from};
 }
 
 #endif

@@ -8,10 +8,15 @@ import base64
 import json
 import os
 import pathlib
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from harness import streams as stream
 
 PEERS = pathlib.Path(__file__).resolve().parents[2] / ".build-bench"
 
@@ -54,6 +59,28 @@ def kafka(options: dict[str, str]) -> dict[str, float]:
     )
     if options["--function"] == "http":
         post_events(options["--url"], int(options["--records"]), int(options["--batch"]))
+    return result
+
+
+def streams(options: dict[str, str]) -> dict[str, float]:
+    """Reads like the peer, and keeps checkpoints; FAKE_LOSES keeps them that much too early."""
+    records = int(options["--records"])
+    result = peer(
+        "streams_client",
+        "--endpoint",
+        options["--endpoint"] + "/",
+        "--shards",
+        str(stream.SHARDS),
+        "--records",
+        options["--records"],
+    )
+    kept = records - stream.SHARDS * int(os.environ.get("FAKE_LOSES", "0"))
+    store = sqlite3.connect(options["--store"])
+    store.execute("CREATE TABLE checkpoints (position TEXT)")
+    numbers = [(stream.last_number(shard, kept),) for shard in range(stream.SHARDS)]
+    store.executemany("INSERT INTO checkpoints VALUES (?)", numbers)
+    store.commit()
+    store.close()
     return result
 
 
@@ -103,7 +130,15 @@ def main() -> None:
         [part for part in sys.argv[2:] if part not in ("--header", "--unix", "--tcp")],
     )
     options = dict(zip(rest[::2], rest[1::2], strict=True))
-    known = {"kafka": kafka, "http": http, "encode": encode, "filter": filtering, "runtime": runtime, "settle": settle}
+    known = {
+        "kafka": kafka,
+        "streams": streams,
+        "http": http,
+        "encode": encode,
+        "filter": filtering,
+        "runtime": runtime,
+        "settle": settle,
+    }
     print("this line is not the result")
     result = known[subcommand](options)
     result.pop(os.environ.get("FAKE_OMITS", ""), None)

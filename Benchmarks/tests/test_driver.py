@@ -157,6 +157,12 @@ class DriverTests(unittest.TestCase):
         self.assertFalse(row["passed"])
         self.assertIn("the function received 2999 and 3000 were deleted", row["verdict"])
 
+    def test_a_checkpoint_before_the_end_of_its_shard_gives_no_figure(self) -> None:
+        result = driver("--repeats", "1", "--only", "stream", "--format", "json", FAKE_LOSES="1")
+        row = json.loads(result.stdout)["rows"][0]
+        self.assertFalse(row["passed"])
+        self.assertIn("the checkpoints are", row["verdict"])
+
     def test_a_missing_key_costs_no_row_of_another_experiment(self) -> None:
         result = driver("--repeats", "1", "--only", "G8,G14", "--format", "json", FAKE_OMITS="p99_us")
         rows = json.loads(result.stdout)["rows"]

@@ -256,6 +256,62 @@ class PeerTests(unittest.TestCase):
         self.assertEqual((arrived["requests"], arrived["records"]), (200, 2000))
         self.assertLessEqual(stats["connections"] - 1, 4)
 
+    def streams_call(self, stream: Server, operation: str, **body: object) -> dict[str, Any]:
+        """The answer of a scripted stream."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{stream.ready['port']}/",
+            data=json.dumps(body).encode(),
+            headers={"X-Amz-Target": f"DynamoDBStreams_20120810.{operation}"},
+        )
+        answer: dict[str, Any] = json.loads(urllib.request.urlopen(request, timeout=10).read())
+        return answer
+
+    def test_the_stream_gives_each_record_of_its_shards_in_order(self) -> None:
+        stream = self.serve("stream_server", "--records", "2501", "--shards", "2", "--page", "600")
+        arn = self.streams_call(stream, "ListStreams", TableName="bench")["Streams"][0]["StreamArn"]
+        description = self.streams_call(stream, "DescribeStream", StreamArn=arn)["StreamDescription"]
+        numbers: list[list[int]] = []
+        identities: set[str] = set()
+        for shard in description["Shards"]:
+            place = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+            iterator = self.streams_call(stream, "GetShardIterator", **place)["ShardIterator"]
+            first = int(shard["SequenceNumberRange"]["StartingSequenceNumber"])
+            numbers.append([])
+            while True:
+                page = self.streams_call(stream, "GetRecords", ShardIterator=iterator, Limit=1000)
+                iterator = page["NextShardIterator"]
+                if not page["Records"]:
+                    break
+                self.assertLessEqual(len(page["Records"]), 600)
+                for record in page["Records"]:
+                    numbers[-1].append(int(record["dynamodb"]["SequenceNumber"]) - first)
+                    identities.add(record["eventID"])
+        self.assertEqual(numbers, [list(range(1251)), list(range(1250))])
+        self.assertEqual(len(identities), 2501)
+        text = urllib.request.urlopen(f"http://127.0.0.1:{stream.ready['port']}/stats", timeout=10).read()
+        stats = last_json_line("stream_server", text.decode())
+        self.assertEqual((stats["records"], stats["given"], stats["pages"]), (2501, 2501, 6))
+
+    def test_the_stream_refuses_what_it_does_not_know(self) -> None:
+        stream = self.serve("stream_server")
+        for operation, body in (
+            ("UpdateStream", {}),
+            ("GetRecords", {"ShardIterator": "9|0"}),
+            ("GetRecords", {"ShardIterator": "1|0", "Limit": 1001}),
+            ("GetShardIterator", {"ShardId": "shardId-99", "ShardIteratorType": "TRIM_HORIZON"}),
+        ):
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                self.streams_call(stream, operation, **body)
+            self.assertEqual(refused.exception.code, 400)
+
+    def test_the_client_reads_each_page_of_a_stream_once(self) -> None:
+        stream = self.serve("stream_server", "--records", "12345", "--shards", "3")
+        url = f"http://127.0.0.1:{stream.ready['port']}/"
+        result = self.measure("streams_client", "--endpoint", url, "--shards", "3", "--records", "12345")
+        stats = json.loads(urllib.request.urlopen(url + "stats").read())
+        self.assertEqual((result["records"], stats["given"], stats["pages"]), (12345, 12345, 15))
+        self.assertLessEqual(stats["connections"] - 1, 3)
+
     def test_workers_answer_every_invocation_over_both_kinds_of_socket(self) -> None:
         worker = str(PEERS / "runtime_worker")
         for address in ([], ["--unix", os.path.join(self.folder, "api")]):
