@@ -27,13 +27,15 @@ package struct CalendarFile: Sendable {
 
     /// Reads a calendar; zones are taken from `zones` by their IANA names.
     package init(_ bytes: [UInt8], zones: ZoneDatabase = .system) throws(Problem) {
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw Problem(line: 1, message: "the file is not UTF-8")
+        guard !bytes.starts(with: [0xFF, 0xFE]), !bytes.starts(with: [0xFE, 0xFF]) else {
+            throw Problem(line: 1, message: "the file is UTF-16; save the calendar as UTF-8")
         }
+        let isMarked = bytes.starts(with: [0xEF, 0xBB, 0xBF])
+        let lines = try ContentLine.all(of: isMarked ? Array(bytes.dropFirst(3)) : bytes)
         var events: [CalendarEvent] = []
         var open: [String] = []
         var event = CalendarEvent()
-        for line in try ContentLine.all(of: text) {
+        for line in lines {
             guard !open.isEmpty || (line.name == "BEGIN" && line.value.uppercased() == "VCALENDAR") else {
                 throw line.problem("this is no iCalendar file: it does not begin with BEGIN:VCALENDAR")
             }
@@ -51,8 +53,8 @@ package struct CalendarFile: Sendable {
             default: if isEvent { try event.set(line, zones) }
             }
         }
-        guard open.isEmpty, !text.isEmpty else {
-            let end = text.utf8.count { $0 == UInt8(ascii: "\n") } + 1
+        guard open.isEmpty, !lines.isEmpty else {
+            let end = bytes.count { $0 == UInt8(ascii: "\n") } + 1
             throw Problem(line: end, message: "the file ends before END:\(open.last ?? "VCALENDAR")")
         }
         self.events = events
@@ -62,6 +64,7 @@ package struct CalendarFile: Sendable {
     package func spans(in zone: ZoneRules) throws(Problem) -> [Range<Int>] {
         var spans: [Range<Int>] = []
         for event in self.events {
+            try event.checkOrder(in: zone)
             event.forEachOccurrence(in: zone) { span in
                 spans.append(span)
                 return spans.count <= Self.occurrencesMax
@@ -167,6 +170,18 @@ struct CalendarEvent {
             throw problem("DTSTART is a day, and DURATION is not a number of days")
         }
         return self
+    }
+
+    /// Of two times of which one has no zone, the reader's zone says which is first.
+    func checkOrder(in zone: ZoneRules) throws(CalendarFile.Problem) {
+        guard let start = self.start, let end = self.end, end.time(in: zone) < start.time(in: zone) else {
+            return
+        }
+        throw CalendarFile.Problem(
+            line: self.line,
+            message:
+                "DTEND is before DTSTART in the time zone \(zone.name), in which the one without a zone is; give both the same TZID"
+        )
     }
 
     /// Its times, in order, for as long as `body` returns true.

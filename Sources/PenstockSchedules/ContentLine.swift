@@ -14,20 +14,34 @@ struct ContentLine {
         CalendarFile.Problem(line: self.number, message: message)
     }
 
-    /// All lines of a text.
-    static func all(of text: String) throws(CalendarFile.Problem) -> [ContentLine] {
-        var whole: [(number: Int, text: String)] = []
-        for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
-            .enumerated()
-        {
-            if let first = line.first, first == " " || first == "\t", !whole.isEmpty {
-                whole[whole.count - 1].text += line.dropFirst()
+    /// All lines of a file.
+    ///
+    /// Lines end with CR LF, LF or CR, and are folded byte by byte (RFC 5545 section 3.1): also within a character. Other
+    /// characters that some programs take for the end of a line are part of it.
+    static func all(of bytes: [UInt8]) throws(CalendarFile.Problem) -> [ContentLine] {
+        var whole: [(number: Int, bytes: [UInt8])] = []
+        var (number, start) = (1, bytes.startIndex)
+        while start < bytes.endIndex {
+            let end = bytes[start...].firstIndex { $0 == 0x0A || $0 == 0x0D } ?? bytes.endIndex
+            let line = bytes[start..<end]
+            if let first = line.first, first == 0x20 || first == 0x09, !whole.isEmpty {
+                whole[whole.count - 1].bytes += line.dropFirst()
             } else if !line.isEmpty {
-                whole.append((index + 1, String(line)))
+                whole.append((number, Array(line)))
             }
+            number += 1
+            start = bytes[end...].starts(with: [0x0D, 0x0A]) ? end + 2 : end + 1
         }
         var lines: [ContentLine] = []
-        for (number, text) in whole { lines.append(try ContentLine(text, number)) }
+        for (number, bytes) in whole {
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                throw CalendarFile.Problem(
+                    line: number,
+                    message: "the line is not UTF-8; save the calendar as UTF-8"
+                )
+            }
+            lines.append(try ContentLine(text, number))
+        }
         return lines
     }
 

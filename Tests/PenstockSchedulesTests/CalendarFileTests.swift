@@ -148,6 +148,10 @@ import Testing
             ("DTSTART:20260230", 4, "is no date"),
             ("DTSTART:20260101\nDTEND:20260101T120000", 3, "one of DTSTART and DTEND is a day"),
             ("DTSTART:20260102\nDTEND:20260101", 3, "DTEND is before DTSTART"),
+            (
+                "DTSTART;TZID=Asia/Tokyo:20260102T000000\nDTEND:20260101T120000", 3,
+                "DTEND is before DTSTART in the time zone UTC"
+            ),
             ("DTSTART;TZID=W. Europe Standard Time:20260101T000000", 4, "TZID cannot be used"),
             ("DTSTART;VALUE=PERIOD:20260101", 4, "VALUE=PERIOD"),
             ("DTSTART:20260101\nRDATE:20260102", 5, "RDATE is not supported"),
@@ -187,6 +191,45 @@ import Testing
     func broken(text: String) {
         #expect(throws: CalendarFile.Problem.self) { try CalendarFile(Array(text.utf8)) }
         #expect(throws: CalendarFile.Problem.self) { try CalendarFile([0xFF]) }
+    }
+
+    @Test("A line may be folded within a character, the file may have a mark, and odd line ends are text")
+    func folding() throws {
+        func calendar(_ lines: [UInt8]) -> [UInt8] {
+            Self.calendar("X").split(separator: [0x58]).joined(separator: lines) + []
+        }
+        let day = Array("DTSTART:20260101".utf8)
+        let title = Array("SUMMARY:Dreik\u{F6}nig \u{2028}DTSTART:19990101\u{85}".utf8)
+        let plain = [1_767_225_600..<1_767_312_000]
+        #expect(try CalendarFile(calendar(title + [0x0D, 0x0A] + day)).spans(in: .utc) == plain)
+        for place in 1..<title.count {
+            let folded = title[..<place] + [0x0D, 0x0A, 0x20] + title[place...] + [0x0A]
+            #expect(try CalendarFile(calendar(folded + day)).spans(in: .utc) == plain, "folded at \(place)")
+        }
+        #expect(try CalendarFile([0xEF, 0xBB, 0xBF] + calendar(day)).spans(in: .utc) == plain)
+        #expect(try CalendarFile(calendar(day[..<9] + [0x0D, 0x09] + day[9...])).spans(in: .utc) == plain)
+    }
+
+    @Test("A file in another encoding is refused with its line and the way out")
+    func encodings() {
+        var problem = #expect(throws: CalendarFile.Problem.self) {
+            try CalendarFile([0xFF, 0xFE] + "BEGIN".utf8.flatMap { [$0, 0] })
+        }
+        #expect(problem?.description == "line 1: the file is UTF-16; save the calendar as UTF-8")
+        problem = #expect(throws: CalendarFile.Problem.self) {
+            try CalendarFile(Array("BEGIN:VCALENDAR\r\nX-A:".utf8) + [0xE4, 0x0D, 0x0A])
+        }
+        #expect(problem?.description == "line 2: the line is not UTF-8; save the calendar as UTF-8")
+    }
+
+    @Test("An end without a zone is before or behind its begin by the schedule's zone")
+    func zoneless() throws {
+        let lines = "DTSTART:20260102T000000Z\nDTEND:20260101T210000"
+        #expect(
+            try Self.spans(lines, "America/New_York")
+                == ["2026-01-01T19:00:00-05:00 2026-01-01T21:00:00-05:00"]
+        )
+        #expect(throws: CalendarFile.Problem.self) { try Self.spans(lines, "Europe/Berlin") }
     }
 
     @Test("Spans that touch are one, and a look finds the one that a time is in")
