@@ -11,6 +11,7 @@ extension AdminResponder {
     func schedules(_ request: Request, _ path: [String]) async throws -> Response? {
         switch (path.count, path.last) {
         case (1, _): return try await self.get(request) { try await self.listSchedules() }
+        case (2, _): return try await self.get(request) { try await self.listMembers(request, path[1]) }
         case (3, "history"): return try await self.get(request) { try await self.history(request, path[1]) }
         case (3, "fire"): return try await self.post(request) { try await self.fire($0, path[1]) }
         case (3, "backfill"): return try await self.post(request) { try await self.backfill($0, path[1]) }
@@ -21,6 +22,40 @@ extension AdminResponder {
     private func listSchedules() async throws -> Response {
         let schedules = try await self.operations.schedules()
         return Self.json(.document(("schedules", .array(schedules.map(\.document)))))
+    }
+
+    /// The schedules of a set in the order of their names: at most `limit`, from the name `from` on; `next` is the name to
+    /// go on from.
+    private func listMembers(_ request: Request, _ trigger: String) async throws -> Response {
+        var (from, limit) = ("", 100)
+        for (key, value) in request.uri.queryParameters.map({ (String($0.key), String($0.value)) }) {
+            switch key {
+            case "from": from = value
+            case "limit":
+                // One more is asked for, to know where to go on.
+                guard let number = Int(value), (1...Self.pageMax).contains(number) else {
+                    throw AdminError.badParameter(key, "must be 1 to \(Self.pageMax)")
+                }
+                limit = number
+            default: throw AdminError.badParameter(key, "is not known; there are from and limit")
+            }
+        }
+        guard let page = await self.operations.scheduleMembers(of: trigger, from: from, limit: limit + 1)
+        else {
+            let names = await self.operations.scheduleNames()
+            guard names.contains(trigger) else { throw AdminError.unknown("schedule", trigger, among: names) }
+            throw AdminError.badParameter(
+                "path",
+                "names \"\(trigger)\", which is one schedule and no set of them"
+            )
+        }
+        let next = page.members.count > limit ? page.members.last?.name : nil
+        return Self.json(
+            .document(
+                ("schedules", .array(page.members.prefix(limit).map(\.document))),
+                ("next", next.map { .string($0) })
+            )
+        )
     }
 
     /// The fire log, the latest first; `limit` lines before the one of the number `before`.
@@ -39,8 +74,13 @@ extension AdminResponder {
             default: throw AdminError.badParameter(key, "is not known; there are before and limit")
             }
         }
-        try await self.requireSchedule(name)
-        let fires = try await self.store.fires(of: name, before: before, limit: limit)
+        let address = try await self.requireSchedule(name)
+        let fires = try await self.store.fires(
+            of: address.trigger,
+            member: address.member,
+            before: before,
+            limit: limit
+        )
         return Self.json(.history(of: fires, limit: limit))
     }
 
@@ -82,8 +122,8 @@ extension AdminResponder {
     }
 
     private func carryOut(_ order: FireOrder, _ name: String) async throws -> FireReceipt {
-        try await self.requireSchedule(name)
-        if let receipt = try await self.operations.fire(order, schedule: name) { return receipt }
+        let address = try await self.requireSchedule(name)
+        if let receipt = try await self.operations.fire(order, schedule: address) { return receipt }
         throw AdminError(
             .serviceUnavailable,
             "not-running",
@@ -91,10 +131,24 @@ extension AdminResponder {
         )
     }
 
-    private func requireSchedule(_ name: String) async throws {
+    private func requireSchedule(_ name: String) async throws -> ScheduleAddress {
+        let address = ScheduleAddress(name)
+        if await self.operations.hasSchedule(address) { return address }
         let names = await self.operations.scheduleNames()
-        guard !names.contains(name) else { return }
-        throw AdminError.unknown("schedule", name, among: names)
+        guard names.contains(address.trigger) else {
+            throw AdminError.unknown("schedule", address.trigger, among: names)
+        }
+        let first = await self.operations.scheduleMembers(of: address.trigger, from: "", limit: 1)
+        guard let first, let example = first.members.first else {
+            throw AdminError.unknown("schedule", name, among: names)
+        }
+        guard address.member != nil else {
+            throw AdminError.badParameter(
+                "schedule",
+                "is \"\(name)\", a set of schedules; name one of them, such as \(name)/\(example.name)"
+            )
+        }
+        throw AdminError.unknown("schedule", name, among: ["\(address.trigger)/\(example.name)"])
     }
 }
 
@@ -109,12 +163,26 @@ extension ScheduleStatus {
             ("expression", .string(self.facts.expression)),
             ("description", .string(self.facts.words)),
             ("timezone", .string(self.facts.zone)),
+            ("schedules", self.members.map { .integer($0) }),
             ("next", self.next.map { .string($0.configurationText) }),
             ("last", self.count.last.map { .string($0.configurationText) }),
             ("waiting", count(.waiting)),
             ("missed", count(.missed)),
             ("skipped", count(.skipped)),
             ("cancelled", count(.cancelled))
+        )
+    }
+}
+
+extension ScheduleMember {
+    /// The schedule as `/api/v1/schedules/NAME` tells of it.
+    fileprivate var document: JSONValue {
+        .document(
+            ("name", .string(self.name)),
+            ("expression", .string(self.facts.expression)),
+            ("description", .string(self.facts.words)),
+            ("timezone", .string(self.facts.zone)),
+            ("next", self.next.map { .string($0.configurationText) })
         )
     }
 }

@@ -47,9 +47,20 @@ package protocol Operations: Sendable {
     /// The schedules' names, in the order of the configuration.
     func scheduleNames() async -> [String]
 
+    /// Whether there is such a schedule; a trigger that is a set of them is none by itself.
+    func hasSchedule(_ address: ScheduleAddress) async -> Bool
+
+    /// The schedules of the set that a trigger is, from the one of that name on, at most so many, and whether more follow;
+    /// nil for a trigger that is no set.
+    func scheduleMembers(
+        of trigger: String,
+        from first: String,
+        limit: Int
+    ) async -> (members: [ScheduleMember], hasMore: Bool)?
+
     /// Carries an order out, durable when it returns; nil when the schedule's trigger is not running now. Throws what the
     /// store says.
-    func fire(_ order: FireOrder, schedule: String) async throws -> FireReceipt?
+    func fire(_ order: FireOrder, schedule: ScheduleAddress) async throws -> FireReceipt?
 
     /// When dead letters of the store are dropped, and what was.
     func retention() async -> RetentionStatus
@@ -148,7 +159,19 @@ package struct RunningPlan: Operations {
         await self.supervisor.scheduleNames
     }
 
-    package func fire(_ order: FireOrder, schedule: String) async throws -> FireReceipt? {
+    package func hasSchedule(_ address: ScheduleAddress) async -> Bool {
+        await self.supervisor.hasSchedule(address)
+    }
+
+    package func scheduleMembers(
+        of trigger: String,
+        from first: String,
+        limit: Int
+    ) async -> (members: [ScheduleMember], hasMore: Bool)? {
+        await self.supervisor.scheduleMembers(of: trigger, from: first, limit: limit)
+    }
+
+    package func fire(_ order: FireOrder, schedule: ScheduleAddress) async throws -> FireReceipt? {
         try await self.supervisor.fire(order, schedule: schedule)
     }
 

@@ -6,24 +6,22 @@ package import PenstockCore
 ///
 /// A journal is a row of entries under a name, the trigger's. What is promised of writes is what ``StateStore`` promises.
 package protocol JournalStore: Sendable {
-    /// Keeps the entries behind those before, and the mark in place of the last one: all or nothing.
+    /// Carries a write out, all or nothing: the entries stand behind those before, the mark in place of the last one.
     ///
     /// An entry whose key is in the journal already is not kept again; what was removed is no longer known, so a source
     /// that repeats itself after that needs the mark to tell. Neither is one whose key has fired by the fire log. Returns
     /// how many entries are new.
     ///
-    /// `fires` go into the journal's fire log with them. A line that says that a time fired stays; one of a missed or
-    /// skipped time is replaced. The log keeps ``ScheduleFire/keptMax`` lines of each journal.
+    /// The fires go into the journal's fire log with them. A line that says that a time fired stays; one of a missed or
+    /// skipped time is replaced.
     @discardableResult
-    func append(
-        _ entries: [JournalEntry],
-        to journal: String,
-        mark: String?,
-        fires: [ScheduleFire]
-    ) async throws(StoreError) -> Int
+    func append(_ write: JournalWrite, to journal: String) async throws(StoreError) -> Int
 
     /// The last mark of a journal; nil when it never had one.
     func mark(of journal: String) async throws(StoreError) -> String?
+
+    /// The members of a journal, in the order of their names' bytes.
+    func members(of journal: String) async throws(StoreError) -> [JournalMember]
 
     /// The entries behind a position, in order, at most `limit`.
     func entries(
@@ -35,8 +33,11 @@ package protocol JournalStore: Sendable {
     /// How many entries a journal has.
     func countEntries(of journal: String) async throws(StoreError) -> Int
 
-    /// The positions of entries that fired because their time came, and not by an order; in order.
-    func timedEntries(of journal: String) async throws(StoreError) -> [UInt64]
+    /// The keys of all entries, in order.
+    func entryKeys(of journal: String) async throws(StoreError) -> [String]
+
+    /// The entries that fired because their time came, and not by an order; in order.
+    func timedEntries(of journal: String) async throws(StoreError) -> [TimedEntry]
 
     /// Removes the entries up to and including a position, which are settled; returns how many there were. The fire log
     /// says so of those that it has no other outcome for.
@@ -51,12 +52,15 @@ package protocol JournalStore: Sendable {
         in journal: String
     ) async throws(StoreError)
 
-    /// Removes the mark and the fire log of a journal that has no entries; nothing happens to one that has.
-    func forget(_ journal: String) async throws(StoreError)
+    /// Removes the mark, the members and the fire log of a journal that has no entries, and the checkpoint of the partition
+    /// that it is as a source; nothing happens to one that has entries.
+    func forget(_ journal: String, partition: String) async throws(StoreError)
 
-    /// The fire log of a journal, the latest first: lines before that number, or the latest; at most `limit`.
+    /// The fire log of a journal, the latest first: lines before that number, or the latest; at most `limit`. With a
+    /// `member`, only lines whose key is a text without a space, a space, and that name; it is looked for line by line.
     func fires(
         of journal: String,
+        member: String?,
         before number: UInt64?,
         limit: Int
     ) async throws(StoreError) -> [StoredFire]
@@ -66,14 +70,82 @@ package protocol JournalStore: Sendable {
 }
 
 extension JournalStore {
-    /// Entries of a journal without a fire log.
+    /// Entries of a journal, with what its fire log says of them.
     @discardableResult
     package func append(
         _ entries: [JournalEntry],
         to journal: String,
-        mark: String?
+        mark: String?,
+        fires: [ScheduleFire] = []
     ) async throws(StoreError) -> Int {
-        try await self.append(entries, to: journal, mark: mark, fires: [])
+        try await self.append(JournalWrite(entries: entries, mark: mark, fires: fires), to: journal)
+    }
+
+    /// The fire log of a journal, whatever its members.
+    package func fires(
+        of journal: String,
+        before number: UInt64?,
+        limit: Int
+    ) async throws(StoreError) -> [StoredFire] {
+        try await self.fires(of: journal, member: nil, before: number, limit: limit)
+    }
+}
+
+/// What goes into a journal in one transaction.
+package struct JournalWrite: Sendable, Equatable {
+    /// The entries, in order.
+    package var entries: [JournalEntry]
+
+    /// Where the journal's source goes on; nil leaves the last one.
+    package var mark: String?
+
+    /// Lines of the fire log.
+    package var fires: [ScheduleFire]
+
+    /// So many lines of the fire log are kept afterwards, the latest to be decided, besides those that wait.
+    package var firesKept = ScheduleFire.keptMax
+
+    /// Members that are new, or have a new mark.
+    package var members: [JournalMember] = []
+
+    /// Names of members that are no more.
+    package var removedMembers: [String] = []
+
+    /// A write.
+    package init(entries: [JournalEntry], mark: String? = nil, fires: [ScheduleFire] = []) {
+        self.entries = entries
+        self.mark = mark
+        self.fires = fires
+    }
+}
+
+/// A part of a journal with a mark of its own: one of many schedules.
+package struct JournalMember: Sendable, Equatable {
+    /// Its name, of any characters; names are apart by their bytes.
+    package var name: String
+
+    /// What its source noted of it.
+    package var mark: String
+
+    /// A member.
+    package init(name: String, mark: String) {
+        self.name = name
+        self.mark = mark
+    }
+}
+
+/// An entry whose time came.
+package struct TimedEntry: Sendable, Equatable {
+    /// Its place in the journal.
+    package var position: UInt64
+
+    /// Its key.
+    package var key: String
+
+    /// An entry at a place.
+    package init(position: UInt64, key: String) {
+        self.position = position
+        self.key = key
     }
 }
 

@@ -17,8 +17,8 @@ package final class ScriptedFeed: JournalFeed {
         self.count = count
     }
 
-    package func begin(mark: String?, now: Timestamp) {
-        self.isDone.withLock { $0 = mark == Self.mark }
+    package func begin(_ past: JournalPast, now: Timestamp) {
+        self.isDone.withLock { $0 = past.mark == Self.mark }
     }
 
     package func due(now: Timestamp, waiting: Int) -> JournalIntake? {

@@ -40,15 +40,10 @@ package final class SimulatedJournal: JournalStore {
         }
     }
 
-    package func append(
-        _ entries: [JournalEntry],
-        to journal: String,
-        mark: String?,
-        fires: [ScheduleFire]
-    ) async throws(StoreError) -> Int {
+    package func append(_ write: JournalWrite, to journal: String) async throws(StoreError) -> Int {
         try await self.reach(isWrite: true)
         let count = self.world.state.withLock { state in
-            let new = entries.filter { state.journal.keys.insert($0.key).inserted }
+            let new = write.entries.filter { state.journal.keys.insert($0.key).inserted }
             for entry in new {
                 state.journal.last += 1
                 if entry.key != "\(state.journal.last)" {
@@ -56,7 +51,7 @@ package final class SimulatedJournal: JournalStore {
                 }
                 state.journal.entries.append(StoredJournalEntry(position: state.journal.last, entry: entry))
             }
-            state.journal.mark = mark ?? state.journal.mark
+            state.journal.mark = write.mark ?? state.journal.mark
             return new.count
         }
         // It is on disk, and nobody hears of it.
@@ -87,7 +82,14 @@ package final class SimulatedJournal: JournalStore {
         return self.world.state.withLock { $0.journal.entries.count }
     }
 
-    package func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] { [] }
+    package func members(of journal: String) async throws(StoreError) -> [JournalMember] { [] }
+
+    package func entryKeys(of journal: String) async throws(StoreError) -> [String] {
+        try await self.reach(isWrite: false)
+        return self.world.state.withLock { $0.journal.entries.map(\.entry.key) }
+    }
+
+    package func timedEntries(of journal: String) async throws(StoreError) -> [TimedEntry] { [] }
 
     package func removeEntries(of journal: String, through position: UInt64) async throws(StoreError) -> Int {
         try await self.reach(isWrite: true)
@@ -108,10 +110,11 @@ package final class SimulatedJournal: JournalStore {
         in journal: String
     ) async throws(StoreError) {}
 
-    package func forget(_ journal: String) async throws(StoreError) {}
+    package func forget(_ journal: String, partition: String) async throws(StoreError) {}
 
     package func fires(
         of journal: String,
+        member: String?,
         before number: UInt64?,
         limit: Int
     ) async throws(StoreError) -> [StoredFire] { [] }
@@ -141,8 +144,8 @@ package final class SimulatedFeed: JournalFeed {
         self.world.state.withLock { $0.recordCounts[SimulatedJournal.partition] ?? 0 }
     }
 
-    package func begin(mark: String?, now: Timestamp) {
-        self.upcoming.withLock { $0 = (mark.flatMap { UInt64($0) } ?? 0) + 1 }
+    package func begin(_ past: JournalPast, now: Timestamp) {
+        self.upcoming.withLock { $0 = (past.mark.flatMap { UInt64($0) } ?? 0) + 1 }
     }
 
     package func due(now: Timestamp, waiting: Int) -> JournalIntake? {

@@ -75,7 +75,7 @@ extension StateStoreConformance {
         let entries = try await store.entries(of: "t", after: 0, limit: 9)
         try Self.expect(
             try await store.timedEntries(of: "t"),
-            [entries[0].position, entries[2].position],
+            [entries[0], entries[2]].map { TimedEntry(position: $0.position, key: $0.entry.key) },
             "what was ordered is not of the timetable"
         )
         try await store.removeEntries(of: "t", through: entries[1].position)
@@ -92,7 +92,7 @@ extension StateStoreConformance {
         )
         try Self.expect(
             try await store.timedEntries(of: "t"),
-            [entries[2].position],
+            [TimedEntry(position: entries[2].position, key: keys[2])],
             "an entry that waits and was not ordered is told"
         )
         let lines = try await store.fires(of: "t", before: nil, limit: 9)
@@ -114,11 +114,26 @@ extension StateStoreConformance {
 
     static func forgetJournal(_ store: any StateStore) async throws {
         for name in ["t", "u"] {
-            try await store.append([Self.entry("1")], to: name, mark: "m", fires: [Self.fire("1")])
+            var write = JournalWrite(entries: [Self.entry("1")], mark: "m", fires: [Self.fire("1")])
+            write.members = [JournalMember(name: "a", mark: "1")]
+            try await store.append(write, to: name)
+            try await store.save(
+                ["journal", "other"].map {
+                    Checkpoint(trigger: name, partition: $0, position: Position(1))
+                }
+            )
         }
         try await store.removeEntries(of: "t", through: .max)
-        try await store.forget("t")
-        try await store.forget("u")
+        try await store.forget("t", partition: "journal")
+        try await store.forget("u", partition: "journal")
+        try Self.expect(
+            try await store.checkpoints(of: "t"),
+            ["other": Position(1)],
+            "the checkpoint of its partition is gone"
+        )
+        try Self.expect(try await store.checkpoints(of: "u").count, 2, "that of one with entries stays")
+        try Self.expect(try await store.members(of: "t"), [], "the members are gone")
+        try Self.expect(try await store.members(of: "u").count, 1, "those of one with entries stay")
         try Self.expect(try await store.mark(of: "t"), nil, "the mark is gone")
         try Self.expect(try await Self.outcomes(store, "t"), [], "so is the fire log")
         try Self.expect(try await store.mark(of: "u"), "m", "a journal with entries stays")
@@ -128,6 +143,41 @@ extension StateStoreConformance {
             1,
             "what was forgotten may fire again"
         )
+    }
+
+    static func journalMembers(_ store: any StateStore) async throws {
+        func write(_ members: [String: String], removed: [String] = []) async throws {
+            var write = JournalWrite(entries: [])
+            write.members = members.map { JournalMember(name: $0.key, mark: $0.value) }
+            write.removedMembers = removed
+            try await store.append(write, to: "t")
+        }
+        try await write(["b": "1", "a\0x": "2", "ü": "3", "Z": "4", "": "5"])
+        try await write(["b": "6"], removed: ["Z", "none"])
+        try Self.expect(
+            try await store.members(of: "t").map { "\($0.name)=\($0.mark)" },
+            ["=5", "a\0x=2", "b=6", "ü=3"],
+            "members come back by their names' bytes, with the last mark"
+        )
+        try Self.expect(try await store.members(of: "u"), [], "another journal has none")
+    }
+
+    static func memberFires(_ store: any StateStore) async throws {
+        let keys = ["1 a", "1 b", "2 a", "2 a b", "3 ü", "a"]
+        try await store.append(
+            keys.map { Self.entry($0) },
+            to: "t",
+            mark: nil,
+            fires: keys.map { Self.fire($0) }
+        )
+        try Self.expect(try await store.entryKeys(of: "t"), keys, "keys come back in order")
+        func lines(_ member: String, before: UInt64? = nil, limit: Int = 9) async throws -> [String] {
+            try await store.fires(of: "t", member: member, before: before, limit: limit).map(\.fire.key)
+        }
+        try Self.expect(try await lines("a"), ["2 a", "1 a"], "a member's lines, the latest first")
+        try Self.expect(try await lines("a", before: 3, limit: 1), ["1 a"], "page by page")
+        try Self.expect(try await lines("a b"), ["2 a b"], "the name is all behind the first space")
+        try Self.expect(try await lines("ü"), ["3 ü"], "whatever its characters")
     }
 
     static func fireRetention(_ store: any StateStore) async throws {
@@ -148,5 +198,13 @@ extension StateStoreConformance {
             "the oldest that does not wait is dropped"
         )
         try Self.expect(try await Self.outcomes(store, "u"), ["other missed"], "another log is left alone")
+        var write = JournalWrite(entries: [], fires: [Self.fire("y", .missed)])
+        write.firesKept = 2
+        try await store.append(write, to: "t")
+        try Self.expect(
+            try await store.countFires(of: "t").outcomes,
+            [.waiting: 1, .missed: 2],
+            "a write says how many are kept"
+        )
     }
 }

@@ -71,6 +71,11 @@ package enum StateStoreConformance {
             description: "A journal without entries is forgotten, and no other",
             run: Self.forgetJournal
         ),
+        Check(
+            description: "A journal's members come back with their marks, until they are removed",
+            run: Self.journalMembers
+        ),
+        Check(description: "The fire log is told member by member", run: Self.memberFires),
         Check(description: "Empty writes do nothing", run: Self.emptyWrites),
         Check(description: "Many writers at once lose nothing", run: Self.manyWriters),
         Check(description: "A cancelled caller still gets the true result", run: Self.cancelledCaller),

@@ -14,6 +14,9 @@ struct ScheduleList: AnsweringCommand {
         commandName: "list",
         abstract: "All schedules of a running Penstock: when they fire next, and what was missed.",
         discussion: """
+            A trigger with many schedules is one line; with its name, they are listed, in the order of their names, with \
+            their next times. Other commands name one of them as TRIGGER/SCHEDULE.
+
             Times are in the schedule's zone. MISSED and SKIPPED count what the fire log has; it keeps the latest 10,000 \
             times of each schedule.
 
@@ -21,10 +24,14 @@ struct ScheduleList: AnsweringCommand {
 
             Examples:
               penstock schedule list
+              penstock schedule list reminders --from alice --limit 20
               penstock schedule list --format json | jq '.result.schedules[] | select(.missed > 0)'
             """
     )
 
+    @Argument(help: "A trigger with many schedules, to list these.") var trigger: String?
+    @Option(help: "Of many schedules: those from this name on.") var from: String?
+    @Option(help: "Of many schedules: lines at most, 1 to 1000.") var limit = 100
     @OptionGroup var config: ConfigOptions
     @OptionGroup var output: FormatOptions
 
@@ -32,6 +39,7 @@ struct ScheduleList: AnsweringCommand {
 
     func answer() async throws -> Outcome {
         let admin = try self.config.plan().plan.admin
+        if let trigger = self.trigger { return try await self.members(of: trigger, admin) }
         let document = try await AdminClient.with(admin) {
             try await $0.document(.get, "/api/v1/schedules")
         }
@@ -40,14 +48,34 @@ struct ScheduleList: AnsweringCommand {
         return Outcome(text: Terminal.table([head] + rows), result: document)
     }
 
-    private static func row(_ schedule: JSONValue) -> [String] {
-        let zone = schedule["timezone"]?.stringValue ?? "UTC"
-        let rules = try? ZoneDatabase.system.zone(zone)
-        let times = ["next", "last"].map { member -> String in
+    private func members(of trigger: String, _ admin: AdminConfiguration) async throws -> Outcome {
+        let from = self.from.map { "&from=\(AdminClient.escaped($0))" } ?? ""
+        let path = "/api/v1/schedules/\(AdminClient.escaped(trigger))?limit=\(self.limit)\(from)"
+        let document = try await AdminClient.with(admin) { try await $0.document(.get, path) }
+        let rows = (document["schedules"]?.arrayValue ?? []).map { schedule in
+            [schedule["name"]?.stringValue ?? ""] + Self.times(["next"], of: schedule)
+                + [schedule["timezone"]?.stringValue ?? "", schedule["description"]?.stringValue ?? ""]
+        }
+        var text = Terminal.table([["SCHEDULE", "NEXT", "ZONE", "FIRES"]] + rows)
+        if let next = document["next"]?.stringValue {
+            text += "\nmore with --from '\(Terminal.visible(next))'"
+        }
+        return Outcome(text: text, result: document)
+    }
+
+    /// In the schedule's zone.
+    private static func times(_ members: [String], of schedule: JSONValue) -> [String] {
+        let rules = try? ZoneDatabase.system.zone(schedule["timezone"]?.stringValue ?? "UTC")
+        return members.map { member -> String in
             guard let text = schedule[member]?.stringValue else { return "-" }
             guard let time = Timestamp(configurationText: text), let rules else { return text }
             return rules.text(Int(time.milliseconds / 1000))
         }
+    }
+
+    private static func row(_ schedule: JSONValue) -> [String] {
+        let zone = schedule["timezone"]?.stringValue ?? "UTC"
+        let times = Self.times(["next", "last"], of: schedule)
         let counts = ["waiting", "missed", "skipped"].map {
             schedule[$0]?.integerValue.map(String.init) ?? "-"
         }
@@ -75,7 +103,7 @@ struct ScheduleHistory: AnsweringCommand {
             """
     )
 
-    @Argument(help: "The trigger's name.") var name: String
+    @Argument(help: "The trigger's name, or TRIGGER/SCHEDULE of one with many.") var name: String
     @Option(help: "Lines at most, 1 to 1000.") var limit = 20
     @Option(help: "Only lines before the one of this number, to go on.") var before: Int?
     @OptionGroup var config: ConfigOptions
@@ -117,7 +145,7 @@ struct ScheduleFireNow: AnsweringCommand {
             """
     )
 
-    @Argument(help: "The trigger's name.") var name: String
+    @Argument(help: "The trigger's name, or TRIGGER/SCHEDULE of one with many.") var name: String
     @OptionGroup var config: ConfigOptions
     @OptionGroup var output: FormatOptions
 
@@ -153,7 +181,7 @@ struct ScheduleBackfill: AnsweringCommand {
             """
     )
 
-    @Argument(help: "The trigger's name.") var name: String
+    @Argument(help: "The trigger's name, or TRIGGER/SCHEDULE of one with many.") var name: String
     @Option(help: "The first time, with its offset.") var from: String
     @Option(help: "The last time, with its offset; not in the future.") var to: String
     @OptionGroup var config: ConfigOptions

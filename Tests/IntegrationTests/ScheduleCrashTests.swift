@@ -9,7 +9,7 @@ import Testing
 
 /// The built program and its store, killed in the moments in which a schedule fires.
 ///
-/// As many kills as go into a minute; `PENSTOCK_SCHEDULE_KILLS=1000` makes that number of them, and takes about one and a
+/// With one schedule, and with many of one trigger. As many kills as go into a minute; `PENSTOCK_SCHEDULE_KILLS=1000` makes that number of them, and takes about one and a
 /// half seconds for each.
 @Suite(.ownThreads, .serialized, .timeLimit(.minutes(60)))
 struct ScheduleCrashTests {
@@ -17,6 +17,8 @@ struct ScheduleCrashTests {
     private struct Arrival {
         /// The scheduled time, in Unix seconds.
         var instant: Int
+        /// Which of the schedules.
+        var schedule: String
         var id: String
         /// Which run of the program sent it.
         var life: Int
@@ -29,18 +31,23 @@ struct ScheduleCrashTests {
 
         /// A request to `/life/7` is one of the seventh run, also when it is read after the run has ended.
         func add(_ request: TestHTTPServer.Request) {
-            let object = try? JSONSerialization.jsonObject(with: Data(request.body)) as? [String: Any]
-            guard let life = Int(request.path.split(separator: "/").last ?? ""),
-                let id = object?["id"] as? String, let text = object?["time"] as? String,
-                let time = try? Date(text, strategy: .iso8601)
-            else { return }
-            let arrival = Arrival(
-                instant: Int(time.timeIntervalSince1970),
-                id: id,
-                life: life,
-                at: Self.now
-            )
-            self.all.withLock { $0.append(arrival) }
+            let json = try? JSONSerialization.jsonObject(with: Data(request.body))
+            guard let life = Int(request.path.split(separator: "/").last ?? "") else { return }
+            let at = Self.now
+            let events = json as? [[String: Any]] ?? (json as? [String: Any]).map { [$0] } ?? []
+            let arrivals = events.compactMap { object -> Arrival? in
+                guard let id = object["id"] as? String, let text = object["time"] as? String,
+                    let time = try? Date(text, strategy: .iso8601)
+                else { return nil }
+                return Arrival(
+                    instant: Int(time.timeIntervalSince1970),
+                    schedule: object["name"] as? String ?? "",
+                    id: id,
+                    life: life,
+                    at: at
+                )
+            }
+            self.all.withLock { $0 += arrivals }
         }
 
         var list: [Arrival] { self.all.withLock { $0 } }
@@ -48,8 +55,33 @@ struct ScheduleCrashTests {
         static var now: Timestamp { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
     }
 
-    private static func configuration(_ home: TemporaryFolder, _ server: TestHTTPServer, life: Int) -> String
-    {
+    /// One schedule that fires each second, or many of them.
+    private enum Schedules: String, CaseIterable, CustomTestStringConvertible {
+        case one
+        case many
+
+        static let count = 60
+
+        var testDescription: String { self.rawValue }
+        var names: [String] { self == .one ? [""] : (0..<Self.count).map { "n\($0)" } }
+        /// What the trigger says besides its function.
+        func trigger(_ home: TemporaryFolder) -> String {
+            guard self == .many else {
+                return "source: { schedule: { expression: \"* * * * * *\", catch_up: all } }"
+            }
+            return """
+                source: { schedule: { file: \(home.url.path)/schedules.csv, catch_up: all } }
+                    batch: { size: 25, window: 0ms }
+                """
+        }
+    }
+
+    private static func configuration(
+        _ schedules: Schedules,
+        _ home: TemporaryFolder,
+        _ server: TestHTTPServer,
+        life: Int
+    ) -> String {
         """
         state: "sqlite:\(home.url.path)/penstock.db"
         admin: { listen: "127.0.0.1:0" }
@@ -57,7 +89,7 @@ struct ScheduleCrashTests {
           sink: { http: { url: "\(server.url("/life/\(life)"))" } }
         triggers:
           tick:
-            source: { schedule: { expression: "* * * * * *", catch_up: all } }
+            \(schedules.trigger(home))
             function: sink
 
         """
@@ -72,9 +104,20 @@ struct ScheduleCrashTests {
         while Arrivals.now.milliseconds < until {}
     }
 
-    @Test("SIGKILL at the instants of fires loses none, and no instant becomes two fires")
-    func killed() async throws {
+    @Test(
+        "SIGKILL at the instants of fires loses none, and no instant becomes two fires",
+        arguments: Schedules.allCases
+    )
+    private func killed(schedules: Schedules) async throws {
         let home = try TemporaryFolder()
+        let input =
+            #"{""name"": ""<schedule.name>"", ""id"": ""<aws.scheduler.execution-id>"", ""time"": ""<aws.scheduler.scheduled-time>""}"#
+        let rows = schedules.names.map { "\($0),* * * * * *,\"\(input)\"" }
+        try (["name,expression,input"] + rows).joined(separator: "\n").write(
+            to: home.url.appendingPathComponent("schedules.csv"),
+            atomically: true,
+            encoding: .utf8
+        )
         let arrivals = Arrivals()
         let server = try TestHTTPServer { request, exchange in
             arrivals.add(request)
@@ -89,7 +132,7 @@ struct ScheduleCrashTests {
         while wanted.map({ kills < $0 }) ?? (ContinuousClock.now - began < .seconds(60)) {
             let penstock = try PenstockProcess(
                 in: home.url,
-                configuration: Self.configuration(home, server, life: kills)
+                configuration: Self.configuration(schedules, home, server, life: kills)
             )
             // Some live long enough to settle what has fired. Then before the instant, or while it is put into the store,
             // or invoked.
@@ -101,7 +144,7 @@ struct ScheduleCrashTests {
         }
         let last = try PenstockProcess(
             in: home.url,
-            configuration: Self.configuration(home, server, life: kills)
+            configuration: Self.configuration(schedules, home, server, life: kills)
         )
         let now = Int(Arrivals.now.milliseconds / 1000)
         #expect(
@@ -109,9 +152,14 @@ struct ScheduleCrashTests {
             "\(last.logTail)"
         )
         try last.terminate()
-        let line = "schedule: \(kills) kills, seed \(seed), \(arrivals.list.count) invocations\n"
+        let line =
+            "schedules, \(schedules): \(kills) kills, seed \(seed), \(arrivals.list.count) invocations\n"
         FileHandle.standardError.write(Data(line.utf8))
-        try Self.check(arrivals.list, try await Self.log(home), "seed \(seed)")
+        let log = try await Self.log(home)
+        for name in schedules.names {
+            let lines = log.filter { ($0.key.split(separator: " ").dropFirst().first ?? "") == name }
+            try Self.check(arrivals.list.filter { $0.schedule == name }, lines, "\(name), seed \(seed)")
+        }
     }
 
     /// All lines of the fire log, by instant, oldest first.

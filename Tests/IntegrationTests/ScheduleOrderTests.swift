@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import PenstockStore
 import PenstockTesting
 import Testing
 
@@ -150,7 +151,7 @@ struct ScheduleOrderTests {
         "A schedule that is over leaves its fire log, or nothing when it is to be deleted",
         arguments: [false, true]
     )
-    func completed(isDeleted: Bool) throws {
+    func completed(isDeleted: Bool) async throws {
         let world = try World()
         defer { world.server.stop() }
         let soon = Date(timeIntervalSinceNow: 5).formatted(.iso8601).dropLast()
@@ -164,6 +165,10 @@ struct ScheduleOrderTests {
         let again = try world.start("expression: at(\(soon))\(more)")
         #expect(try world.outcomes() == outcomes)
         try again.terminate()
+        let store = try SQLiteStore.open(path: world.home.url.appendingPathComponent("penstock.db").path)
+        let checkpoints = try await store.checkpoints(of: "yearly")
+        #expect(checkpoints.isEmpty == isDeleted, "\(checkpoints)")
+        await store.close()
         #expect(world.ids.count == 1, "it does not fire again")
     }
 

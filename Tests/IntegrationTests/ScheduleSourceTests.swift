@@ -71,6 +71,64 @@ struct ScheduleSourceTests {
     }
 
     @Test(
+        "Many schedules are sent in lists, and a list may fail in part; a file that changed is read at a reload"
+    )
+    func many() throws {
+        let home = try TemporaryFolder()
+        let file = home.url.appendingPathComponent("schedules.jsonl")
+        func write(_ names: [String]) throws {
+            let lines = names.map {
+                #"{"name": "\#($0)", "expression": "@every 1h", "input": "{\"n\": \"<schedule.name>\", \"id\": \"<aws.scheduler.execution-id>\", \"try\": <aws.scheduler.attempt-number>}"}"#
+            }
+            try lines.joined(separator: "\n").write(to: file, atomically: true, encoding: .utf8)
+        }
+        /// Each list that arrived, as `name@attempt`.
+        func lists(_ requests: [TestHTTPServer.Request]) -> [[String]] {
+            requests.map { request in
+                let list = try? JSONSerialization.jsonObject(with: Data(request.body)) as? [[String: Any]]
+                return (list ?? []).map { "\($0["n"] as? String ?? "")@\($0["try"] as? Int ?? 0)" }
+            }
+        }
+        let server = try TestHTTPServer { request, exchange in
+            // What comes for the first time with "b" is not done.
+            let list = try? JSONSerialization.jsonObject(with: Data(request.body)) as? [[String: Any]]
+            let failed = (list ?? []).filter { $0["n"] as? String == "b" && $0["try"] as? Int == 1 }
+            let items = failed.map { "{\"itemIdentifier\": \"\($0["id"] as? String ?? "")\"}" }
+            exchange.respond(
+                200,
+                [("content-type", "application/json")],
+                "{\"batchItemFailures\": [\(items.joined(separator: ","))]}"
+            )
+        }
+        defer { server.stop() }
+        try write(["a", "b", "c"])
+        let configuration =
+            Self.configuration("file: \(file.path)", home, server) + """
+                    batch: { size: 10, window: 1s }
+                    failure: { report_item_failures: true, backoff: { initial: 100ms } }
+
+                """
+        let penstock = try PenstockProcess(in: home.url, configuration: configuration)
+        #expect(
+            BoundedWait.until(within: .seconds(90)) { Set(lists(server.requests).joined()).count == 4 },
+            "\(lists(server.requests)) \(penstock.logTail)"
+        )
+        #expect(Set(lists(server.requests).joined()) == ["a@1", "b@1", "c@1", "b@2"])
+        #expect(lists(server.requests).joined().count == 4, "what was done is not sent again")
+        try write(["a", "b", "d"])
+        _ = kill(penstock.id, SIGHUP)
+        #expect(
+            BoundedWait.until(within: .seconds(90)) {
+                penstock.logTail.contains("changed triggers tick")
+                    && lists(server.requests).joined().contains("d@1")
+            },
+            "\(lists(server.requests)) \(penstock.logTail)"
+        )
+        #expect(lists(server.requests).joined().count == 5, "what did not change does not begin anew")
+        try penstock.terminate()
+    }
+
+    @Test(
         "A schedule that cannot be carried out is refused with its place and the way out",
         arguments: [
             ("expression: \"0 25 * * *\"", "the hour \"25\" is not within 0-23"),
@@ -85,7 +143,23 @@ struct ScheduleSourceTests {
                 "expression: \"@daily\", start: 2027-01-01T00:00:00Z, end: 2026-01-01T00:00:00Z",
                 "must not be before \"start\""
             ),
-            ("timezone: UTC", "expression"),
+            ("timezone: UTC", "give an expression, or many schedules by"),
+            ("expression: \"@daily\", file: s.csv", "\"file\" and \"expression\" are both set"),
+            ("file: none.csv", "\"none.csv\", which cannot be used: it does not exist"),
+            ("file: none.txt", "its name must end in .jsonl, .ndjson or .csv"),
+            ("schedules: []", "must have at least 1 element"),
+            (
+                "schedules: [{ name: a, expression: \"0 25 * * *\" }]",
+                "has number 1, which has the expression \"0 25 * * *\": the hour"
+            ),
+            (
+                "schedules: [{ name: a, expression: \"@daily\" }, { name: a, expression: \"@daily\" }]",
+                "more than one \"a\""
+            ),
+            (
+                "schedules: [{ name: a, expression: \"@daily\" }], overlap: cancel_other } }\n    batch: { size: 2 }\n    filters: [] #",
+                "must have size 1"
+            ),
             ("expression: \"@daily\" } }\n    batch: { size: 10 }\n    filters: [] #", "must have size 1"),
             ("expression: \"@daily\" } }\n    ordering: none\n    filters: [] #", "must be partition"),
         ]

@@ -259,10 +259,29 @@ final class ScriptedOperations: Operations {
         }
     }
 
-    func scheduleNames() async -> [String] { ["orders", "stopped"] }
+    func scheduleNames() async -> [String] { ["orders", "stopped", "many"] }
 
-    func fire(_ order: FireOrder, schedule: String) async throws -> FireReceipt? {
-        if schedule == "stopped" { return nil }
+    func hasSchedule(_ address: ScheduleAddress) async -> Bool {
+        address.trigger == "many"
+            ? ["alice", "bob/1"].contains(address.member ?? "")
+            : await self.scheduleNames().contains(address.trigger) && address.member == nil
+    }
+
+    /// Of the set "many".
+    func scheduleMembers(
+        of trigger: String,
+        from first: String,
+        limit: Int
+    ) async -> (members: [ScheduleMember], hasMore: Bool)? {
+        guard trigger == "many" else { return nil }
+        let facts = ScheduleFacts(expression: "@daily", words: "every day at 00:00", zone: "UTC")
+        let all = ["alice", "bob/1"].filter { $0 >= first }
+        let members = all.prefix(limit).map { ScheduleMember(name: $0, facts: facts, next: nil) }
+        return (members, all.count > limit)
+    }
+
+    func fire(_ order: FireOrder, schedule: ScheduleAddress) async throws -> FireReceipt? {
+        if schedule.trigger == "stopped" { return nil }
         switch order {
         case .now: return FireReceipt(keys: ["now"], fired: 1, rest: nil)
         case .times(let from, let through):

@@ -48,6 +48,35 @@ struct ScheduleRouteTests {
         }
     }
 
+    @Test("The schedules of a set are listed page by page, and named behind their trigger")
+    func members() async throws {
+        try await AdminFixture.serve { admin in
+            let page = try await admin.get("/api/v1/schedules/many?limit=1").json()
+            #expect(page["schedules"]?.arrayValue?.map { $0["name"] } == [.string("alice")])
+            #expect(page["next"] == .string("bob/1"))
+            let rest = try await admin.get("/api/v1/schedules/many?from=bob%2F1").json()
+            #expect(rest["schedules"]?.arrayValue?.map { $0["name"] } == [.string("bob/1")])
+            #expect(rest["next"] == nil)
+            let fired = try await admin.send("POST", "/api/v1/schedules/many%2Fbob%2F1/fire", body: "{}")
+                .json()
+            #expect(fired["key"] == .string("now"))
+            let time = Timestamp(milliseconds: 1_700_000_000_000)
+            try await admin.store.append(
+                [],
+                to: "many",
+                mark: nil,
+                fires: ["1 alice", "1 bob/1"].map {
+                    ScheduleFire(key: $0, scheduled: time, at: time, outcome: .missed)
+                }
+            )
+            let history = try await admin.get("/api/v1/schedules/many%2Falice/history").json()
+            #expect(history["fires"]?.arrayValue?.map { $0["key"] } == [.string("1 alice")])
+            for path in ["many/history", "many%2Fcarol/history", "orders", "none", "many?limit=0"] {
+                #expect(try await admin.get("/api/v1/schedules/\(path)").status >= 400, "\(path)")
+            }
+        }
+    }
+
     @Test("A backfill tells what fires, what has fired, and what is left")
     func backfill() async throws {
         try await AdminFixture.serve { admin in

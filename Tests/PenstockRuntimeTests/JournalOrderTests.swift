@@ -15,12 +15,12 @@ struct JournalOrderTests {
     private final class Feed: JournalFeed {
         private let scripted = ScriptedFeed(count: 1)
 
-        func begin(mark: String?, now: Timestamp) { self.scripted.begin(mark: mark, now: now) }
+        func begin(_ past: JournalPast, now: Timestamp) { self.scripted.begin(past, now: now) }
         func due(now: Timestamp, waiting: Int) -> JournalIntake? {
             self.scripted.due(now: now, waiting: waiting)
         }
         func next() -> Timestamp? { nil }
-        func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires? {
+        func ordered(_ order: FireOrder, of member: String?, now: Timestamp) -> OrderedFires? {
             OrderedFires(entries: [JournalEntry(key: "order", timestamp: now, body: [])], fires: [])
         }
     }
@@ -57,13 +57,8 @@ struct JournalOrderTests {
             return entries
         }
 
-        func append(
-            _ entries: [JournalEntry],
-            to journal: String,
-            mark: String?,
-            fires: [ScheduleFire]
-        ) async throws(StoreError) -> Int {
-            let count = try await self.store.append(entries, to: journal, mark: mark, fires: fires)
+        func append(_ write: JournalWrite, to journal: String) async throws(StoreError) -> Int {
+            let count = try await self.store.append(write, to: journal)
             let isLost = self.losesAnswer.withLock { losesAnswer in
                 defer { losesAnswer = false }
                 return losesAnswer
@@ -71,6 +66,15 @@ struct JournalOrderTests {
             if isLost { throw StoreError(.inputOutput, "the answer is lost") }
             return count
         }
+
+        func members(of journal: String) async throws(StoreError) -> [JournalMember] {
+            try await self.store.members(of: journal)
+        }
+
+        func entryKeys(of journal: String) async throws(StoreError) -> [String] {
+            try await self.store.entryKeys(of: journal)
+        }
+
         func mark(of journal: String) async throws(StoreError) -> String? {
             try await self.store.mark(of: journal)
         }
@@ -80,11 +84,11 @@ struct JournalOrderTests {
         func removeEntries(of journal: String, through position: UInt64) async throws(StoreError) -> Int {
             try await self.store.removeEntries(of: journal, through: position)
         }
-        func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] {
+        func timedEntries(of journal: String) async throws(StoreError) -> [TimedEntry] {
             try await self.store.timedEntries(of: journal)
         }
-        func forget(_ journal: String) async throws(StoreError) {
-            try await self.store.forget(journal)
+        func forget(_ journal: String, partition: String) async throws(StoreError) {
+            try await self.store.forget(journal, partition: partition)
         }
         func note(
             _ outcome: ScheduleFire.Outcome,
@@ -95,10 +99,11 @@ struct JournalOrderTests {
         }
         func fires(
             of journal: String,
+            member: String?,
             before number: UInt64?,
             limit: Int
         ) async throws(StoreError) -> [StoredFire] {
-            try await self.store.fires(of: journal, before: number, limit: limit)
+            try await self.store.fires(of: journal, member: member, before: number, limit: limit)
         }
         func countFires(of journal: String) async throws(StoreError) -> FireCount {
             try await self.store.countFires(of: journal)
@@ -120,9 +125,9 @@ struct JournalOrderTests {
             feed: Feed(),
             loop: reactor.reactor
         )
-        #expect(try await source.fire(.now) == nil, "not before the start")
+        #expect(try await source.fire(.now, of: nil) == nil, "not before the start")
         try await source.start(checkpoints: [:])
-        journal.interrupt { _ = try await source.fire(.now) }
+        journal.interrupt { _ = try await source.fire(.now, of: nil) }
         source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
         var count = 0
         while count < 2 {
@@ -133,7 +138,88 @@ struct JournalOrderTests {
         #expect(count == 2)
         #expect(source.lag().first?.records == 2)
         await source.stop()
-        #expect(try await source.fire(.now) == nil, "nor after the stop")
+        #expect(try await source.fire(.now, of: nil) == nil, "nor after the stop")
+        await store.close()
+    }
+
+    /// Two events that are due, and a note of what it was told.
+    private final class CountingFeed: JournalFeed {
+        private let scripted = ScriptedFeed(count: 2)
+        private let told = Mutex<[String]>([])
+
+        var notes: [String] { self.told.withLock { $0 } }
+        var needs: JournalNeeds { [.members, .waiting] }
+
+        func begin(_ past: JournalPast, now: Timestamp) {
+            self.told.withLock { told in
+                told.append("members \(past.members.map(\.name))")
+                told.append("waiting \(past.waiting)")
+            }
+            self.scripted.begin(past, now: now)
+        }
+        func due(now: Timestamp, waiting: Int) -> JournalIntake? {
+            var intake = self.scripted.due(now: now, waiting: waiting)
+            intake?.write.members = [JournalMember(name: "m", mark: "1")]
+            return intake
+        }
+        func next() -> Timestamp? { nil }
+        func recount(waiting keys: [String]) { self.told.withLock { $0.append("recount \(keys)") } }
+        func settled(_ keys: [String]) { self.told.withLock { $0.append("settled \(keys)") } }
+        func ordered(_ order: FireOrder, of member: String?, now: Timestamp) -> OrderedFires? {
+            OrderedFires(
+                entries: [JournalEntry(key: "order \(member ?? "")", timestamp: now, body: [])],
+                fires: []
+            )
+        }
+    }
+
+    @Test("A feed that wants to know is told which entries wait, which are settled, and its members")
+    func told() async throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).db")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let store = try SQLiteStore.open(path: file.path)
+        let reactor = try TestReactor()
+        let partition = Partition(id: PartitionID(1), name: "journal")
+        func source(_ feed: CountingFeed) -> JournalSource {
+            JournalSource(
+                journal: "orders",
+                partition: partition,
+                format: LineFormat(),
+                store: store,
+                feed: feed,
+                loop: reactor.reactor
+            )
+        }
+        func receive(_ count: Int, from source: JournalSource) async throws -> [Position] {
+            var positions: [Position] = []
+            while positions.count < count {
+                for case .records(let block) in try await source.receive() {
+                    positions += (0..<block.count).map { block.entries[$0].position }
+                }
+            }
+            return positions
+        }
+        let feed = CountingFeed()
+        let first = source(feed)
+        try await first.start(checkpoints: [:])
+        first.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
+        let positions = try await receive(2, from: first)
+        let committed = [PartitionPosition(partition: partition.id, name: "journal", position: positions[0])]
+        #expect(try await first.commit(committed).count == 1)
+        _ = try await first.fire(.now, of: "x")
+        _ = try await receive(1, from: first)
+        await first.stop()
+        #expect(
+            feed.notes == [
+                "members []", "waiting []", "settled [\"event-10000\"]",
+                "recount [\"event-10001\", \"order x\"]",
+            ]
+        )
+        let next = CountingFeed()
+        let second = source(next)
+        try await second.start(checkpoints: ["journal": positions[0]])
+        #expect(next.notes == ["members [\"m\"]", "waiting [\"event-10001\", \"order x\"]"])
+        await second.stop()
         await store.close()
     }
 

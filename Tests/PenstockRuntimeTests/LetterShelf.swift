@@ -81,14 +81,11 @@ final class LetterShelf: StateStore {
     }
     func pausedTriggers() async throws(StoreError) -> Set<String> { [] }
     func setPaused(_ paused: Bool, trigger: String) async throws(StoreError) {}
-    func append(
-        _ entries: [JournalEntry],
-        to journal: String,
-        mark: String?,
-        fires: [ScheduleFire]
-    ) async throws(StoreError) -> Int { 0 }
-    func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] { [] }
-    func forget(_ journal: String) async throws(StoreError) {}
+    func append(_ write: JournalWrite, to journal: String) async throws(StoreError) -> Int { 0 }
+    func members(of journal: String) async throws(StoreError) -> [JournalMember] { [] }
+    func entryKeys(of journal: String) async throws(StoreError) -> [String] { [] }
+    func timedEntries(of journal: String) async throws(StoreError) -> [TimedEntry] { [] }
+    func forget(_ journal: String, partition: String) async throws(StoreError) {}
     func note(
         _ outcome: ScheduleFire.Outcome,
         of keys: [String],
@@ -96,6 +93,7 @@ final class LetterShelf: StateStore {
     ) async throws(StoreError) {}
     func fires(
         of journal: String,
+        member: String?,
         before number: UInt64?,
         limit: Int
     ) async throws(StoreError) -> [StoredFire] { [] }

@@ -137,14 +137,19 @@ final class FickleStore: StateStore {
         try await self.store.setPaused(paused, trigger: trigger)
     }
 
-    func append(
-        _ entries: [JournalEntry],
-        to journal: String,
-        mark: String?,
-        fires: [ScheduleFire]
-    ) async throws(StoreError) -> Int {
+    func append(_ write: JournalWrite, to journal: String) async throws(StoreError) -> Int {
         try self.refusal.pass()
-        return try await self.store.append(entries, to: journal, mark: mark, fires: fires)
+        return try await self.store.append(write, to: journal)
+    }
+
+    func members(of journal: String) async throws(StoreError) -> [JournalMember] {
+        try self.refusal.pass()
+        return try await self.store.members(of: journal)
+    }
+
+    func entryKeys(of journal: String) async throws(StoreError) -> [String] {
+        try self.refusal.pass()
+        return try await self.store.entryKeys(of: journal)
     }
 
     func mark(of journal: String) async throws(StoreError) -> String? {
@@ -171,14 +176,14 @@ final class FickleStore: StateStore {
         return try await self.store.removeEntries(of: journal, through: position)
     }
 
-    func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] {
+    func timedEntries(of journal: String) async throws(StoreError) -> [TimedEntry] {
         try self.refusal.pass()
         return try await self.store.timedEntries(of: journal)
     }
 
-    func forget(_ journal: String) async throws(StoreError) {
+    func forget(_ journal: String, partition: String) async throws(StoreError) {
         try self.refusal.pass()
-        try await self.store.forget(journal)
+        try await self.store.forget(journal, partition: partition)
     }
 
     func note(
@@ -192,11 +197,12 @@ final class FickleStore: StateStore {
 
     func fires(
         of journal: String,
+        member: String?,
         before number: UInt64?,
         limit: Int
     ) async throws(StoreError) -> [StoredFire] {
         try self.refusal.pass()
-        return try await self.store.fires(of: journal, before: number, limit: limit)
+        return try await self.store.fires(of: journal, member: member, before: number, limit: limit)
     }
 
     func countFires(of journal: String) async throws(StoreError) -> FireCount {

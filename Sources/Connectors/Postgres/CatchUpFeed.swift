@@ -79,8 +79,8 @@ final class CatchUpFeed: JournalFeed {
 
     // MARK: - The source's side
 
-    func begin(mark: String?, now: Timestamp) {
-        guard let mark, let window = CatchUpWindow(mark: mark, now: now) else { return }
+    func begin(_ past: JournalPast, now: Timestamp) {
+        guard let mark = past.mark, let window = CatchUpWindow(mark: mark, now: now) else { return }
         self.state.withLock { $0.window = window }
     }
 
@@ -124,7 +124,7 @@ final class CatchUpFeed: JournalFeed {
     func due(now: Timestamp, waiting: Int) -> JournalIntake? {
         let page = self.state.withLock { state in
             let page = state.page.take()
-            state.isHeld = waiting + (page?.entries.count ?? 0) > Self.waitingMax
+            state.isHeld = waiting + (page?.write.entries.count ?? 0) > Self.waitingMax
             return page
         }
         if page != nil || waiting <= Self.waitingMax { self.bells.put(()) }

@@ -50,8 +50,8 @@ final class NotifyFeed: JournalFeed {
 
     // MARK: - The source's side
 
-    func begin(mark: String?, now: Timestamp) {
-        self.state.withLock { $0.hasHeard = mark != nil }
+    func begin(_ past: JournalPast, now: Timestamp) {
+        self.state.withLock { $0.hasHeard = past.mark != nil }
     }
 
     func run(wake: @escaping @Sendable () -> Void) async {

@@ -17,7 +17,16 @@ package struct ScheduleConfiguration: ConfigurationTable {
     static let expressionField = Field.string(
         "expression",
         "cron(0 2 * * ? *), rate(5 minutes), at(2026-11-20T13:00:00), 0 2 * * *, 30 0 2 * * *, @daily or @every 90s; docs/SCHEDULES.md has all."
-    )
+    ).optional
+    static let schedulesField = Field<[ScheduleEntry]>(
+        "schedules",
+        "Many schedules of one trigger, instead of `expression`.",
+        .list(of: .table(ScheduleEntry.self), count: 1...10_000)
+    ).optional
+    static let fileField = Field.string(
+        "file",
+        "A file of many schedules, instead of `expression`: .jsonl with one object a line, or .csv; docs/SCHEDULES.md has their form."
+    ).optional
     static let timezoneField = Field.string("timezone", "An IANA name such as Europe/Berlin.", default: "UTC")
     static let gapField = Field.choice(
         "dst",
@@ -85,27 +94,37 @@ package struct ScheduleConfiguration: ConfigurationTable {
     ).optional
     package static let table = FieldTable(
         "schedule",
-        "A schedule: one invocation for each time at which it fires.",
+        "A schedule, or many of one trigger: one invocation for each time at which one fires.",
         [
-            expressionField, timezoneField, gapField, catchUpField, windowField, overlapField, jitterField,
+            expressionField, schedulesField, fileField, timezoneField, gapField, catchUpField, windowField,
+            overlapField, jitterField,
             flexibleWindowField, startField, endField, afterCompletionField, exceptField, shapeField,
             arnField, inputField,
         ]
     )
 
+    /// Not the one that holds when there is a ``set``.
     let expression: ScheduleExpression
+    /// Many schedules instead of the one.
+    package let set: ScheduleSet?
+    /// Stands for the contents of the files that were read; nil when none was.
+    let filesHash: Int?
     let zone: ZoneRules
     let gapRule: Schedule.GapRule
-    let policy: SchedulePolicy
+    package let policy: SchedulePolicy
     let afterCompletion: AfterCompletion
     let shape: ScheduleEventShape
     let arn: String?
     let input: String?
 
     package init(_ reader: inout ConfigurationReader) {
-        self.expression = Self.expression(&reader)
         self.zone = Self.zone(&reader)
         self.gapRule = reader[Self.gapField]
+        var files = ScheduleFiles()
+        let exceptions = ScheduleExceptions(&reader, at: Self.exceptField, reading: &files)
+        self.set = Self.set(&reader, zone: self.zone, gapRule: self.gapRule, exceptions, &files)
+        self.expression = Self.expression(&reader)
+        self.filesHash = files.hash
         var policy = SchedulePolicy()
         policy.catchUp = reader[Self.catchUpField]
         policy.catchUpWindow = Int(reader[Self.windowField].components.seconds)
@@ -122,14 +141,14 @@ package struct ScheduleConfiguration: ConfigurationTable {
         }
         policy.start = reader[Self.startField].map { Int($0.milliseconds / 1000) }
         policy.end = reader[Self.endField].map { Int($0.milliseconds / 1000) }
-        policy.except = Self.exclusions(&reader, in: self.zone)
+        if self.set == nil { policy.except = exceptions.exclusions(in: self.zone, &reader) }
         if let start = policy.start, let end = policy.end {
             reader.require(start <= end, at: Self.endField, "must not be before \"start\"")
         }
         self.policy = policy
         self.afterCompletion = reader[Self.afterCompletionField]
         reader.advise(
-            self.afterCompletion == .none || policy.end != nil || self.expression.isOnce
+            self.afterCompletion == .none || policy.end != nil || self.set != nil || self.expression.isOnce
                 || self.expression.grammar == .aws,
             at: Self.afterCompletionField,
             "does nothing: the schedule has no last time",
@@ -139,13 +158,15 @@ package struct ScheduleConfiguration: ConfigurationTable {
         self.arn = reader[Self.arnField]
         self.input = reader[Self.inputField]
         if let input = self.input {
-            let event = ScheduleEvent(name: "name", shape: self.shape, arn: self.arn, input: input)
-            let body = String(
-                decoding: event.body(scheduled: 0, at: Timestamp(milliseconds: 0), key: ""),
-                as: UTF8.self
+            let event = ScheduleEvent(name: "name", member: nil, shape: self.shape, arn: self.arn)
+            let body = event.body(
+                input: Array(input.utf8)[...],
+                scheduled: 0,
+                at: Timestamp(milliseconds: 0),
+                key: ""
             )
-            .replacing(ScheduleEvent.attemptWord, with: "1")
-            let findings = ConfigurationLoader.parseJSON(Array(body.utf8), file: "input").findings
+            .replacing(ScheduleEventFormat.word, with: [UInt8(ascii: "1")])
+            let findings = ConfigurationLoader.parseJSON(Array(body), file: "input").findings
             reader.require(
                 !findings.hasErrors,
                 at: Self.inputField,
@@ -155,23 +176,31 @@ package struct ScheduleConfiguration: ConfigurationTable {
         }
         let first = Schedule(self.expression, in: self.zone, gapRule: self.gapRule).next(after: -2 * 86_400)
         reader.require(
-            first != nil,
+            first != nil || self.set != nil,
             at: Self.expressionField,
             code: .badValue,
             "never fires: there is no such time in the years 1970 to 2199"
         )
     }
 
-    private static let placeholder = "@daily"
-
+    /// Also checks that one of the three forms is there.
     private static func expression(_ reader: inout ConfigurationReader) -> ScheduleExpression {
-        let text = reader[Self.expressionField]
+        let forms: [any AnyField] = [Self.expressionField, Self.schedulesField, Self.fileField]
+        let given = forms.filter { reader.has($0) }
+        reader.require(
+            given.count == 1,
+            at: given.last ?? Self.expressionField,
+            code: given.isEmpty ? .missingKey : .conflict,
+            given.isEmpty ? "is missing" : "and \"\(given[0].name)\" are both set",
+            suggestion: given.isEmpty
+                ? "give an expression, or many schedules by \"schedules\" or \"file\"" : "keep one of them"
+        )
+        guard let text = reader[Self.expressionField] else { return .daily }
         do {
             return try ScheduleExpression(text)
         } catch {
-            // Without the key there is a finding already.
             reader.require(
-                !reader.has(Self.expressionField),
+                false,
                 at: Self.expressionField,
                 code: .badValue,
                 "\"\(text.prefix(80))\": \(error.message)"
@@ -180,36 +209,58 @@ package struct ScheduleConfiguration: ConfigurationTable {
         }
     }
 
-    /// The days and the calendars' events of `except`.
-    private static func exclusions(_ reader: inout ConfigurationReader, in zone: ZoneRules) -> Exclusions {
-        var spans: [Range<Int>] = []
-        for text in reader[Self.exceptField] {
-            var problem: String?
-            if text.lowercased().hasSuffix(".ics") {
-                do throws(FileReadError) {
-                    let bytes = try ConfigurationLoader.process.readFile(text, CalendarFile.bytesMax)
-                    do throws(CalendarFile.Problem) {
-                        spans += try CalendarFile(bytes).spans(in: zone)
-                    } catch {
-                        problem = "\(error)"
-                    }
-                } catch {
-                    problem = "the file \(error.detail)"
-                }
-                problem = problem.map { ", which cannot be used: \($0)" }
-            } else if text.utf8.count == 10, let seconds = LocalTime.seconds(text.utf8) {
-                spans.append(zone.span(ofLocalDay: seconds / 86_400))
-            } else {
-                problem = ", which is no date; write 2026-12-25, or the path of an .ics file"
+    /// Many schedules; nil when there is one.
+    private static func set(
+        _ reader: inout ConfigurationReader,
+        zone: ZoneRules,
+        gapRule: Schedule.GapRule,
+        _ exceptions: ScheduleExceptions,
+        _ files: inout ScheduleFiles
+    ) -> ScheduleSet? {
+        let (entries, path) = (reader[Self.schedulesField], reader[Self.fileField])
+        guard entries != nil || path != nil else { return nil }
+        var zones: [String: ZoneRules] = [:]
+        var builder = ScheduleSetBuilder(zone: zone, gapRule: gapRule)
+        for (index, entry) in (entries ?? []).enumerated() {
+            do throws(ScheduleSetBuilder.Problem) {
+                try builder.add(
+                    name: entry.name,
+                    expression: entry.expression,
+                    zone: entry.timezone,
+                    input: entry.input.map { Array($0.utf8) }
+                )
+            } catch {
+                reader.require(
+                    false,
+                    at: Self.schedulesField,
+                    code: .badValue,
+                    "has number \(index + 1), which \(error.message)"
+                )
             }
-            reader.require(
-                problem == nil,
-                at: Self.exceptField,
-                code: .badValue,
-                "holds \"\(text.prefix(200))\"\(problem ?? "")"
-            )
         }
-        return Exclusions(spans)
+        var problems: [String] = []
+        if let path {
+            if !ScheduleSetFile.isName(path) {
+                problems.append("its name must end in .jsonl, .ndjson or .csv, which says its form")
+            } else {
+                do throws(FileReadError) {
+                    let bytes = try files.read(path, ScheduleSetFile.bytesMax)
+                    problems += ScheduleSetFile.read(bytes, path: path, into: &builder)
+                    if problems.isEmpty, builder.count == 0 { problems.append("it has no schedules") }
+                } catch {
+                    problems.append("it \(error.detail)")
+                }
+            }
+        }
+        let (set, doubled) = builder.finish()
+        let field: any AnyField = path == nil ? Self.schedulesField : Self.fileField
+        let what = path.map { "names \"\($0.prefix(200))\", which cannot be used: " } ?? ""
+        if let first = doubled.first {
+            problems.append("\(path == nil ? "has" : "it has") more than one \"\(first)\"; each name once")
+        }
+        for problem in problems { reader.require(false, at: field, code: .badValue, what + problem) }
+        for rule in set.rules { zones[rule.zone.name] = rule.zone }
+        return set.excluding(zones.mapValues { exceptions.exclusions(in: $0, &reader) })
     }
 
     private static func zone(_ reader: inout ConfigurationReader) -> ZoneRules {
@@ -224,5 +275,34 @@ package struct ScheduleConfiguration: ConfigurationTable {
             )
             return .utc
         }
+    }
+}
+
+/// One of many schedules in the configuration.
+struct ScheduleEntry: ConfigurationTable {
+    static let nameField = Field.string("name", "Its name among the trigger's schedules.")
+    static let expressionField = Field.string("expression", "When it fires; as for one schedule.")
+    static let timezoneField = Field.string("timezone", "An IANA name; that of all when left out.").optional
+    static let inputField = Field.string(
+        "input",
+        "JSON to send instead of the event; that of all when left out."
+    )
+    .optional
+    static let table = FieldTable(
+        "schedules",
+        "One of many schedules.",
+        [nameField, expressionField, timezoneField, inputField]
+    )
+
+    let name: String
+    let expression: String
+    let timezone: String?
+    let input: String?
+
+    init(_ reader: inout ConfigurationReader) {
+        self.name = reader[Self.nameField]
+        self.expression = reader[Self.expressionField]
+        self.timezone = reader[Self.timezoneField]
+        self.input = reader[Self.inputField]
     }
 }

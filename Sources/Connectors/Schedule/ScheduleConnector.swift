@@ -15,6 +15,7 @@ package enum ScheduleConnector: Connector {
     package static var source: Alternative<SourcePlan>? {
         .key(Self.kind, ScheduleConfiguration.table.summary, .table(ScheduleConfiguration.self)) {
             configuration in
+            if let set = configuration.set { return Self.plan(of: set, configuration, batchSize: 1) }
             var capabilities = SourceCapabilities(
                 settlement: .journaled,
                 order: configuration.policy.overlap == .allow ? .none : .partition,
@@ -54,8 +55,76 @@ package enum ScheduleConnector: Connector {
                 words: expression.words,
                 zone: configuration.zone.name
             )
+            plan.filesHash = configuration.filesHash
             return plan
         }
+    }
+
+    /// The plan of many schedules.
+    ///
+    /// Those of one name are in order, and others beside them.
+    private static func plan(
+        of set: ScheduleSet,
+        _ configuration: ScheduleConfiguration,
+        batchSize: Int
+    ) -> SourcePlan {
+        var capabilities = SourceCapabilities(
+            settlement: .journaled,
+            order: configuration.policy.overlap == .allow ? .none : .group,
+            canSeek: false,
+            prunesOnAcknowledge: true
+        )
+        capabilities.batchesOnRequest = true
+        capabilities.takesSingleRecords = configuration.policy.overlap == .cancelOther
+        capabilities.needsOrder = configuration.policy.overlap != .allow
+        let isList = batchSize > 1
+        let summary = "\(set.count) schedule\(set.count == 1 ? "" : "s")"
+        var plan = SourcePlan(
+            kind: Self.kind,
+            summary: summary,
+            capabilities: capabilities,
+            format: ScheduleEventFormat(isList: isList),
+            fields: ScheduleEventFormat.fields,
+            partition: { id, name in Partition(id: id, name: name) },
+            sample: RecordSample(partition: Self.partitionName),
+            make: { trigger, context throws(SourceError) in
+                guard let journal = context.journal else {
+                    throw SourceError(
+                        .rejected,
+                        "schedules need a store for their journal, and there is none here"
+                    )
+                }
+                return JournalSource(
+                    journal: trigger,
+                    partition: Partition(id: PartitionID(1), name: Self.partitionName),
+                    format: ScheduleEventFormat(isList: isList, trigger: trigger),
+                    store: journal,
+                    feed: ScheduleSetFeed(set, configuration, trigger: trigger),
+                    loop: context.reactor
+                )
+            }
+        )
+        plan.orderingKey = ScheduleNameKey()
+        plan.filesHash = configuration.filesHash
+        plan.schedule = ScheduleFacts(
+            expression: "",
+            words: summary,
+            zone: configuration.zone.name
+        )
+        plan.scheduleMembers = ScheduleMembers(
+            count: set.count,
+            name: { set.name($0) },
+            facts: { number in
+                let schedule = set.schedule(number)
+                return ScheduleFacts(
+                    expression: schedule.expression.text,
+                    words: schedule.expression.words,
+                    zone: schedule.zone.name
+                )
+            }
+        )
+        plan.fit = { Self.plan(of: set, configuration, batchSize: $0.batchSize) }
+        return plan
     }
 
     package static var destination: Alternative<DestinationPlan>? { nil }

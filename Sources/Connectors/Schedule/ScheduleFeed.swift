@@ -12,6 +12,7 @@ import Synchronization
 final class ScheduleFeed: JournalFeed {
     private let configuration: ScheduleConfiguration
     private let event: ScheduleEvent
+    private let input: [UInt8]?
     private let planner = Mutex<SchedulePlanner?>(nil)
     /// The time of the last fire that was ordered, in milliseconds: no two have the same.
     private let lastOrdered = Mutex(Int64.min)
@@ -20,10 +21,11 @@ final class ScheduleFeed: JournalFeed {
         self.configuration = configuration
         self.event = ScheduleEvent(
             name: trigger,
+            member: nil,
             shape: configuration.shape,
-            arn: configuration.arn,
-            input: configuration.input
+            arn: configuration.arn
         )
+        self.input = configuration.input.map { Array($0.utf8) }
     }
 
     var overtakes: Bool { self.configuration.policy.overlap == .cancelOther }
@@ -33,14 +35,14 @@ final class ScheduleFeed: JournalFeed {
             && self.planner.withLock { $0.map { $0.nextDue() == nil } ?? false }
     }
 
-    func begin(mark: String?, now: Timestamp) {
+    func begin(_ past: JournalPast, now: Timestamp) {
         let planner = SchedulePlanner(
             self.configuration.expression,
             in: self.configuration.zone,
             gapRule: self.configuration.gapRule,
             policy: self.configuration.policy,
-            seed: self.event.name.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 },
-            mark: mark,
+            seed: SchedulePolicy.hash(self.event.name.utf8),
+            mark: past.mark,
             now: now.milliseconds
         )
         self.planner.withLock { $0 = planner }
@@ -58,7 +60,7 @@ final class ScheduleFeed: JournalFeed {
             return JournalIntake(
                 entries: plan.fires.map { self.entry($0, now) },
                 mark: mark,
-                gap: Self.gap(plan),
+                gap: Self.gap(missed: plan.missed.count, skipped: plan.skipped.count),
                 fires: missed + fires + skipped
             )
         }
@@ -67,7 +69,8 @@ final class ScheduleFeed: JournalFeed {
     /// Times in one order at most; the log has room for several orders.
     private static let orderMax = 1000
 
-    func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires? {
+    func ordered(_ order: FireOrder, of member: String?, now: Timestamp) -> OrderedFires? {
+        guard member == nil else { return nil }
         switch order {
         case .now:
             let milliseconds = self.lastOrdered.withLock { last in
@@ -76,9 +79,13 @@ final class ScheduleFeed: JournalFeed {
             }
             let now = Timestamp(milliseconds: milliseconds)
             // With milliseconds, so that it is never the key of one of the schedule's own times.
-            let parts = now.configurationText.dropLast().split(separator: ".")
-            let key = "\(parts[0]).\(parts.count > 1 ? parts[1] : "000")Z"
-            let body = self.event.body(scheduled: Int(now.milliseconds / 1000), at: now, key: key)
+            let key = ScheduleEvent.textWithMilliseconds(now)
+            let body = self.event.body(
+                input: self.input.map { $0[...] },
+                scheduled: Int(now.milliseconds / 1000),
+                at: now,
+                key: key
+            )
             return OrderedFires(
                 entries: [JournalEntry(key: key, timestamp: now, body: body)],
                 fires: [ScheduleFire(key: key, scheduled: now, at: now, outcome: .waiting, isOrdered: true)]
@@ -102,7 +109,7 @@ final class ScheduleFeed: JournalFeed {
         return JournalEntry(
             key: key,
             timestamp: Timestamp(milliseconds: Int64(time) * 1000),
-            body: self.event.body(scheduled: time, at: now, key: key)
+            body: self.event.body(input: self.input.map { $0[...] }, scheduled: time, at: now, key: key)
         )
     }
 
@@ -125,14 +132,11 @@ final class ScheduleFeed: JournalFeed {
         self.planner.withLock { $0?.nextDue() }.map { Timestamp(milliseconds: $0) }
     }
 
-    private static func gap(_ plan: SchedulePlanner.Plan) -> String? {
+    /// What operators read about times that did not fire; nil when all did.
+    static func gap(missed: Int, skipped: Int) -> String? {
         var parts: [String] = []
-        if !plan.missed.isEmpty {
-            parts.append("\(plan.missed.count) missed while nothing ran (see catch_up)")
-        }
-        if !plan.skipped.isEmpty {
-            parts.append("\(plan.skipped.count) left out because of others (see overlap)")
-        }
+        if missed > 0 { parts.append("\(missed) missed while nothing ran (see catch_up)") }
+        if skipped > 0 { parts.append("\(skipped) left out because of others (see overlap)") }
         return parts.isEmpty ? nil : "fires: " + parts.joined(separator: ", ")
     }
 }

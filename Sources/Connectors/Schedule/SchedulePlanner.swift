@@ -46,6 +46,31 @@ package struct SchedulePolicy: Sendable, Equatable {
 
     /// The defaults.
     package init() {}
+
+    /// The first time of a schedule after `time`, within ``start`` and ``end``, that is not excluded; nil for none.
+    func next(of schedule: Schedule, except: Exclusions, after time: Int) -> Int? {
+        var time = max(time, (self.start ?? .min + 1) - 1)
+        while let next = schedule.next(after: time) {
+            if let end = self.end, next > end { return nil }
+            guard let end = except.end(at: next) else { return next }
+            time = end - 1
+        }
+        return nil
+    }
+
+    /// When a time comes due, in milliseconds: with jitter, which is the same whenever it is asked for.
+    func due(_ time: Int, seed: UInt64) -> Int64 {
+        guard self.jitter > 0 else { return Int64(time) * 1000 }
+        var hash = seed ^ UInt64(bitPattern: Int64(time)) &* 0x9E37_79B9_7F4A_7C15
+        hash = (hash ^ (hash >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        hash ^= hash >> 31
+        return Int64(time) * 1000 + Int64(hash % UInt64(self.jitter + 1))
+    }
+
+    /// FNV-1a: the same in every process.
+    static func hash(_ bytes: some Sequence<UInt8>, _ seed: UInt64 = 0) -> UInt64 {
+        bytes.reduce(0xCBF2_9CE4_8422_2325 ^ seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    }
 }
 
 /// Decides which times of a schedule fire, and when.
@@ -116,6 +141,11 @@ package struct SchedulePlanner: Sendable {
             let anchor = Int(parts[0]), let decided = Int(parts[1])
         else { return nil }
         return (anchor, decided)
+    }
+
+    /// Tells schedules from one another that were written differently, in 64 bits.
+    static func signature(_ schedule: Schedule, _ policy: SchedulePolicy) -> UInt64 {
+        SchedulePolicy.hash(self.name(schedule.expression, schedule.zone, schedule.gapRule, policy).utf8)
     }
 
     private static func name(
@@ -190,21 +220,8 @@ package struct SchedulePlanner: Sendable {
     private func nextTime() -> Int? { self.nextTime(after: self.decided) }
 
     private func nextTime(after start: Int) -> Int? {
-        var time = max(start, (self.policy.start ?? .min + 1) - 1)
-        while let next = self.schedule.next(after: time) {
-            if let end = self.policy.end, next > end { return nil }
-            guard let end = self.policy.except.end(at: next) else { return next }
-            time = end - 1
-        }
-        return nil
+        self.policy.next(of: self.schedule, except: self.policy.except, after: start)
     }
 
-    /// With jitter, which is the same whenever it is asked for.
-    private func due(_ time: Int) -> Int64 {
-        guard self.policy.jitter > 0 else { return Int64(time) * 1000 }
-        var hash = self.seed ^ UInt64(bitPattern: Int64(time)) &* 0x9E37_79B9_7F4A_7C15
-        hash = (hash ^ (hash >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        hash ^= hash >> 31
-        return Int64(time) * 1000 + Int64(hash % UInt64(self.policy.jitter + 1))
-    }
+    private func due(_ time: Int) -> Int64 { self.policy.due(time, seed: self.seed) }
 }

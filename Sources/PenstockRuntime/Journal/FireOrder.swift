@@ -54,6 +54,9 @@ package protocol FiringSource: Source {
     /// When the next record comes due; nil for never, and before the source has started.
     var next: Timestamp? { get }
 
+    /// When the next record of one of its members comes due; nil for never, for an unknown one, and before the start.
+    func next(of member: String) -> Timestamp?
+
     /// Whether a later record takes the place of those before it.
     var overtakes: Bool { get }
 
@@ -61,9 +64,9 @@ package protocol FiringSource: Source {
     /// cancelled. ``SourceEvent/overtaken`` tells that it may have changed. Any isolation.
     func isOvertaken(_ position: Position) -> Bool
 
-    /// Carries an order out: durable in the store when it returns. Nil when the source has not started, or takes no
-    /// orders.
-    func fire(_ order: FireOrder) async throws(StoreError) -> FireReceipt?
+    /// Carries an order out, of one of its members when it has such: durable in the store when it returns. Nil when the
+    /// source has not started, takes no orders, or does not know the member.
+    func fire(_ order: FireOrder, of member: String?) async throws(StoreError) -> FireReceipt?
 
     /// Notes what becomes of records that are going to be settled, by their keys: durable when it returns.
     func note(_ outcome: ScheduleFire.Outcome, of keys: [[UInt8]]) async throws(StoreError)
@@ -88,6 +91,89 @@ package struct ScheduleFacts: Sendable, Equatable {
     }
 }
 
+/// The schedules of a set, by number in the order of their names' bytes.
+package struct ScheduleMembers: Sendable {
+    /// How many.
+    package var count: Int
+
+    /// The name of one.
+    package var name: @Sendable (_ number: Int) -> String
+
+    /// How one is written.
+    package var facts: @Sendable (_ number: Int) -> ScheduleFacts
+
+    /// The members of a set.
+    package init(
+        count: Int,
+        name: @escaping @Sendable (_ number: Int) -> String,
+        facts: @escaping @Sendable (_ number: Int) -> ScheduleFacts
+    ) {
+        self.count = count
+        self.name = name
+        self.facts = facts
+    }
+
+    /// The number of the first one whose name is `name` or behind it; ``count`` when there is none.
+    package func lowerBound(_ name: String) -> Int {
+        var (low, high) = (0, self.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self.name(middle).utf8.lexicographicallyPrecedes(name.utf8) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        return low
+    }
+
+    /// Whether there is one of this name.
+    package func contains(_ name: String) -> Bool {
+        let number = self.lowerBound(name)
+        return number < self.count && self.name(number) == name
+    }
+}
+
+/// What is known of one schedule of a set now.
+package struct ScheduleMember: Sendable, Equatable {
+    /// Its name in the set.
+    package var name: String
+
+    /// How it is written.
+    package var facts: ScheduleFacts
+
+    /// When it fires next; nil for never, and while its trigger is not running.
+    package var next: Timestamp?
+
+    /// A member.
+    package init(name: String, facts: ScheduleFacts, next: Timestamp?) {
+        self.name = name
+        self.facts = facts
+        self.next = next
+    }
+}
+
+/// Which schedule an operator means: `nightly`, or `reminders/alice` for one of a set.
+package struct ScheduleAddress: Sendable, Equatable {
+    /// The trigger's name.
+    package var trigger: String
+
+    /// The schedule's name in the trigger's set; nil when the trigger is one schedule.
+    package var member: String?
+
+    /// A schedule.
+    package init(trigger: String, member: String? = nil) {
+        self.trigger = trigger
+        self.member = member
+    }
+
+    /// Reads a name; a trigger's has no `/`.
+    package init(_ name: String) {
+        let parts = name.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        self.init(trigger: String(parts[0]), member: parts.count > 1 ? String(parts[1]) : nil)
+    }
+}
+
 /// What is known of a schedule now.
 package struct ScheduleStatus: Sendable, Equatable {
     /// The trigger's name.
@@ -95,6 +181,9 @@ package struct ScheduleStatus: Sendable, Equatable {
 
     /// How it is written.
     package var facts: ScheduleFacts
+
+    /// How many schedules it is made of; nil for a schedule of its own.
+    package var members: Int?
 
     /// When it fires next; nil for never, and while its trigger is not running.
     package var next: Timestamp?

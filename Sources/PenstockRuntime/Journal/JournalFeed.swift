@@ -7,8 +7,24 @@ package import PenstockStore
 ///
 /// It decides and keeps no time; ``JournalSource`` asks it, and has what it answers on disk before anything else happens.
 package protocol JournalFeed: Sendable {
-    /// Goes on behind the mark that an earlier run left; nil when there was none.
-    func begin(mark: String?, now: Timestamp)
+    /// Which parts of ``JournalPast`` it needs, and whether it is told of entries that come and go.
+    var needs: JournalNeeds { get }
+
+    /// Goes on behind what an earlier run left.
+    func begin(_ past: JournalPast, now: Timestamp)
+
+    /// Entries that count as waiting are these by their keys, whatever was said before: an entry that ``due(now:waiting:)``
+    /// answered was in the journal already, or an order brought some. Only with ``JournalNeeds/waiting``.
+    func recount(waiting keys: [String])
+
+    /// Entries with these keys are settled. Only with ``JournalNeeds/waiting``.
+    func settled(_ keys: [String])
+
+    /// When this part of it comes due next; nil for never, and for a name that it does not know.
+    func next(of member: String) -> Timestamp?
+
+    /// What an entry's place is taken by, when the feed overtakes: a later entry that gives the same text.
+    func lane(of key: String) -> String
 
     /// What has come due, with `waiting` entries not settled yet; nil for nothing.
     ///
@@ -36,8 +52,9 @@ package protocol JournalFeed: Sendable {
     /// Whether the feed can reach where its events come from.
     var status: JournalFeedStatus { get }
 
-    /// What fires on an operator's order; nil for a feed that is no schedule.
-    func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires?
+    /// What fires on an operator's order, of one of its members when it has such; nil for a feed that is no schedule, and
+    /// for a name that it does not know.
+    func ordered(_ order: FireOrder, of member: String?, now: Timestamp) -> OrderedFires?
 }
 
 extension JournalFeed {
@@ -57,7 +74,54 @@ extension JournalFeed {
     package var status: JournalFeedStatus { .connected }
 
     /// Most feeds take no orders.
-    package func ordered(_ order: FireOrder, now: Timestamp) -> OrderedFires? { nil }
+    package func ordered(_ order: FireOrder, of member: String?, now: Timestamp) -> OrderedFires? { nil }
+
+    /// Most feeds need the mark alone.
+    package var needs: JournalNeeds { [] }
+
+    /// Nothing.
+    package func recount(waiting keys: [String]) {}
+
+    /// Nothing.
+    package func settled(_ keys: [String]) {}
+
+    /// Most feeds have no members.
+    package func next(of member: String) -> Timestamp? { nil }
+
+    /// Most feeds are one lane.
+    package func lane(of key: String) -> String { "" }
+}
+
+/// What a feed needs besides its mark.
+package struct JournalNeeds: OptionSet, Sendable {
+    package let rawValue: Int
+
+    package init(rawValue: Int) {
+        self.rawValue = rawValue
+    }
+
+    /// The members with their marks.
+    package static let members = JournalNeeds(rawValue: 1)
+
+    /// The keys of entries that are not settled.
+    package static let waiting = JournalNeeds(rawValue: 2)
+}
+
+/// What an earlier run of a feed has left in the store.
+package struct JournalPast: Sendable, Equatable {
+    /// The last mark; nil when there was none.
+    package var mark: String?
+
+    /// The members in the order of their names' bytes, when the feed needs them.
+    package var members: [JournalMember] = []
+
+    /// The keys of entries that are not settled, in order, when the feed needs them.
+    package var waiting: [String] = []
+
+    /// What a mark tells.
+    package init(mark: String?) {
+        self.mark = mark
+    }
 }
 
 /// Whether a feed can reach where its events come from.
@@ -72,23 +136,20 @@ package enum JournalFeedStatus: Sendable, Equatable {
 
 /// What goes into a journal at once.
 package struct JournalIntake: Sendable, Equatable {
-    /// The entries, in order.
-    package var entries: [JournalEntry]
-
-    /// Where the feed goes on after a restart.
-    package var mark: String
+    /// The entries, where the feed goes on after a restart, and what the fire log says of all times that were decided.
+    package var write: JournalWrite
 
     /// What did not become an entry, in one sentence, for operators.
     package var gap: String?
 
-    /// What the fire log says of all times that were decided.
-    package var fires: [ScheduleFire]
+    /// What is to be written.
+    package init(_ write: JournalWrite, gap: String? = nil) {
+        self.write = write
+        self.gap = gap
+    }
 
     /// Entries with the mark that stands behind them.
     package init(entries: [JournalEntry], mark: String, gap: String? = nil, fires: [ScheduleFire] = []) {
-        self.entries = entries
-        self.mark = mark
-        self.gap = gap
-        self.fires = fires
+        self.init(JournalWrite(entries: entries, mark: mark, fires: fires), gap: gap)
     }
 }

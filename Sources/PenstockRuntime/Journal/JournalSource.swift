@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DequeModule
 package import PenstockCore
 package import PenstockStore
 package import Reactor
@@ -17,6 +18,8 @@ package final class JournalSource: FiringSource {
         var intake: JournalIntake?
         /// Whether the store may have it nevertheless: it failed, and perhaps in its answer alone.
         var isUncertain = false
+        /// What was handed out and is not settled, in order; only for feeds that want to know.
+        var handedOut: Deque<TimedEntry> = []
         /// The last position handed out.
         var position: UInt64 = 0
         /// Whether the journal may hold more behind it.
@@ -27,6 +30,11 @@ package final class JournalSource: FiringSource {
         var overtaken: Set<UInt64> = []
         /// Whether entries came since they were looked up.
         var mayOvertake = true
+        /// Whether the feed does not know any more which entries wait.
+        var mustRecount = false
+        /// Commits that are being carried out, and how many have begun.
+        var removing = 0
+        var removals = 0
         /// Whether nothing is left in the store of a feed that is over.
         var isForgotten = false
         var hasStarted = false
@@ -49,7 +57,7 @@ package final class JournalSource: FiringSource {
     package let format: any EventFormat
 
     /// Entries that are read at once.
-    private static let pageMax = 256
+    private static let pageMax = 1024
     /// Intakes before what is in the journal is handed out.
     private static let roundsMax = 16
     /// A wall clock that was set is noticed within this time.
@@ -79,7 +87,14 @@ package final class JournalSource: FiringSource {
             // Settled before a crash that came between the checkpoint and the removal.
             try await self.store.removeEntries(of: self.journal, through: position)
             let waiting = try await self.store.countEntries(of: self.journal)
-            self.feed.begin(mark: try await self.store.mark(of: self.journal), now: self.loop.wallNow)
+            var past = JournalPast(mark: try await self.store.mark(of: self.journal))
+            if self.feed.needs.contains(.members) {
+                past.members = try await self.store.members(of: self.journal)
+            }
+            if self.feed.needs.contains(.waiting) {
+                past.waiting = try await self.store.entryKeys(of: self.journal)
+            }
+            self.feed.begin(past, now: self.loop.wallNow)
             self.state.withLock { state in
                 state.position = position
                 state.committed = committed
@@ -113,12 +128,24 @@ package final class JournalSource: FiringSource {
     package func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
         let own = positions.filter { $0.partition == self.partition.id }
         guard let position = own.last?.position else { return [] }
+        self.state.withLock { state in
+            state.removing += 1
+            state.removals += 1
+        }
+        defer { self.state.withLock { $0.removing -= 1 } }
         do {
             let count = try await self.store.removeEntries(of: self.journal, through: position.offset ?? 0)
-            self.state.withLock { state in
+            let settled = self.state.withLock { state -> [String] in
                 state.waiting -= count
                 state.committed = position
+                var keys: [String] = []
+                while let first = state.handedOut.first, first.position <= position.offset ?? 0 {
+                    keys.append(first.key)
+                    state.handedOut.removeFirst()
+                }
+                return keys
             }
+            if !settled.isEmpty { self.feed.settled(settled) }
             return own
         } catch {
             throw SourceError(.unreachable, error.detail)
@@ -145,19 +172,25 @@ package final class JournalSource: FiringSource {
         self.state.withLock { $0.hasStarted } ? self.feed.next() : nil
     }
 
-    package func fire(_ order: FireOrder) async throws(StoreError) -> FireReceipt? {
+    package func next(of member: String) -> Timestamp? {
+        self.state.withLock { $0.hasStarted } ? self.feed.next(of: member) : nil
+    }
+
+    package func fire(
+        _ order: FireOrder,
+        of member: String?
+    ) async throws(StoreError) -> FireReceipt? {
         guard self.state.withLock({ $0.hasStarted && !$0.isClosed }),
-            let ordered = self.feed.ordered(order, now: self.loop.wallNow)
+            let ordered = self.feed.ordered(order, of: member, now: self.loop.wallNow)
         else { return nil }
         let fired = try await self.store.append(
-            ordered.entries,
-            to: self.journal,
-            mark: nil,
-            fires: ordered.fires
+            JournalWrite(entries: ordered.entries, fires: ordered.fires),
+            to: self.journal
         )
         self.signal { state in
             state.waiting += fired
             state.isForgotten = false
+            state.mustRecount = state.mustRecount || fired > 0
             state.hasMore = state.hasMore || fired > 0
         }
         return FireReceipt(keys: ordered.entries.map(\.key), fired: fired, rest: ordered.rest)
@@ -189,6 +222,9 @@ package final class JournalSource: FiringSource {
             while rounds > 0, let gap = try await self.takeIn() {
                 if let gap { events.append(.gap(SourceGap(partition: self.partition.name, detail: gap))) }
                 rounds -= 1
+                // Nor is more put there before; what overtakes must have come first.
+                let isReady = self.state.withLock { $0.hasMore && self.allowance($0.budget) > 0 }
+                if isReady, !self.feed.overtakes { break }
             }
             if rounds == 0 { self.signal { _ in } }
             if try await self.findOvertaken() { events.append(.overtaken) }
@@ -217,17 +253,13 @@ package final class JournalSource: FiringSource {
 
     /// Puts one intake into the store; its gap, or nil when nothing was due.
     private func takeIn() async throws(StoreError) -> String?? {
+        try await self.recount()
         let (kept, waiting) = self.state.withLock { ($0.intake, $0.waiting) }
         guard let intake = kept ?? self.feed.due(now: self.loop.wallNow, waiting: waiting) else { return nil }
         self.state.withLock { $0.intake = intake }
         let count: Int
         do {
-            count = try await self.store.append(
-                intake.entries,
-                to: self.journal,
-                mark: intake.mark,
-                fires: intake.fires
-            )
+            count = try await self.store.append(intake.write, to: self.journal)
         } catch {
             self.state.withLock { $0.isUncertain = true }
             throw error
@@ -237,22 +269,50 @@ package final class JournalSource: FiringSource {
             let wasKept = state.isUncertain && count == 0
             state.isUncertain = false
             state.intake = nil
+            state.mustRecount = state.mustRecount || count < intake.write.entries.count
             state.mayOvertake = true
-            state.waiting += wasKept ? intake.entries.count : count
+            state.waiting += wasKept ? intake.write.entries.count : count
             state.hasMore = state.hasMore || wasKept || count > 0
         }
         return .some(intake.gap)
     }
 
+    /// Tells the feed which entries wait, when it does not know any more; later, while some are being removed.
+    private func recount() async throws(StoreError) {
+        let removals = self.state.withLock { state -> Int? in
+            guard state.mustRecount, state.intake == nil, state.removing == 0 else { return nil }
+            state.mustRecount = false
+            return state.removals
+        }
+        guard let removals else { return }
+        guard self.feed.needs.contains(.waiting) else { return }
+        do {
+            let keys = try await self.store.entryKeys(of: self.journal)
+            self.state.withLock { state in
+                if state.removals == removals {
+                    self.feed.recount(waiting: keys)
+                } else {
+                    state.mustRecount = true
+                }
+            }
+        } catch {
+            self.state.withLock { $0.mustRecount = true }
+            throw error
+        }
+    }
+
     /// Leaves nothing in the store of a feed that is over, once all is settled.
     private func forget() async throws(StoreError) {
-        guard self.feed.isOver,
-            self.state.withLock({ $0.waiting == 0 && $0.intake == nil && !$0.isForgotten })
-        else { return }
+        guard self.feed.isOver else { return }
         // An order that comes meanwhile says that there is something again.
-        self.state.withLock { $0.isForgotten = true }
+        let isDue = self.state.withLock { state in
+            guard state.waiting == 0, state.intake == nil, !state.isForgotten else { return false }
+            state.isForgotten = true
+            return true
+        }
+        guard isDue else { return }
         do {
-            try await self.store.forget(self.journal)
+            try await self.store.forget(self.journal, partition: self.partition.name)
         } catch {
             self.state.withLock { $0.isForgotten = false }
             throw error
@@ -263,11 +323,17 @@ package final class JournalSource: FiringSource {
     private func findOvertaken() async throws(StoreError) -> Bool {
         guard self.feed.overtakes, self.state.withLock({ $0.mayOvertake }) else { return false }
         // An entry that an operator ordered takes nobody's place, and nobody takes its place.
-        let overtaken = Set(try await self.store.timedEntries(of: self.journal).dropLast())
+        let entries = try await self.store.timedEntries(of: self.journal)
+        var lanes: Set<String> = []
+        var overtaken: Set<UInt64> = []
+        for entry in entries.reversed() where !lanes.insert(self.feed.lane(of: entry.key)).inserted {
+            overtaken.insert(entry.position)
+        }
+        let found = overtaken
         return self.state.withLock { state in
             state.mayOvertake = false
-            state.overtaken = overtaken
-            return !overtaken.isEmpty
+            state.overtaken = found
+            return !found.isEmpty
         }
     }
 
@@ -294,6 +360,9 @@ package final class JournalSource: FiringSource {
                 let before = builder.byteCount
                 Self.append(stored, to: &builder, index)
                 state.position = stored.position
+                if self.feed.needs.contains(.waiting) {
+                    state.handedOut.append(TimedEntry(position: stored.position, key: stored.entry.key))
+                }
                 state.budget.records -= 1
                 state.budget.bytes -= builder.byteCount - before
             }

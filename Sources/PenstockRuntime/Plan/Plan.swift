@@ -192,7 +192,11 @@ package struct PlanReader: Sendable {
             guard let fit = trigger.source.fit, let function = plan.function(trigger.function.name) else {
                 continue
             }
-            let terms = TriggerTerms(functionTimeout: function.timeout, batchWindow: trigger.batch.window)
+            let terms = TriggerTerms(
+                functionTimeout: function.timeout,
+                batchWindow: trigger.batch.window,
+                batchSize: trigger.batch.size
+            )
             plan.triggers[index].value.source = fit(terms)
         }
     }

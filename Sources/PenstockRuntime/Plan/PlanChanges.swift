@@ -66,7 +66,7 @@ package struct PlanChanges: Sendable, Equatable, CustomStringConvertible {
 
     /// Functions.
     package var functions: Names
-    /// Triggers; one whose function changed counts as changed.
+    /// Triggers; one whose function changed counts as changed, and so does one that is read from other files that did.
     package var triggers: Names
     /// Settings that only a restart of Penstock applies.
     package var needingRestart: [String]
@@ -76,10 +76,12 @@ package struct PlanChanges: Sendable, Equatable, CustomStringConvertible {
         let functions = Names(from: old.functions.map(\.name), to: new.functions.map(\.name)) {
             old.text.functions[$0] != new.text.functions[$0]
         }
+        let (oldFiles, newFiles) = (old.filesHashes, new.filesHashes)
         let moved = new.triggers.filter { functions.changed.contains($0.value.function.name) }.map(\.name)
         self.functions = functions
         self.triggers = Names(from: old.triggers.map(\.name), to: new.triggers.map(\.name)) {
             old.text.triggers[$0] != new.text.triggers[$0] || moved.contains($0)
+                || oldFiles[$0] != newFiles[$0]
         }
         self.needingRestart = old.text.settings(changedTo: new.text)
     }
@@ -93,5 +95,12 @@ package struct PlanChanges: Sendable, Equatable, CustomStringConvertible {
     package var description: String {
         let words = self.triggers.words("triggers") + self.functions.words("functions")
         return words.isEmpty ? "nothing" : words.joined(separator: "; ")
+    }
+}
+
+extension Plan {
+    /// What stands for the files of each trigger that is read from some.
+    fileprivate var filesHashes: [String: Int] {
+        self.triggers.reduce(into: [:]) { $0[$1.name] = $1.value.source.filesHash }
     }
 }

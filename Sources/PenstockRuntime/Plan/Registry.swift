@@ -129,6 +129,17 @@ package struct SourcePlan: Sendable {
     /// How it is written when it is a schedule, whose source is a ``FiringSource``; nil for others.
     package var schedule: ScheduleFacts?
 
+    /// The schedules of which it is made, when it is a set of them; nil for others.
+    package var scheduleMembers: ScheduleMembers?
+
+    /// What makes its records belong together when order is kept by key and no other key is configured.
+    package var orderingKey: any OrderingKey = RecordKey()
+
+    /// Stands for the contents of files that it was read from besides the configuration; nil for none.
+    ///
+    /// A trigger for which it differs after a reload has changed. The same within one process only.
+    package var filesHash: Int?
+
     /// A source as configured.
     package init(
         kind: String,
@@ -169,10 +180,14 @@ package struct TriggerTerms: Sendable, Equatable {
     /// How long a batch may wait for more records.
     package var batchWindow: Duration
 
+    /// Records of an invocation at most.
+    package var batchSize: Int
+
     /// Terms of a trigger.
-    package init(functionTimeout: Duration, batchWindow: Duration) {
+    package init(functionTimeout: Duration, batchWindow: Duration, batchSize: Int = 1) {
         self.functionTimeout = functionTimeout
         self.batchWindow = batchWindow
+        self.batchSize = batchSize
     }
 }
 
@@ -230,6 +245,9 @@ package struct SourceCapabilities: Sendable, Equatable {
 
     /// Whether each record is an invocation of its own.
     package var takesSingleRecords = false
+
+    /// Whether each record is an invocation of its own unless the trigger says something of batches.
+    package var batchesOnRequest = false
 
     /// Whether records are invoked one after the other, whatever the trigger says.
     package var needsOrder = false

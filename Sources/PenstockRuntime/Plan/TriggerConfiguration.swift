@@ -233,7 +233,9 @@ extension TriggerPlan {
             "does nothing without filters",
             suggestion: "add filters, or remove it"
         )
-        self.batch = reader[fields.batch]
+        let batch = reader[fields.batch]
+        let isSingle = self.source.capabilities.batchesOnRequest && !reader.has(fields.batch)
+        self.batch = isSingle ? .single : batch
         reader.require(
             !self.source.capabilities.takesSingleRecords || !reader.has(fields.batch) || self.batch.size == 1,
             at: fields.batch,
@@ -307,7 +309,7 @@ extension TriggerPlan {
         of source: SourcePlan,
         _ reader: inout ConfigurationReader
     ) -> any OrderingKey {
-        guard let path = reader[field] else { return RecordKey() }
+        guard let path = reader[field] else { return source.orderingKey }
         reader.require(
             ordering == .key,
             at: field,
@@ -325,31 +327,6 @@ extension TriggerPlan {
             reader.require(false, at: field, code: .badValue, "\(error)")
             return RecordKey()
         }
-    }
-}
-
-/// `batch:` of a trigger (esm-spec section 2).
-package struct BatchConfiguration: ConfigurationTable {
-    static let size = Field.integer(
-        "size",
-        "Records of an invocation at most; the body never exceeds 6 MiB whatever this says.",
-        default: 100,
-        in: 1...10_000
-    )
-    static let window = Field.duration(
-        "window",
-        "How long to wait for a full batch, from the arrival of its first record.",
-        default: .milliseconds(500),
-        in: .zero ... .seconds(300)
-    )
-    package static let table = FieldTable("batch", "How many records are invoked together.", [size, window])
-
-    let size: Int
-    let window: Duration
-
-    package init(_ reader: inout ConfigurationReader) {
-        self.size = reader[Self.size]
-        self.window = reader[Self.window]
     }
 }
 

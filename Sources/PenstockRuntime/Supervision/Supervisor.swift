@@ -283,14 +283,14 @@ package actor Supervisor: Service {
             guard let facts = trigger.value.source.schedule else { continue }
             let runner = self.triggers.first { $0.name == trigger.name }?.runner
             let count = try await self.store.countFires(of: trigger.name)
-            schedules.append(
-                ScheduleStatus(
-                    name: trigger.name,
-                    facts: facts,
-                    next: await runner?.firing?.next,
-                    count: count
-                )
+            var status = ScheduleStatus(
+                name: trigger.name,
+                facts: facts,
+                next: await runner?.firing?.next,
+                count: count
             )
+            status.members = trigger.value.source.scheduleMembers?.count
+            schedules.append(status)
         }
         return schedules
     }
@@ -300,12 +300,42 @@ package actor Supervisor: Service {
         self.plan.triggers.filter { $0.value.source.schedule != nil }.map(\.name)
     }
 
+    /// The schedules of the set that a trigger is, from the one of that name on, at most so many, and whether more follow;
+    /// nil for a trigger that is no set.
+    package func scheduleMembers(
+        of name: String,
+        from first: String,
+        limit: Int
+    ) async -> (members: [ScheduleMember], hasMore: Bool)? {
+        guard let members = self.plan.triggers.first(where: { $0.name == name })?.value.source.scheduleMembers
+        else { return nil }
+        let source = await self.triggers.first { $0.name == name }?.runner.firing
+        let start = members.lowerBound(first)
+        let end = min(members.count, start + max(0, limit))
+        let page = (start..<end).map { number in
+            let name = members.name(number)
+            return ScheduleMember(name: name, facts: members.facts(number), next: source?.next(of: name))
+        }
+        return (page, end < members.count)
+    }
+
+    /// Whether there is such a schedule.
+    ///
+    /// A trigger that is a set is none by itself, but its schedules are.
+    package func hasSchedule(_ address: ScheduleAddress) -> Bool {
+        guard let source = self.plan.triggers.first(where: { $0.name == address.trigger })?.value.source,
+            source.schedule != nil
+        else { return false }
+        guard let members = source.scheduleMembers else { return address.member == nil }
+        return address.member.map { members.contains($0) } ?? false
+    }
+
     /// Carries an order out, durable in the store when it returns; nil when the schedule's trigger is not running now.
     ///
     /// - Throws: What the store says.
-    package func fire(_ order: FireOrder, schedule: String) async throws -> FireReceipt? {
-        let runner = self.triggers.first { $0.name == schedule }?.runner
-        return try await runner?.firing?.fire(order)
+    package func fire(_ order: FireOrder, schedule: ScheduleAddress) async throws -> FireReceipt? {
+        let runner = self.triggers.first { $0.name == schedule.trigger }?.runner
+        return try await runner?.firing?.fire(order, of: schedule.member)
     }
 
     /// Whether a trigger has filters; nil when there is no such trigger.

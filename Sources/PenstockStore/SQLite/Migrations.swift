@@ -33,6 +33,9 @@ enum Migrations {
             // In the form of `LetterCoding`; null for none.
             try database.execute(sql: "ALTER TABLE journal ADD COLUMN attributes BLOB")
         }
+        migrator.registerMigration("0007-journal-members") { database in
+            try database.execute(sql: Self.journalMembers)
+        }
         return migrator
     }
 
@@ -102,6 +105,16 @@ enum Migrations {
         CREATE TABLE journal_marks (
             journal TEXT NOT NULL PRIMARY KEY,
             mark TEXT NOT NULL
+        ) WITHOUT ROWID;
+        """
+
+    // In the order in which they are read: by name.
+    private static let journalMembers = """
+        CREATE TABLE journal_members (
+            journal TEXT NOT NULL,
+            name TEXT NOT NULL,
+            mark TEXT NOT NULL,
+            PRIMARY KEY (journal, name)
         ) WITHOUT ROWID;
         """
 

@@ -6,13 +6,16 @@ import PenstockCore
 
 extension SQLiteStore {
     @discardableResult
-    package func append(
-        _ entries: [JournalEntry],
-        to journal: String,
-        mark: String?,
-        fires: [ScheduleFire]
-    ) async throws(StoreError) -> Int {
-        try await self.write(.journal(entries, journal: journal, mark: mark, fires: fires))
+    package func append(_ write: JournalWrite, to journal: String) async throws(StoreError) -> Int {
+        try await self.write(.journal(write, journal: journal))
+    }
+
+    package func members(of journal: String) async throws(StoreError) -> [JournalMember] {
+        try await self.read { try Queries.members(of: journal, $0) }
+    }
+
+    package func entryKeys(of journal: String) async throws(StoreError) -> [String] {
+        try await self.read { try Queries.entryKeys(of: journal, $0) }
     }
 
     package func mark(of journal: String) async throws(StoreError) -> String? {
@@ -31,7 +34,7 @@ extension SQLiteStore {
         try await self.read { try Queries.countEntries(of: journal, $0) }
     }
 
-    package func timedEntries(of journal: String) async throws(StoreError) -> [UInt64] {
+    package func timedEntries(of journal: String) async throws(StoreError) -> [TimedEntry] {
         try await self.read { try Queries.timedEntries(of: journal, $0) }
     }
 
@@ -40,8 +43,8 @@ extension SQLiteStore {
         try await self.write(.removeEntries(journal: journal, through: position))
     }
 
-    package func forget(_ journal: String) async throws(StoreError) {
-        _ = try await self.write(.forget(journal: journal))
+    package func forget(_ journal: String, partition: String) async throws(StoreError) {
+        _ = try await self.write(.forget(journal: journal, partition: partition))
     }
 
     package func note(
@@ -54,10 +57,13 @@ extension SQLiteStore {
 
     package func fires(
         of journal: String,
+        member: String?,
         before number: UInt64?,
         limit: Int
     ) async throws(StoreError) -> [StoredFire] {
-        try await self.read { try Queries.fires(of: journal, before: number, limit: limit, $0) }
+        try await self.read {
+            try Queries.fires(of: journal, member: member, before: number, limit: limit, $0)
+        }
     }
 
     package func countFires(of journal: String) async throws(StoreError) -> FireCount {
@@ -121,29 +127,59 @@ extension Queries {
         return Int(try columns.number())
     }
 
-    static func timedEntries(of journal: String, _ database: Database) throws -> [UInt64] {
+    static func members(of journal: String, _ database: Database) throws -> [JournalMember] {
         let statement = try database.cachedStatement(
             sql: """
-                SELECT id FROM journal WHERE journal = CAST(?1 AS TEXT) AND EXISTS (
+                SELECT CAST(name AS BLOB), CAST(mark AS BLOB) FROM journal_members
+                WHERE journal = CAST(?1 AS TEXT) ORDER BY name
+                """
+        )
+        var members: [JournalMember] = []
+        let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal)])
+        while let row = try rows.next() {
+            var columns = Columns(row, "a member of a journal")
+            members.append(JournalMember(name: try columns.text(), mark: try columns.text()))
+        }
+        return members
+    }
+
+    static func entryKeys(of journal: String, _ database: Database) throws -> [String] {
+        let statement = try database.cachedStatement(
+            sql: "SELECT CAST(key AS BLOB) FROM journal WHERE journal = CAST(?1 AS TEXT) ORDER BY id"
+        )
+        var keys: [String] = []
+        let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal)])
+        while let row = try rows.next() {
+            var columns = Columns(row, "the key of an entry")
+            keys.append(try columns.text())
+        }
+        return keys
+    }
+
+    static func timedEntries(of journal: String, _ database: Database) throws -> [TimedEntry] {
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT id, CAST(key AS BLOB) FROM journal WHERE journal = CAST(?1 AS TEXT) AND EXISTS (
                     SELECT 1 FROM schedule_fires AS fire
                     WHERE fire.journal = journal.journal AND fire.key = journal.key AND NOT fire.is_ordered
                 ) ORDER BY id
                 """
         )
-        var positions: [UInt64] = []
+        var entries: [TimedEntry] = []
         let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal)])
         while let row = try rows.next() {
             var columns = Columns(row, "an entry of a journal")
             guard let position = UInt64(exactly: try columns.number()) else {
                 throw StoreError.unreadable(columns.what)
             }
-            positions.append(position)
+            entries.append(TimedEntry(position: position, key: try columns.text()))
         }
-        return positions
+        return entries
     }
 
     static func fires(
         of journal: String,
+        member: String?,
         before number: UInt64?,
         limit: Int,
         _ database: Database
@@ -152,12 +188,19 @@ extension Queries {
             sql: """
                 SELECT number, CAST(key AS BLOB), scheduled, at, CAST(outcome AS BLOB), settled, is_ordered
                 FROM schedule_fires
-                WHERE journal = CAST(?1 AS TEXT) AND number < ?2 ORDER BY number DESC LIMIT ?3
+                WHERE journal = CAST(?1 AS TEXT) AND number < ?2
+                    AND (?4 IS NULL OR (
+                        instr(key, ' ') > 0 AND substr(key, instr(key, ' ') + 1) = CAST(?4 AS TEXT)
+                    ))
+                ORDER BY number DESC LIMIT ?3
                 """
         )
         let end = number.map { Int64(clamping: $0) } ?? .max
         var fires: [StoredFire] = []
-        let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal), end, max(0, limit)])
+        let rows = try Row.fetchCursor(
+            statement,
+            arguments: [Bound.text(journal), end, max(0, limit), member.map { Bound.text($0) } ?? nil]
+        )
         while let row = try rows.next() {
             var columns = Columns(row, "a line of the fire log")
             let number = try columns.number()

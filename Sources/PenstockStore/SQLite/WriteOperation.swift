@@ -13,9 +13,9 @@ enum WriteOperation: Sendable {
     case remove([DeadLetterID])
     case recordRedrive([DeadLetterID], Attempt)
     case setPaused(Bool, trigger: String)
-    case journal([JournalEntry], journal: String, mark: String?, fires: [ScheduleFire])
+    case journal(JournalWrite, journal: String)
     case removeEntries(journal: String, through: UInt64)
-    case forget(journal: String)
+    case forget(journal: String, partition: String)
     case note(ScheduleFire.Outcome, keys: [String], journal: String)
     /// A statement of the store's own, such as a pragma. Never text from outside.
     case execute(String)
@@ -33,8 +33,8 @@ enum WriteOperation: Sendable {
             }
         case .remove(let ids), .recordRedrive(let ids, _): ids.count * 64
         case .note(_, let keys, _): keys.count * 64
-        case .journal(let entries, _, _, let fires):
-            entries.reduce(128 + 128 * fires.count) { sum, entry in
+        case .journal(let write, _):
+            write.entries.reduce(128 + 128 * (write.fires.count + write.members.count)) { sum, entry in
                 sum + 128 + entry.body.count
                     + entry.attributes.reduce(0) { $0 + $1.name.utf8.count + ($1.value?.count ?? 0) }
             }
@@ -82,19 +82,31 @@ struct WriteSession {
         case .setPaused(let paused, let trigger):
             try self.run(paused ? .pause : .resume, [Bound.text(trigger)])
             return 1
-        case .journal(let entries, let journal, let mark, let fires):
-            let new = try self.append(entries, to: journal, mark: mark)
-            try self.log(fires, of: journal)
+        case .journal(let write, let journal):
+            let new = try self.append(write.entries, to: journal, mark: write.mark)
+            try self.log(write.fires, of: journal, kept: write.firesKept)
+            for member in write.members {
+                try self.run(
+                    .keepMember,
+                    [Bound.text(journal), Bound.text(member.name), Bound.text(member.mark)]
+                )
+            }
+            for name in write.removedMembers {
+                try self.run(.removeMember, [Bound.text(journal), Bound.text(name)])
+            }
             return new
         case .removeEntries(let journal, let position):
             try self.run(.settleFires, [Bound.text(journal), Int64(clamping: position), self.now])
             try self.run(.removeEntries, [Bound.text(journal), Int64(clamping: position)])
             return self.database.changesCount
-        case .forget(let journal):
-            try self.run(.forgetMark, [Bound.text(journal)])
-            let marks = self.database.changesCount
-            try self.run(.forgetFires, [Bound.text(journal)])
-            return marks + self.database.changesCount
+        case .forget(let journal, let partition):
+            try self.run(.forgetCheckpoint, [Bound.text(journal), Bound.text(partition)])
+            return try [Query.forgetMark, .forgetMembers, .forgetFires].reduce(self.database.changesCount) {
+                count,
+                query in
+                try self.run(query, [Bound.text(journal)])
+                return count + self.database.changesCount
+            }
         case .note(let outcome, let keys, let journal):
             return try keys.reduce(0) { count, key in
                 try self.run(.noteFire, [Bound.text(journal), Bound.text(key), outcome.rawValue])
@@ -161,7 +173,7 @@ struct WriteSession {
         return new
     }
 
-    private mutating func log(_ fires: [ScheduleFire], of journal: String) throws {
+    private mutating func log(_ fires: [ScheduleFire], of journal: String, kept: Int) throws {
         guard !fires.isEmpty else { return }
         for fire in fires {
             try self.run(
@@ -172,7 +184,7 @@ struct WriteSession {
                 ]
             )
         }
-        try self.run(.dropFires, [Bound.text(journal), ScheduleFire.keptMax])
+        try self.run(.dropFires, [Bound.text(journal), kept])
     }
 
     private mutating func recordRedrive(_ id: DeadLetterID, _ attempt: Attempt) throws -> Int {
@@ -238,6 +250,10 @@ struct WriteSession {
         case noteFire
         case forgetMark
         case forgetFires
+        case forgetMembers
+        case forgetCheckpoint
+        case keepMember
+        case removeMember
 
         // Each text and each key or body is cast, see `Bound`.
         var sql: String {
@@ -305,6 +321,21 @@ struct WriteSession {
             case .forgetMark: "DELETE FROM journal_marks WHERE journal = CAST(?1 AS TEXT) AND \(Self.isEmpty)"
             case .forgetFires:
                 "DELETE FROM schedule_fires WHERE journal = CAST(?1 AS TEXT) AND \(Self.isEmpty)"
+            case .forgetMembers:
+                "DELETE FROM journal_members WHERE journal = CAST(?1 AS TEXT) AND \(Self.isEmpty)"
+            case .forgetCheckpoint:
+                """
+                DELETE FROM checkpoints WHERE "trigger" = CAST(?1 AS TEXT) AND partition = CAST(?2 AS TEXT)
+                    AND \(Self.isEmpty)
+                """
+            case .keepMember:
+                """
+                INSERT INTO journal_members (journal, name, mark)
+                VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT))
+                ON CONFLICT (journal, name) DO UPDATE SET mark = excluded.mark
+                """
+            case .removeMember:
+                "DELETE FROM journal_members WHERE journal = CAST(?1 AS TEXT) AND name = CAST(?2 AS TEXT)"
             case .noteFire:
                 """
                 UPDATE schedule_fires SET outcome = ?3 WHERE journal = CAST(?1 AS TEXT)

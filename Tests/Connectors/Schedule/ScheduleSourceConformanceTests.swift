@@ -72,4 +72,53 @@ struct ScheduleSourceConformanceTests {
         try await check.run(upstream)
         await store.close()
     }
+
+    /// As many schedules as records, all of which were missed at one time.
+    @Test(
+        "Many schedules keep the contract of sources",
+        arguments: SourceConformance.checks.filter { !$0.needsRebalance },
+        ["skip", "allow"]
+    )
+    func manyConform(check: SourceConformance.Check, overlap: String) async throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).db")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let store = try SQLiteStore.open(path: file.path)
+        let reactor = try Reactor()
+        defer { reactor.stop() }
+        let start = Timestamp(milliseconds: (reactor.wallNow.milliseconds / 1000 - 600) * 1000)
+        let end = Timestamp(milliseconds: start.milliseconds + 30_000)
+        let entries = (0..<check.records).map { "  - { name: n\($0), expression: \"@every 1h\" }" }
+        let result = ConfigurationLoader.process.parse(
+            """
+            catch_up: all
+            overlap: \(overlap)
+            start: \(start.configurationText)
+            end: \(end.configurationText)
+            schedules:
+            \(entries.joined(separator: "\n"))
+            """,
+            file: "t.yaml"
+        ).read(ScheduleConfiguration.self)
+        let configuration = try #require(result.value, "\(result.findings)")
+        let set = try #require(configuration.set)
+        // As a run has left it that ended before the first time.
+        let past = ScheduleSetFeed(set, configuration, trigger: Self.trigger)
+        let before = Timestamp(milliseconds: start.milliseconds - 5000)
+        past.begin(JournalPast(mark: nil), now: before)
+        let first = try #require(past.due(now: before, waiting: 0))
+        try await store.append(first.write, to: Self.trigger)
+        let partition = Partition(id: PartitionID(1), name: ScheduleConnector.partitionName)
+        let upstream = SourceConformance.Upstream(loop: reactor, partitions: [partition.name]) {
+            JournalSource(
+                journal: Self.trigger,
+                partition: partition,
+                format: ScheduleEventFormat(),
+                store: store,
+                feed: ScheduleSetFeed(set, configuration, trigger: Self.trigger),
+                loop: reactor
+            )
+        }
+        try await check.run(upstream)
+        await store.close()
+    }
 }
