@@ -174,7 +174,8 @@ let products: [Target] = [
     .executableTarget(
         name: "penstock-bench",
         dependencies: engine + parts + [
-            "PenstockFilters", "PenstockStore", "CurlClient", "Allocator", argumentParser,
+            "PenstockFilters", "PenstockSchedules", "PenstockStore", "CurlClient", "Allocator",
+            argumentParser,
         ],
         path: "Benchmarks/Bench"
     ),

@@ -53,6 +53,18 @@ penstock-bench settle --writers 64 --seconds 1.5 --path PATH
     Writers that each save one checkpoint and wait until it is durable, again and again, in a new store at
     PATH.
     {"acks", "commits", "seconds", "acks_per_second", "cpu_us_per_ack", "p50_us", "p99_us"}
+
+penstock-bench schedules --load burst|stream|rest --schedules N --seconds 5 --file PATH --store PATH
+    N schedules of one trigger, written to PATH.jsonl and read from there, through the real pipeline to a function that
+    answers at once, batches of up to 100, 8 in flight, journal and fire log in a store at PATH.
+    burst: all are due at one instant. `decided_ms` is how long it takes to decide that; `last_ms` how long after the
+    instant the last fire, durable by then, reached the function.
+    {"schedules", "decided_ms", "last_ms", "cpu_us_per_fire"}
+    stream: each fires each second, each time in a millisecond of its own; times are those between that and the function.
+    {"fires", "fires_per_second", "p50_ms", "p99_ms", "cpu_us_per_fire"}
+    rest: none is due. Reading the file; starting with an empty store, and again; CPU of one core afterwards; and what one
+    more such set takes besides names and inputs.
+    {"schedules", "read_seconds", "first_start_seconds", "start_seconds", "idle_cpu_percent", "bytes_per_schedule"}
 """
 
 from __future__ import annotations
@@ -68,14 +80,20 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from harness import experiments, operation, queues, report, streams
+from harness import experiments, operation, queues, report, schedules, streams
 from harness.bench import BENCHMARKS, ROOT, Bench, run_folder
 from harness.figures import Rounds
 from harness.goals import GOALS, Goal, Row, evaluate
 from harness.processes import Measurement, Processes, RunFailed
 
 REPEATS_MIN = 5
-EXPERIMENTS = experiments.EXPERIMENTS | operation.EXPERIMENTS | queues.EXPERIMENTS | streams.EXPERIMENTS
+EXPERIMENTS = (
+    experiments.EXPERIMENTS
+    | operation.EXPERIMENTS
+    | queues.EXPERIMENTS
+    | streams.EXPERIMENTS
+    | schedules.EXPERIMENTS
+)
 
 
 def arguments() -> argparse.Namespace:

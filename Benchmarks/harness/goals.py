@@ -322,6 +322,26 @@ def stream_goals() -> list[Goal]:
     return [Goal("G24", title, "stream", "rec/s", pages, ours, at_least(0.05, 0.70), CPU_RECORD)]
 
 
+def schedule_goals() -> list[Goal]:
+    """Many schedules of one trigger."""
+
+    def goal(identity: str, title: str, unit: str, load: str, key: str, bounds: Bounds | None) -> Goal:
+        subject = f"ours{load}"
+        return Goal(identity, title, "schedules", unit, NOTHING, Side("ours", of(subject, key), subject), bounds)
+
+    return [
+        goal("G15", "100,000 schedules due at once: decided", "ms", "", "decided_ms", at_most(100, 25)),
+        goal("G15b", "the same, the last one durable and invoked", "ms", "", "last_ms", None),
+        goal("G15c", "CPU of 100,000 that rest", "% core", ", rest", "idle_cpu_percent", at_most(2.0, 1.0)),
+        goal("G25", "10,000 fires/s, durable: p99 lateness", "ms", ", stream", "p99_ms", at_most(50, 10)),
+        goal("G25b", "their rate", "fires/s", ", stream", "fires_per_second", None),
+        goal("G26", "memory of a schedule", "bytes", ", rest", "bytes_per_schedule", at_most(400, 400)),
+        goal("G26b", "start of 100,000, without the file", "s", ", rest", "start_seconds", None),
+        goal("G26c", "reading the file of 100,000", "s", ", rest", "read_seconds", None),
+        goal("G27", "schedule next, a century of days", "ms", ", next", "next_ms", at_most(200, 100)),
+    ]
+
+
 GOALS: list[Goal] = [
     *kafka_goals(),
     *pipeline_goals("", "100 B", "pipeline-100"),
@@ -335,4 +355,5 @@ GOALS: list[Goal] = [
     *operation_goals(),
     *queue_goals(),
     *stream_goals(),
+    *schedule_goals(),
 ]

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Stands in for `penstock run` in the driver's tests: owns what it is asked for, and POSTs events until it is told to stop.
+"""Stands in for `penstock run` and `schedule next` in the driver's tests: owns what it is asked for, and POSTs events until it is told to stop.
 
 FAKE_FAILS ends it at once with these words. FAKE_LOSES messages of a queue are deleted without an event.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from harness import queues
+from harness import queues, schedules
 
 OWNED = 'penstock_partitions_owned{trigger="all"} 1000000\n'
 
@@ -76,6 +76,10 @@ def main() -> None:
     """Runs until SIGTERM."""
     if failure := os.environ.get("FAKE_FAILS"):
         sys.exit(failure)
+    if sys.argv[1] == "schedule":
+        times = int(os.environ.get("FAKE_TIMES", "2"))
+        print("\n".join(["2026-01-02T02:00:00+01:00", schedules.CENTURY_END][:times]))
+        return
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
     options = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
     configuration = json.loads(pathlib.Path(options["--config"]).read_text())

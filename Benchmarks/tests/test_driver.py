@@ -163,6 +163,13 @@ class DriverTests(unittest.TestCase):
         self.assertFalse(row["passed"])
         self.assertIn("the checkpoints are", row["verdict"])
 
+    def test_a_century_that_ends_too_early_has_no_figure(self) -> None:
+        result = driver("--repeats", "1", "--only", "schedules", "--format", "json", FAKE_TIMES="1")
+        rows = {row["goal"]: row for row in json.loads(result.stdout)["rows"]}
+        self.assertFalse(rows["G27"]["passed"])
+        self.assertIn("the last one is 2026-01-02", rows["G27"]["verdict"])
+        self.assertEqual(rows["G15"]["verdict"], "goal met")
+
     def test_a_missing_key_costs_no_row_of_another_experiment(self) -> None:
         result = driver("--repeats", "1", "--only", "G8,G14", "--format", "json", FAKE_OMITS="p99_us")
         rows = json.loads(result.stdout)["rows"]

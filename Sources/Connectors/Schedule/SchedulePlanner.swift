@@ -68,7 +68,7 @@ package struct SchedulePolicy: Sendable, Equatable {
     }
 
     /// FNV-1a: the same in every process.
-    static func hash(_ bytes: some Sequence<UInt8>, _ seed: UInt64 = 0) -> UInt64 {
+    package static func hash(_ bytes: some Sequence<UInt8>, _ seed: UInt64 = 0) -> UInt64 {
         bytes.reduce(0xCBF2_9CE4_8422_2325 ^ seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
     }
 }
