@@ -92,7 +92,7 @@ struct DocumentTable: Sendable {
         self.session = PostgresSession(address, on: reactor)
     }
 
-    /// Writes rows whose ids differ; those before a failure are durable.
+    /// Writes rows; those before a failure are durable.
     func write(_ rows: [Row]) async throws(DestinationError) {
         var start = 0
         while start < rows.count {
@@ -145,8 +145,13 @@ struct DocumentTable: Sendable {
         error.code == .invalid || error.sqlState.map { $0.hasPrefix("22") || $0.hasPrefix("54") } ?? false
     }
 
+    /// Keeps the rows, all or none; of two with the same id the later one.
     private func insert(_ rows: ArraySlice<Row>) -> PostgresQuery {
-        PostgresQuery(
+        // One statement must not touch a row twice (Postgres: INSERT), and a queue may bring a message twice.
+        var places: [String: Int] = [:]
+        for (place, row) in zip(rows.indices, rows) { places[row.id] = place }
+        let rows = places.values.sorted().map { rows[$0] }
+        return PostgresQuery(
             """
             INSERT INTO \(self.table.quoted) AS t (id, trigger, at, document)
             SELECT id, trigger, to_timestamp(at / 1000.0), document
