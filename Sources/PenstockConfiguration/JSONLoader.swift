@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import PenstockCore
+
 extension ConfigurationLoader {
     /// Reads a JSON text (RFC 8259) into nodes with their places, as patterns come from AWS.
     ///
@@ -164,8 +166,13 @@ private struct JSONNodeParser {
         }
     }
 
+    /// Whether it is a number (RFC 8259 section 6); a regular expression would be compiled each time.
     private static func isNumber(_ text: String) -> Bool {
-        text.wholeMatch(of: /-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+\-]?[0-9]+)?/) != nil
+        guard let first = text.utf8.first, first == UInt8(ascii: "-") || 0x30...0x39 ~= first else {
+            return false
+        }
+        var text = text
+        return text.withUTF8 { unsafe JSONScanner.isValid(UnsafeRawBufferPointer($0)) }
     }
 
     private mutating func string() throws(Problem) -> String {

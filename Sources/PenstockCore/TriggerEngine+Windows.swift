@@ -9,7 +9,9 @@ extension TriggerEngine {
     /// These partitions are read to their end, and stand there once all before is settled; the windows that are open in them
     /// end before that.
     package mutating func readOut(_ positions: [PartitionPosition], now: Moment) {
-        for position in positions { self.owned[position.partition]?.isReadOut = true }
+        for position in positions where self.takesRecords(of: position.partition) {
+            self.owned[position.partition]?.isReadOut = true
+        }
         self.advanced(positions, now: now)
     }
 

@@ -251,9 +251,10 @@ package struct TriggerEngine: ~Copyable {
     package mutating func advanced(_ positions: [PartitionPosition], now: Moment) {
         for position in positions {
             let id = position.partition
-            guard self.leases == nil, self.owned[id]?.watermark.reach(position.position) == true else {
-                continue
-            }
+            // While records are no longer taken, the position would stand behind some that were given back.
+            guard self.leases == nil, self.takesRecords(of: id),
+                self.owned[id]?.watermark.reach(position.position) == true
+            else { continue }
             self.dirty.insert(id)
             if self.commitAt == nil { self.commitAt = now.instant + self.policy.commitInterval }
         }

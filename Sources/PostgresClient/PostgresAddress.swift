@@ -18,11 +18,7 @@ package struct PostgresAddress: Sendable, Hashable {
         var message: UnsafeMutablePointer<CChar>?
         guard let options = unsafe PQconninfoParse(text, &message) else {
             unsafe PQfreemem(message)
-            throw PostgresError(
-                .invalid,
-                "is no connection string; write postgresql://user@host:5432/database, or host=… dbname=…, and other than "
-                    + "plain characters of a user or a password as %XX"
-            )
+            throw PostgresError(.invalid, Self.form)
         }
         defer { unsafe PQconninfoFree(options) }
         var parameters: [String: String] = [:]
@@ -34,7 +30,17 @@ package struct PostgresAddress: Sendable, Hashable {
             index += 1
         }
         self.parameters = parameters
+        // A password that holds one of /@: as it stands makes parts of it the host, the port or the database, which are shown.
+        let isURI = text.hasPrefix("postgres://") || text.hasPrefix("postgresql://")
+        guard Self.list(parameters["port"]).allSatisfy({ $0.utf8.allSatisfy { 0x30...0x39 ~= $0 } }),
+            !Self.list(parameters["host"]).contains(where: { $0.contains("@") }),
+            !isURI || parameters["dbname"]?.contains("@") != true
+        else { throw PostgresError(.invalid, Self.form) }
     }
+
+    private static let form =
+        "is no connection string; write postgresql://user@host:5432/database, or host=… dbname=…, and other than plain "
+        + "characters of a user or a password as %XX"
 
     /// The value of one of libpq's key words; nil when it is not set.
     package subscript(_ keyword: String) -> String? {

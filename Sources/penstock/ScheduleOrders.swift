@@ -18,7 +18,7 @@ struct ScheduleList: AnsweringCommand {
             their next times. Other commands name one of them as TRIGGER/SCHEDULE.
 
             Times are in the schedule's zone. MISSED and SKIPPED count what the fire log has; it keeps the latest 10,000 \
-            times of each schedule.
+            times of each schedule, and of many in one trigger the latest ten for each of them, together.
 
             Exit codes: 0 done, 2 the configuration is not valid, 3 no Penstock answers.
 
@@ -168,8 +168,8 @@ struct ScheduleBackfill: AnsweringCommand {
         abstract: "Lets a schedule's times of the past fire.",
         discussion: """
             All of its times from --from to --to, both included, whatever its catch_up says; those that have fired by the \
-            fire log do not again, so the same command can be given twice. The log keeps the latest 10,000 times. A \
-            thousand times go into the store at once; progress is told on standard error. When it is interrupted, what was \
+            fire log do not again, so the same command can be given twice. The log keeps the latest 10,000 times, and of many \
+            schedules in one trigger the latest ten for each of them, together; what it has dropped fires again. A times go into the store at once; progress is told on standard error. When it is interrupted, what was \
             told fires, and giving the command again does the rest.
 
             Exit codes: 0 done, 1 there is no such schedule, 2 a time or the configuration is not valid, 3 no Penstock \

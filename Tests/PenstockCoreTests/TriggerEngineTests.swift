@@ -339,6 +339,20 @@ import Testing
         #expect(world.counters.succeeded == 2 && world.counters.released == 0)
     }
 
+    @Test(
+        "The end of a partition that comes during a stop does not stand behind records that were given back"
+    )
+    func partitionsEndInAStop() {
+        let world = EngineFixture(.testing(size: 2))
+        world.arrive(2)
+        world.engine.stop()
+        world.arrive(2)
+        world.readOut(at: 1000)
+        world.answer(.succeeded)
+        #expect(world.uncommitted.map(\.position) == [Position(1)])
+        #expect(world.counters.released == 2 && world.counters.isConserved)
+    }
+
     @Test("A partition that begins with no record is committed where it began")
     func partitionsBegin() {
         let world = EngineFixture(.testing(size: 1))

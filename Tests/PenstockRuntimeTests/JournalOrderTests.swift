@@ -223,6 +223,80 @@ struct JournalOrderTests {
         await store.close()
     }
 
+    @Test("What is done counts no more, though an event before it is not, and is settled once")
+    func done() async throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).db")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let store = try SQLiteStore.open(path: file.path)
+        let reactor = try TestReactor()
+        let partition = Partition(id: PartitionID(1), name: "journal")
+        let feed = CountingFeed()
+        let source = JournalSource(
+            journal: "orders",
+            partition: partition,
+            format: LineFormat(),
+            store: store,
+            feed: feed,
+            loop: reactor.reactor
+        )
+        try await source.start(checkpoints: [:])
+        source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
+        var positions: [Position] = []
+        while positions.count < 2 {
+            for case .records(let block) in try await source.receive() {
+                positions += (0..<block.count).map { block.entries[$0].position }
+            }
+        }
+        #expect(source.hearsOfDone)
+        source.done([positions[1], Position(999)])
+        source.done([positions[1]])
+        #expect(feed.notes.last == "settled [\"event-10001\"]")
+        // An order has the feed told again which entries wait.
+        _ = try await source.fire(.now, of: "x")
+        var count = 0
+        while count < 1 {
+            for case .records(let block) in try await source.receive() { count += block.count }
+        }
+        #expect(feed.notes.last == "recount [\"event-10000\", \"order x\"]")
+        let committed = [PartitionPosition(partition: partition.id, name: "journal", position: positions[1])]
+        #expect(try await source.commit(committed).count == 1)
+        #expect(feed.notes.last == "settled [\"event-10000\"]")
+        await source.stop()
+        await store.close()
+    }
+
+    @Test("An order that was kept while the store's answer was lost is handed out, and counted once")
+    func lostOrder() async throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).db")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let store = try SQLiteStore.open(path: file.path)
+        let reactor = try TestReactor()
+        let journal = SlowJournal(store)
+        let source = JournalSource(
+            journal: "orders",
+            partition: Partition(id: PartitionID(1), name: "journal"),
+            format: LineFormat(),
+            store: journal,
+            feed: Feed(),
+            loop: reactor.reactor
+        )
+        try await source.start(checkpoints: [:])
+        source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
+        func receive() async throws {
+            var count = 0
+            while count < 1 {
+                for case .records(let block) in try await source.receive() { count += block.count }
+            }
+        }
+        try await receive()
+        journal.loseAnswer()
+        await #expect(throws: StoreError.self) { try await source.fire(.now, of: nil) }
+        try await receive()
+        #expect(source.lag().first?.records == 2)
+        await source.stop()
+        await store.close()
+    }
+
     @Test("An event that was kept while the store's answer was lost is handed out, and counted once")
     func lostAnswer() async throws {
         let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).db")

@@ -25,6 +25,8 @@ import Testing
         "What is no connection string is refused, without showing it",
         arguments: [
             "postgresql://app:se/sa@me@x:y:z/b?none=1", "sesame", "host=a password='sesame", "nokey=sesame",
+            "postgresql://app:ses/ame@db/orders", "postgresql://app:sesame@ss@db/orders",
+            "postgresql://app:1/sesame@db/orders",
         ]
     )
     func invalid(text: String) {

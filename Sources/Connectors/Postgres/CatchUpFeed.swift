@@ -15,7 +15,9 @@ final class CatchUpFeed: JournalFeed {
     /// A look at rows that were seen, for those that have become visible between them.
     private struct Again {
         var cursor: Int64
-        var began: Timestamp
+        /// The greatest number when it began; it ends there.
+        let through: Int64
+        let began: Timestamp
     }
 
     private struct State {
@@ -24,6 +26,8 @@ final class CatchUpFeed: JournalFeed {
         var page: JournalIntake?
         /// Whether there may be rows behind the greatest number.
         var isDirty = true
+        /// Whether the last ask was for those: looks at rows that were seen take turns with it.
+        var wasForward = false
         var again: Again?
         var lastAgain = Instant.start
         var lastForward = Instant.start
@@ -80,7 +84,7 @@ final class CatchUpFeed: JournalFeed {
     // MARK: - The source's side
 
     func begin(_ past: JournalPast, now: Timestamp) {
-        guard let mark = past.mark, let window = CatchUpWindow(mark: mark, now: now) else { return }
+        guard let mark = past.mark, let window = CatchUpWindow(mark: mark, now: self.age) else { return }
         self.state.withLock { $0.window = window }
     }
 
@@ -157,23 +161,30 @@ final class CatchUpFeed: JournalFeed {
 
     /// What to ask now; nil to wait.
     private func nextAsk() -> Ask? {
-        let (now, wallNow) = (self.reactor.now, self.reactor.wallNow)
+        let now = self.reactor.now
         return self.state.withLock { state in
             guard state.page == nil, !state.isHeld, now >= state.notBefore else { return nil }
             if now - state.lastForward >= self.catchUp.interval { state.isDirty = true }
-            if state.isDirty {
+            let isAgainDue = state.window.isOpen && now - state.lastAgain >= self.againInterval
+            let isTurn = state.again != nil || isAgainDue
+            if state.isDirty, !isTurn || !state.wasForward {
                 state.isDirty = false
+                state.wasForward = true
                 state.lastForward = now
                 return .forward(state.window.highest)
             }
+            guard isTurn else { return nil }
+            state.wasForward = false
             if let again = state.again { return .again(again) }
-            guard state.window.isOpen, now - state.lastAgain >= self.againInterval else { return nil }
             state.lastAgain = now
-            let again = Again(cursor: state.window.base, began: wallNow)
+            let again = Again(cursor: state.window.base, through: state.window.highest, began: self.age)
             state.again = again
             return .again(again)
         }
     }
+
+    /// The time that the overlap is measured by: a wall clock that is set must not end it.
+    private var age: Timestamp { Timestamp(milliseconds: (self.reactor.now - .start).wholeMilliseconds) }
 
     private var againInterval: Duration { max(.seconds(1), self.catchUp.overlap / 2) }
 
@@ -181,6 +192,8 @@ final class CatchUpFeed: JournalFeed {
     private func setTimer() {
         let now = self.reactor.now
         let deadline = self.state.withLock { state -> Instant? in
+            // Whoever takes the page, or takes some away of what waits, rings.
+            guard state.page == nil, !state.isHeld else { return nil }
             var deadline = state.lastForward + self.catchUp.interval
             if state.window.isOpen { deadline = min(deadline, state.lastAgain + self.againInterval) }
             if now < state.notBefore { deadline = state.notBefore }
@@ -217,13 +230,21 @@ final class CatchUpFeed: JournalFeed {
             guard ids.count == rows.rows else {
                 throw PostgresError(.rejected, "the first column of catch_up.query must be a whole number")
             }
+            // Ordered by a text, or with equal numbers, rows would be passed over without a word.
+            guard zip(ids, ids.dropFirst()).allSatisfy({ $0 < $1 }) else {
+                throw PostgresError(
+                    .rejected,
+                    "the first column of catch_up.query must be of a type of whole numbers, and different in each row"
+                )
+            }
             self.take(rows, ids, of: ask)
         } catch {
             let text = PostgresAdvice.text(error, self.address)
             var random = SplitMix64(seed: .random(in: .min ... .max))
             let now = self.reactor.now
             self.state.withLock { state in
-                if error.code != .cancelled { state.queryProblem = text }
+                // The server's own, after its statement_timeout, has a SQLSTATE.
+                if error.code != .cancelled || error.sqlState != nil { state.queryProblem = text }
                 state.failures += 1
                 state.isDirty = true
                 state.again = nil
@@ -235,24 +256,24 @@ final class CatchUpFeed: JournalFeed {
     }
 
     private func take(_ rows: PostgresResult, _ ids: [Int64], of ask: Ask) {
-        let now = self.reactor.wallNow
+        let (now, age) = (self.reactor.wallNow, self.age)
         self.state.withLock { state in
             state.failures = 0
             state.queryProblem = nil
             state.hasRead = true
             let before = state.window
             var entries: [JournalEntry] = []
-            for (row, id) in ids.enumerated() where state.window.admit(id, at: now) {
+            for (row, id) in ids.enumerated() where state.window.admit(id, at: age) {
                 entries.append(self.entry(id, rows, row, state.database, now))
             }
             let isFull = rows.rows == CatchUpConfiguration.page
             switch ask {
             case .forward:
                 if isFull { state.isDirty = true }
-                if self.catchUp.overlap == .zero { state.window.lookedAgain(began: now, overlap: .zero) }
+                if self.catchUp.overlap == .zero { state.window.lookedAgain(began: age, overlap: .zero) }
             case .again(var again):
                 again.cursor = ids.last ?? again.cursor
-                if isFull, again.cursor < state.window.highest {
+                if isFull, again.cursor < again.through {
                     state.again = again
                 } else {
                     state.again = nil

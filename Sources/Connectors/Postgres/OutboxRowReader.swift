@@ -76,10 +76,12 @@ struct OutboxRowReader: Sendable {
     }
 
     /// A row's key as our position, the same in each delivery: the number, the UUID, or a hash of the text.
+    ///
+    /// Only as Postgres writes them: `7` and `007` are two keys of a text column.
     static func position(of id: String) -> Position {
-        if let position = Position(id) { return position }
+        if let position = Position(id), position.description == id { return position }
         let digits = id.filter { $0 != "-" }
-        if id.utf8.count == 36, digits.utf8.count == 32, let number = UInt128(digits, radix: 16) {
+        if digits.utf8.count == 32, let number = UInt128(digits, radix: 16), Hexadecimal.uuid(number) == id {
             return Position(wide: number)
         }
         var (high, low): (UInt64, UInt64) = (0xCBF2_9CE4_8422_2325, 0x8422_2325_CBF2_9CE4)

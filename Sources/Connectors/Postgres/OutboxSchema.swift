@@ -49,13 +49,9 @@ package struct OutboxSchema: Sendable {
             """
         guard let channel = self.channel else { return sql }
         let function = schema + "." + self.name("notify")
+        let body = "BEGIN PERFORM pg_notify(\(PostgresName.literal(channel)), ''); RETURN NULL; END"
         sql += """
-            CREATE OR REPLACE FUNCTION \(function)() RETURNS trigger LANGUAGE plpgsql AS $penstock$
-            BEGIN
-                PERFORM pg_notify(\(PostgresName.literal(channel)), '');
-                RETURN NULL;
-            END
-            $penstock$;
+            CREATE OR REPLACE FUNCTION \(function)() RETURNS trigger LANGUAGE plpgsql AS \(PostgresName.literal(body));
             DROP TRIGGER IF EXISTS penstock_notify ON \(table);
             CREATE TRIGGER penstock_notify AFTER INSERT ON \(table)
                 FOR EACH STATEMENT EXECUTE FUNCTION \(function)();

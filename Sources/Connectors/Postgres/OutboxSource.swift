@@ -175,7 +175,9 @@ actor OutboxSource: LeaseSource {
             return
         }
         self.timer = next
-        let deadline = max(next, self.reactor.now + .milliseconds(5))
+        // A table that was not found is not there a moment later.
+        let pause = self.statements == nil ? Duration.milliseconds(500) : .milliseconds(5)
+        let deadline = max(next, self.reactor.now + pause)
         self.reactor.submit {
             _ = self.reactor.schedule(at: deadline) { self.assumeIsolated { $0.timeCame(next) } }
         }
@@ -196,9 +198,11 @@ actor OutboxSource: LeaseSource {
             let lease = BlockLease(until: until)
             let block = self.reader?.read(rows, lease: lease, now: self.reactor.wallNow)
             if self.isStopped { return await self.giveBack(block) }
+            let isCut = rows.rows > 0 && rows.boolean(0, OutboxStatements.Column.isCut) == true
             self.intake.withLock {
                 $0.ended(
-                    asked: limit,
+                    // As when it came back full: there is more.
+                    asked: isCut ? block?.count ?? 0 : limit,
                     brought: block?.count ?? 0,
                     bytes: block?.byteCount ?? 0,
                     looked: statements.hasGroups
@@ -350,7 +354,8 @@ actor OutboxSource: LeaseSource {
     private func watchBacklog() async {
         while !self.isStopped, !Task.isCancelled {
             if let statements = self.statements, let name = self.reader?.partition.name {
-                let rows = try? await self.settler.run(statements.backlog, within: Self.statementTimeout)
+                // Settlements wait behind it.
+                let rows = try? await self.settler.run(statements.backlog, within: .seconds(1))
                 let lag = PartitionLag(partition: name, committed: nil, records: rows?.integer(0, 0))
                 self.backlog.withLock { $0 = [lag] }
             }
@@ -424,6 +429,12 @@ struct OutboxTableColumns: Sendable {
             || self.types[name]?.hasSuffix("with time zone") != true
         {
             return "the column \"\(name)\" of \(table) must be a timestamptz, not \(self.types[name] ?? "")"
+        }
+        if let name = columns.headers, let type = self.types[name], !["json", "jsonb"].contains(type) {
+            return "the column \"\(name)\" of \(table) must be json or jsonb, not \(type)"
+        }
+        if let name = columns.createdAt, let type = self.types[name], !type.hasPrefix("timestamp") {
+            return "the column \"\(name)\" of \(table) must be a timestamptz, not \(type)"
         }
         if let type = self.types[columns.attempts], !["smallint", "integer", "bigint"].contains(type) {
             return "the column \"\(columns.attempts)\" of \(table) must be a whole number, not \(type)"

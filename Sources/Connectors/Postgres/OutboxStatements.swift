@@ -55,6 +55,8 @@ struct OutboxStatements: Sendable {
         static let milliseconds = 5
         /// How many rows were looked at; the same in each row.
         static let looked = 6
+        /// Whether there were more that may be taken than fit; the same in each row.
+        static let isCut = 7
     }
 
     /// Leases the oldest free rows, and gives them in order; there is a row without a key when there are none.
@@ -68,12 +70,14 @@ struct OutboxStatements: Sendable {
             ?? self.freeRows(limit: limit)
         let lock = self.columns.group.map { _ in "SELECT pg_advisory_xact_lock(\(self.lockKey));\n" } ?? ""
         let time = self.columns.createdAt.map {
-            "(extract(epoch FROM \(self.column($0, of: "t"))) * 1000)::bigint"
+            // An infinite time has no number.
+            let column = self.column($0, of: "t")
+            return "CASE WHEN isfinite(\(column)) THEN (extract(epoch FROM \(column)) * 1000)::bigint END"
         }
         let attempts = self.column(self.columns.attempts, of: "t")
         return PostgresQuery(
             script: """
-                \(lock)WITH \(rows), leased AS (
+                \(lock)WITH \(rows), \(self.chosen), leased AS (
                 UPDATE \(self.table.quoted) t
                 SET \(PostgresName.quoted(self.columns.lockedUntil)) =
                         clock_timestamp() + interval '\(lease.wholeMilliseconds) milliseconds',
@@ -85,25 +89,44 @@ struct OutboxStatements: Sendable {
                     \(self.columns.headers.map { self.column($0, of: "t") } ?? "NULL")::text AS headers,
                     \(time ?? "NULL") AS milliseconds
                 )
-                SELECT leased.*, looked.count FROM looked LEFT JOIN leased ON true ORDER BY leased.id
+                SELECT leased.*, looked.count, cut.is_cut
+                FROM looked CROSS JOIN cut LEFT JOIN leased ON true ORDER BY leased.id
                 """
         )
     }
 
-    /// The oldest free rows as `chosen`.
-    private func freeRows(limit: Int) -> String {
+    /// Bytes of payloads that a receive brings at most, unless one row alone has more.
+    private static let receiveBytes = 16 << 20
+
+    /// The first of the `candidates` as `chosen`, as many as fit, and whether that leaves any.
+    private var chosen: String {
         """
         chosen AS MATERIALIZED (
-        SELECT \(self.id("o")) AS id FROM \(self.table.quoted) o
-        WHERE \(self.isUnfinished("o")) AND \(self.isFree("o"))
-        ORDER BY \(self.id("o")) LIMIT \(limit) FOR UPDATE OF o SKIP LOCKED
-        ), looked AS (
-        SELECT count(*) FROM chosen
+        SELECT id FROM (
+            SELECT candidates.id, sum(octet_length(\(self.column(self.columns.payload, of: "p"))::text)) OVER (
+                ORDER BY candidates.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS before FROM candidates JOIN \(self.table.quoted) p ON \(self.id("p")) = candidates.id
+        ) sized WHERE coalesce(before, 0) < \(Self.receiveBytes)
+        ), cut AS (
+        SELECT (SELECT count(*) FROM candidates) > (SELECT count(*) FROM chosen) AS is_cut
         )
         """
     }
 
-    /// The rows that may be taken of the oldest unfinished ones, as `chosen`.
+    /// The oldest free rows as `candidates`.
+    private func freeRows(limit: Int) -> String {
+        """
+        candidates AS MATERIALIZED (
+        SELECT \(self.id("o")) AS id FROM \(self.table.quoted) o
+        WHERE \(self.isUnfinished("o")) AND \(self.isFree("o"))
+        ORDER BY \(self.id("o")) LIMIT \(limit) FOR UPDATE OF o SKIP LOCKED
+        ), looked AS (
+        SELECT count(*) FROM candidates
+        )
+        """
+    }
+
+    /// The rows that may be taken of the oldest unfinished ones, as `candidates`.
     ///
     /// Of each group those before the first that is not free. What somebody else has locked, or has taken since the statement
     /// began, ends its group, too.
@@ -126,7 +149,7 @@ struct OutboxStatements: Sendable {
             FROM wanted JOIN \(self.table.quoted) o ON \(self.id("o")) = wanted.id
             WHERE \(self.isUnfinished("o")) AND \(self.isFree("o"))
             FOR UPDATE OF o SKIP LOCKED
-            ), chosen AS (
+            ), candidates AS MATERIALIZED (
             SELECT id FROM (
                 SELECT id, place, row_number() OVER (PARTITION BY grp, lone ORDER BY id) AS own_place FROM locked
             ) placed WHERE place = own_place

@@ -91,7 +91,10 @@ struct PostgresExamination: Sendable {
             }
         )
         guard let catchUp = configuration.catchUp else { return found }
-        let query = PostgresQuery("SELECT * FROM (\(catchUp.sql)) AS page LIMIT 0", [.integer(.max)])
+        let query = PostgresQuery(
+            "SELECT * FROM (\(catchUp.sql)) AS page LIMIT 0",
+            [.integer(Int64(catchUp.start))]
+        )
         found.append(
             await self.ask("catch_up", query) { rows in
                 rows.columns >= 2

@@ -55,6 +55,8 @@ package final class ScheduleSetFeed: JournalFeed {
         self.deletes && self.planner.withLock { $0.map { $0.nextDue() == nil } ?? false }
     }
 
+    package var firesKept: Int { Self.firesKept(self.set.count) }
+
     package func begin(_ past: JournalPast, now: Timestamp) {
         var planner = ScheduleSetPlanner(
             self.set,
@@ -74,7 +76,7 @@ package final class ScheduleSetFeed: JournalFeed {
                 // Before anything fires: what a schedule was when it was first seen.
                 var write = JournalWrite(entries: [], mark: planner?.mark)
                 (write.members, write.removedMembers) = changes
-                write.firesKept = Self.firesKept(self.set.count)
+                write.firesKept = self.firesKept
                 planner?.keptChanges()
                 return JournalIntake(write)
             }
@@ -82,7 +84,7 @@ package final class ScheduleSetFeed: JournalFeed {
                 return nil
             }
             var write = JournalWrite(entries: [], mark: mark)
-            write.firesKept = Self.firesKept(self.set.count)
+            write.firesKept = self.firesKept
             var keys = KeyWriter(set: self.set)
             write.entries.reserveCapacity(plan.fires.count)
             write.fires.reserveCapacity(plan.fires.count + plan.missed.count + plan.skipped.count)

@@ -68,6 +68,13 @@ package protocol FiringSource: Source {
     /// source has not started, takes no orders, or does not know the member.
     func fire(_ order: FireOrder, of member: String?) async throws(StoreError) -> FireReceipt?
 
+    /// Whether ``done(_:)`` is to be called.
+    var hearsOfDone: Bool { get }
+
+    /// Nothing more is done with the records at these positions, though those before them may not be settled yet. Any
+    /// isolation.
+    func done(_ positions: [Position])
+
     /// Notes what becomes of records that are going to be settled, by their keys: durable when it returns.
     func note(_ outcome: ScheduleFire.Outcome, of keys: [[UInt8]]) async throws(StoreError)
 }

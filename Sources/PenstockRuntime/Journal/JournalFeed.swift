@@ -17,7 +17,7 @@ package protocol JournalFeed: Sendable {
     /// answered was in the journal already, or an order brought some. Only with ``JournalNeeds/waiting``.
     func recount(waiting keys: [String])
 
-    /// Entries with these keys are settled. Only with ``JournalNeeds/waiting``.
+    /// Entries with these keys are settled, or will be as soon as those before them are. Only with ``JournalNeeds/waiting``.
     func settled(_ keys: [String])
 
     /// When this part of it comes due next; nil for never, and for a name that it does not know.
@@ -52,6 +52,9 @@ package protocol JournalFeed: Sendable {
     /// Whether the feed can reach where its events come from.
     var status: JournalFeedStatus { get }
 
+    /// So many lines of its fire log are kept.
+    var firesKept: Int { get }
+
     /// What fires on an operator's order, of one of its members when it has such; nil for a feed that is no schedule, and
     /// for a name that it does not know.
     func ordered(_ order: FireOrder, of member: String?, now: Timestamp) -> OrderedFires?
@@ -72,6 +75,9 @@ extension JournalFeed {
 
     /// Most feeds need nobody.
     package var status: JournalFeedStatus { .connected }
+
+    /// As many as a schedule has.
+    package var firesKept: Int { ScheduleFire.keptMax }
 
     /// Most feeds take no orders.
     package func ordered(_ order: FireOrder, of member: String?, now: Timestamp) -> OrderedFires? { nil }

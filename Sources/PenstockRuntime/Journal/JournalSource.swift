@@ -20,6 +20,8 @@ package final class JournalSource: FiringSource {
         var isUncertain = false
         /// What was handed out and is not settled, in order; only for feeds that want to know.
         var handedOut: Deque<TimedEntry> = []
+        /// Keys, by position, of those that are done already: only what stands before them is not.
+        var done: [UInt64: String] = [:]
         /// The last position handed out.
         var position: UInt64 = 0
         /// Whether the journal may hold more behind it.
@@ -30,7 +32,7 @@ package final class JournalSource: FiringSource {
         var overtaken: Set<UInt64> = []
         /// Whether entries came since they were looked up.
         var mayOvertake = true
-        /// Whether the feed does not know any more which entries wait.
+        /// Whether it is not sure any more how many entries wait, and which.
         var mustRecount = false
         /// Commits that are being carried out, and how many have begun.
         var removing = 0
@@ -140,7 +142,7 @@ package final class JournalSource: FiringSource {
                 state.committed = position
                 var keys: [String] = []
                 while let first = state.handedOut.first, first.position <= position.offset ?? 0 {
-                    keys.append(first.key)
+                    if state.done.removeValue(forKey: first.position) == nil { keys.append(first.key) }
                     state.handedOut.removeFirst()
                 }
                 return keys
@@ -183,10 +185,20 @@ package final class JournalSource: FiringSource {
         guard self.state.withLock({ $0.hasStarted && !$0.isClosed }),
             let ordered = self.feed.ordered(order, of: member, now: self.loop.wallNow)
         else { return nil }
-        let fired = try await self.store.append(
-            JournalWrite(entries: ordered.entries, fires: ordered.fires),
-            to: self.journal
-        )
+        var write = JournalWrite(entries: ordered.entries, fires: ordered.fires)
+        write.firesKept = self.feed.firesKept
+        let fired: Int
+        do {
+            fired = try await self.store.append(write, to: self.journal)
+        } catch {
+            // It may have been kept nevertheless.
+            self.signal { state in
+                state.mustRecount = true
+                state.hasMore = true
+                state.isForgotten = false
+            }
+            throw error
+        }
         self.signal { state in
             state.waiting += fired
             state.isForgotten = false
@@ -202,6 +214,20 @@ package final class JournalSource: FiringSource {
     ) async throws(StoreError) {
         let keys = keys.map { String(decoding: $0, as: UTF8.self) }
         try await self.store.note(outcome, of: keys, in: self.journal)
+    }
+
+    package var hearsOfDone: Bool { self.feed.needs.contains(.waiting) }
+
+    package func done(_ positions: [Position]) {
+        self.state.withLock { state in
+            var keys: [String] = []
+            for offset in positions.compactMap(\.offset) where state.done[offset] == nil {
+                guard let place = state.handedOut.place(of: offset) else { continue }
+                state.done[offset] = state.handedOut[place].key
+                keys.append(state.handedOut[place].key)
+            }
+            if !keys.isEmpty { self.feed.settled(keys) }
+        }
     }
 
     package var overtakes: Bool { self.feed.overtakes }
@@ -265,19 +291,19 @@ package final class JournalSource: FiringSource {
             throw error
         }
         self.state.withLock { state in
-            // What is not new now was kept by the append whose answer was lost.
-            let wasKept = state.isUncertain && count == 0
+            // What is not new now may have been kept by the append whose answer was lost.
+            state.mustRecount = state.mustRecount || count < intake.write.entries.count
+            state.hasMore = state.hasMore || state.isUncertain || count > 0
             state.isUncertain = false
             state.intake = nil
-            state.mustRecount = state.mustRecount || count < intake.write.entries.count
             state.mayOvertake = true
-            state.waiting += wasKept ? intake.write.entries.count : count
-            state.hasMore = state.hasMore || wasKept || count > 0
+            state.waiting += count
         }
         return .some(intake.gap)
     }
 
-    /// Tells the feed which entries wait, when it does not know any more; later, while some are being removed.
+    /// Counts the entries that wait, and tells the feed which they are, when that is not sure any more; later, while some are
+    /// being removed.
     private func recount() async throws(StoreError) {
         let removals = self.state.withLock { state -> Int? in
             guard state.mustRecount, state.intake == nil, state.removing == 0 else { return nil }
@@ -285,14 +311,19 @@ package final class JournalSource: FiringSource {
             return state.removals
         }
         guard let removals else { return }
-        guard self.feed.needs.contains(.waiting) else { return }
         do {
-            let keys = try await self.store.entryKeys(of: self.journal)
+            let keys = self.hearsOfDone ? try await self.store.entryKeys(of: self.journal) : nil
+            let count =
+                if let keys { keys.count } else { try await self.store.countEntries(of: self.journal) }
             self.state.withLock { state in
-                if state.removals == removals {
-                    self.feed.recount(waiting: keys)
-                } else {
+                guard state.removals == removals else {
                     state.mustRecount = true
+                    return
+                }
+                state.waiting = count
+                if let keys {
+                    let done = Set(state.done.values)
+                    self.feed.recount(waiting: keys.filter { !done.contains($0) })
                 }
             }
         } catch {
@@ -432,5 +463,17 @@ package final class JournalSource: FiringSource {
             state.pause = nil
             state.isSignalled = false
         }
+    }
+}
+
+extension Deque<TimedEntry> {
+    /// Where the entry of this position is; positions grow.
+    fileprivate func place(of position: UInt64) -> Int? {
+        var (low, high) = (0, self.count)
+        while low < high {
+            let middle = low + (high - low) / 2
+            if self[middle].position < position { low = middle + 1 } else { high = middle }
+        }
+        return low < self.count && self[low].position == position ? low : nil
     }
 }

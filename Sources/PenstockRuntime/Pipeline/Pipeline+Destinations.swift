@@ -19,6 +19,7 @@ extension Pipeline {
                 return self.flush()
             }
             self.engine.deadLettersWritten(ticket.id, now: self.now)
+            self.tellDone(ticket.runs)
             self.logger.notice(
                 "records given up",
                 metadata: ["count": "\(letters.count)", "reason": "\(ticket.reason.rawValue)"]
@@ -33,6 +34,22 @@ extension Pipeline {
             self.logger.error("dead letters refused; their partition waits", metadata: ["error": "\(error)"])
         }
         self.flush()
+    }
+
+    /// Tells a source that wants to know which records of a batch nothing more is done with.
+    func tellDone(_ batch: Batch, _ verdict: BatchVerdict) {
+        switch verdict {
+        case .succeeded: self.tellDone(batch.runs)
+        case .partial(let verdicts, _):
+            self.tellDone(batch.runs) { $0 < verdicts.count && verdicts[$0] == .succeeded }
+        case .failed, .poison, .throttled, .cancelled: break
+        }
+    }
+
+    private func tellDone(_ runs: [Run], where isDone: (_ place: Int) -> Bool = { _ in true }) {
+        guard let source = self.parts.source as? any FiringSource, source.hearsOfDone else { return }
+        let positions = runs.flatMap { run in run.indices.map { run.admitted.block.entries[$0].position } }
+        source.done(positions.enumerated().filter { isDone($0.offset) }.map(\.element))
     }
 
     /// Tells a source with a fire log that these records were given up; false when its store refused.

@@ -312,7 +312,7 @@ package actor Pipeline {
 
     private func invoke(_ batch: Batch) async {
         let started = self.now
-        self.note(batch, at: started.wall)
+        self.figures.begin(batch, at: started.wall)
         let buffer = self.buffers.popLast() ?? EventBuffer()
         let format = self.format
         buffer.write(batch, as: format)
@@ -347,15 +347,8 @@ package actor Pipeline {
         report.state = state
         if self.parts.results != nil { report.record = self.record(of: batch, report, verdict, result) }
         self.engine.invocationEnded(batch.id, verdict: verdict, report: report, now: ended)
+        self.tellDone(batch, verdict)
         self.flush()
-    }
-
-    private func note(_ batch: Batch, at: Timestamp) {
-        self.figures.retries += batch.attempt > 1 ? 1 : 0
-        guard let run = batch.runs.first else { return }
-        self.figures.batchSizes.observe(Double(batch.count))
-        let first = run.admitted.block.entries[run.first].timestamp
-        if first.milliseconds > 0 { self.figures.ages.observe(max(.zero, at - first)) }
     }
 
     private func note(_ verdict: BatchVerdict, at: Timestamp, duration: Duration) {

@@ -29,6 +29,15 @@ package struct TriggerFigures: Sendable, Equatable {
     /// All zero.
     package init() {}
 
+    /// An invocation of a batch begins.
+    mutating func begin(_ batch: Batch, at: Timestamp) {
+        self.retries += batch.attempt > 1 ? 1 : 0
+        guard let run = batch.runs.first else { return }
+        self.batchSizes.observe(Double(batch.count))
+        let first = run.admitted.block.entries[run.first].timestamp
+        if first.milliseconds > 0 { self.ages.observe(max(.zero, at - first)) }
+    }
+
     /// Adds the figures of an earlier run of the same trigger.
     package mutating func add(_ other: TriggerFigures) {
         self.durations.add(other.durations)

@@ -109,7 +109,7 @@ struct CatchUpSourceTests {
         let (server, file) = (try PostgresServer(), StoreFile())
         try server.run(Self.table)
         let probe = try await NotifyProbe(
-            Self.yaml(server.url(), overlap: "4s", interval: "1s"),
+            Self.yaml(server.url(), overlap: "20s", interval: "1s"),
             store: file.url
         )
         let address = try PostgresAddress(server.url())
@@ -129,12 +129,15 @@ struct CatchUpSourceTests {
             ("SELECT id, payload FROM nothing WHERE id > $last", "42P01"),
             ("SELECT id FROM orders WHERE id > $last", "must give two columns"),
             ("SELECT payload, id FROM orders WHERE id > $last", "must be a whole number"),
+            ("SELECT (10 - id)::text, payload FROM orders WHERE id > $last", "different in each row"),
+            ("SELECT 1, payload FROM orders WHERE id > $last", "different in each row"),
         ]
     )
     func broken(query: String, text: String) async throws {
         let (server, file) = (try PostgresServer(), StoreFile())
         try server.run(Self.table)
-        try server.run("INSERT INTO orders (payload) VALUES ('x')")
+        let more = text == "different in each row" ? ", ('y')" : ""
+        try server.run("INSERT INTO orders (payload) VALUES ('x')\(more)")
         let yaml = Self.yaml(server.url()).replacing(
             "SELECT id, payload FROM orders WHERE id > $last",
             with: query

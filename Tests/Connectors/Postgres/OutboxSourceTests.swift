@@ -267,6 +267,45 @@ struct OutboxSourceTests {
         #expect(try server.run("SELECT count(*) FROM outbox") == "0")
     }
 
+    @Test(
+        "A receive of large rows is cut by their bytes, and the rest follows at once",
+        arguments: [false, true]
+    )
+    func largeRows(hasGroups: Bool) async throws {
+        let server = try PostgresServer()
+        let table = try #require(PostgresTable("jobs"))
+        try server.run(OutboxSchema(table).sql)
+        let group = hasGroups ? "'g' || i % 2" : "NULL"
+        try server.run(
+            "INSERT INTO jobs (group_key, payload) SELECT \(group), repeat('x', 4000000) FROM generate_series(1, 15) i"
+        )
+        let reader = try Reader("{ url: \"\(server.url())\", table: jobs, poll: 1h }")
+        reader.wait(for: "all rows") { $0.records.count == 15 }
+        // Up to 16 MiB, and what stands besides payloads.
+        #expect(
+            reader.blocks.allSatisfy { $0.count <= 5 } && reader.blocks.count == 3,
+            "\(reader.blocks.map(\.count))"
+        )
+        await reader.stop()
+    }
+
+    @Test(
+        "A time without end, and columns of a type that cannot be passed on, are no reason to stand still unheard"
+    )
+    func oddColumns() async throws {
+        let server = try PostgresServer()
+        let table = try #require(PostgresTable("jobs"))
+        try server.run(OutboxSchema(table).sql)
+        try server.run("INSERT INTO jobs (payload, created_at) VALUES ('for ever', 'infinity')")
+        let reader = try Reader("{ url: \"\(server.url())\", table: jobs }")
+        reader.wait(for: "the row") { $0.payloads == ["for ever"] }
+        await reader.stop()
+        try server.run("ALTER TABLE jobs ALTER headers TYPE text USING headers::text")
+        let other = try Reader("{ url: \"\(server.url())\", table: jobs }")
+        other.wait(problem: "the column \"headers\" of public.jobs must be json or jsonb, not text")
+        await other.stop()
+    }
+
     @Test("Keys become positions, each its own, the same each time")
     func positions() {
         #expect(OutboxRowReader.position(of: "42") == Position(42))
@@ -274,7 +313,12 @@ struct OutboxSourceTests {
         #expect(
             OutboxRowReader.position(of: uuid) == Position(wide: 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100)
         )
-        let texts = ["-1", "a", "b", "ab", "ba", "", "order-1", "order-2"]
+        // Numbers and UUIDs in another spelling are other keys of a text column.
+        let spelt = [
+            "7", "007", "07", uuid, uuid.uppercased(), uuid.replacing("-", with: ""),
+            "0" + uuid.dropFirst(2) + "-",
+        ]
+        let texts = ["-1", "a", "b", "ab", "ba", "", "order-1", "order-2"] + spelt
         #expect(Set(texts.map { OutboxRowReader.position(of: $0) }).count == texts.count)
     }
 }
