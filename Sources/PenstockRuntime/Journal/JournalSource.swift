@@ -253,6 +253,7 @@ package final class JournalSource: FiringSource {
                 if isReady, !self.feed.overtakes { break }
             }
             if rounds == 0 { self.signal { _ in } }
+            try await self.recount()
             if try await self.findOvertaken() { events.append(.overtaken) }
             if let block = try await self.read() { events.append(.records(block)) }
             try await self.forget()

@@ -129,7 +129,7 @@ struct CatchUpSourceTests {
             ("SELECT id, payload FROM nothing WHERE id > $last", "42P01"),
             ("SELECT id FROM orders WHERE id > $last", "must give two columns"),
             ("SELECT payload, id FROM orders WHERE id > $last", "must be a whole number"),
-            ("SELECT (10 - id)::text, payload FROM orders WHERE id > $last", "different in each row"),
+            ("SELECT (8 + id)::text, payload FROM orders WHERE id > $last", "different in each row"),
             ("SELECT 1, payload FROM orders WHERE id > $last", "different in each row"),
         ]
     )
