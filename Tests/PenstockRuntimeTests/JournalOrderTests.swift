@@ -110,8 +110,11 @@ struct JournalOrderTests {
         }
     }
 
-    @Test("An order that comes while entries are read is handed out, too")
-    func orderWhileReading() async throws {
+    /// A store in a file of its own, and what reads a journal of it through `journal`.
+    private static func run(
+        _ feed: any JournalFeed,
+        _ body: (JournalSource, SlowJournal) async throws -> Void
+    ) async throws {
         let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).db")
         defer { try? FileManager.default.removeItem(at: file) }
         let store = try SQLiteStore.open(path: file.path)
@@ -122,24 +125,37 @@ struct JournalOrderTests {
             partition: Partition(id: PartitionID(1), name: "journal"),
             format: LineFormat(),
             store: journal,
-            feed: Feed(),
+            feed: feed,
             loop: reactor.reactor
         )
-        #expect(try await source.fire(.now, of: nil) == nil, "not before the start")
-        try await source.start(checkpoints: [:])
-        journal.interrupt { _ = try await source.fire(.now, of: nil) }
-        source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
-        var count = 0
-        while count < 2 {
-            for event in try await source.receive() {
-                if case .records(let block) = event { count += block.count }
+        try await body(source, journal)
+        await source.stop()
+        await store.close()
+    }
+
+    /// The positions of so many records.
+    private static func receive(_ count: Int, from source: JournalSource) async throws -> [Position] {
+        var positions: [Position] = []
+        while positions.count < count {
+            for case .records(let block) in try await source.receive() {
+                positions += (0..<block.count).map { block.entries[$0].position }
             }
         }
-        #expect(count == 2)
-        #expect(source.lag().first?.records == 2)
-        await source.stop()
-        #expect(try await source.fire(.now, of: nil) == nil, "nor after the stop")
-        await store.close()
+        return positions
+    }
+
+    @Test("An order that comes while entries are read is handed out, too")
+    func orderWhileReading() async throws {
+        try await Self.run(Feed()) { source, journal in
+            #expect(try await source.fire(.now, of: nil) == nil, "not before the start")
+            try await source.start(checkpoints: [:])
+            journal.interrupt { _ = try await source.fire(.now, of: nil) }
+            source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
+            #expect(try await Self.receive(2, from: source).count == 2)
+            #expect(source.lag().first?.records == 2)
+            await source.stop()
+            #expect(try await source.fire(.now, of: nil) == nil, "nor after the stop")
+        }
     }
 
     /// Two events that are due, and a note of what it was told.
@@ -190,24 +206,15 @@ struct JournalOrderTests {
                 loop: reactor.reactor
             )
         }
-        func receive(_ count: Int, from source: JournalSource) async throws -> [Position] {
-            var positions: [Position] = []
-            while positions.count < count {
-                for case .records(let block) in try await source.receive() {
-                    positions += (0..<block.count).map { block.entries[$0].position }
-                }
-            }
-            return positions
-        }
         let feed = CountingFeed()
         let first = source(feed)
         try await first.start(checkpoints: [:])
         first.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
-        let positions = try await receive(2, from: first)
+        let positions = try await Self.receive(2, from: first)
         let committed = [PartitionPosition(partition: partition.id, name: "journal", position: positions[0])]
         #expect(try await first.commit(committed).count == 1)
         _ = try await first.fire(.now, of: "x")
-        _ = try await receive(1, from: first)
+        _ = try await Self.receive(1, from: first)
         await first.stop()
         #expect(
             feed.notes == [
@@ -225,105 +232,39 @@ struct JournalOrderTests {
 
     @Test("What is done counts no more, though an event before it is not, and is settled once")
     func done() async throws {
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).db")
-        defer { try? FileManager.default.removeItem(at: file) }
-        let store = try SQLiteStore.open(path: file.path)
-        let reactor = try TestReactor()
-        let partition = Partition(id: PartitionID(1), name: "journal")
         let feed = CountingFeed()
-        let source = JournalSource(
-            journal: "orders",
-            partition: partition,
-            format: LineFormat(),
-            store: store,
-            feed: feed,
-            loop: reactor.reactor
-        )
-        try await source.start(checkpoints: [:])
-        source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
-        var positions: [Position] = []
-        while positions.count < 2 {
-            for case .records(let block) in try await source.receive() {
-                positions += (0..<block.count).map { block.entries[$0].position }
-            }
+        try await Self.run(feed) { source, _ in
+            try await source.start(checkpoints: [:])
+            source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
+            let positions = try await Self.receive(2, from: source)
+            #expect(source.hearsOfDone)
+            source.done([positions[1], Position(999)])
+            source.done([positions[1]])
+            #expect(feed.notes.last == "settled [\"event-10001\"]")
+            // An order has the feed told again which entries wait.
+            _ = try await source.fire(.now, of: "x")
+            _ = try await Self.receive(1, from: source)
+            #expect(feed.notes.last == "recount [\"event-10000\", \"order x\"]")
+            let end = PartitionPosition(partition: PartitionID(1), name: "journal", position: positions[1])
+            #expect(try await source.commit([end]).count == 1)
+            #expect(feed.notes.last == "settled [\"event-10000\"]")
         }
-        #expect(source.hearsOfDone)
-        source.done([positions[1], Position(999)])
-        source.done([positions[1]])
-        #expect(feed.notes.last == "settled [\"event-10001\"]")
-        // An order has the feed told again which entries wait.
-        _ = try await source.fire(.now, of: "x")
-        var count = 0
-        while count < 1 {
-            for case .records(let block) in try await source.receive() { count += block.count }
-        }
-        #expect(feed.notes.last == "recount [\"event-10000\", \"order x\"]")
-        let committed = [PartitionPosition(partition: partition.id, name: "journal", position: positions[1])]
-        #expect(try await source.commit(committed).count == 1)
-        #expect(feed.notes.last == "settled [\"event-10000\"]")
-        await source.stop()
-        await store.close()
     }
 
-    @Test("An order that was kept while the store's answer was lost is handed out, and counted once")
-    func lostOrder() async throws {
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).db")
-        defer { try? FileManager.default.removeItem(at: file) }
-        let store = try SQLiteStore.open(path: file.path)
-        let reactor = try TestReactor()
-        let journal = SlowJournal(store)
-        let source = JournalSource(
-            journal: "orders",
-            partition: Partition(id: PartitionID(1), name: "journal"),
-            format: LineFormat(),
-            store: journal,
-            feed: Feed(),
-            loop: reactor.reactor
-        )
-        try await source.start(checkpoints: [:])
-        source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
-        func receive() async throws {
-            var count = 0
-            while count < 1 {
-                for case .records(let block) in try await source.receive() { count += block.count }
-            }
+    @Test(
+        "What was kept while the store's answer was lost, an order or an event, is handed out and counted once"
+    )
+    func lostAnswers() async throws {
+        try await Self.run(Feed()) { source, journal in
+            try await source.start(checkpoints: [:])
+            journal.loseAnswer()
+            source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
+            #expect(try await Self.receive(1, from: source).count == 1)
+            #expect(source.lag().first?.records == 1)
+            journal.loseAnswer()
+            await #expect(throws: StoreError.self) { try await source.fire(.now, of: nil) }
+            #expect(try await Self.receive(1, from: source).count == 1)
+            #expect(source.lag().first?.records == 2)
         }
-        try await receive()
-        journal.loseAnswer()
-        await #expect(throws: StoreError.self) { try await source.fire(.now, of: nil) }
-        try await receive()
-        #expect(source.lag().first?.records == 2)
-        await source.stop()
-        await store.close()
-    }
-
-    @Test("An event that was kept while the store's answer was lost is handed out, and counted once")
-    func lostAnswer() async throws {
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).db")
-        defer { try? FileManager.default.removeItem(at: file) }
-        let store = try SQLiteStore.open(path: file.path)
-        let reactor = try TestReactor()
-        let journal = SlowJournal(store)
-        let source = JournalSource(
-            journal: "orders",
-            partition: Partition(id: PartitionID(1), name: "journal"),
-            format: LineFormat(),
-            store: journal,
-            feed: Feed(),
-            loop: reactor.reactor
-        )
-        try await source.start(checkpoints: [:])
-        journal.loseAnswer()
-        source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
-        var count = 0
-        while count < 1 {
-            for event in try await source.receive() {
-                if case .records(let block) = event { count += block.count }
-            }
-        }
-        #expect(count == 1)
-        #expect(source.lag().first?.records == 1)
-        await source.stop()
-        await store.close()
     }
 }
