@@ -36,16 +36,8 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
     package var name: String { self.service.summary }
 
     package func deliver(_ letters: [DeadLetter]) async throws(DestinationError) {
-        for (place, letter) in letters.enumerated() {
-            do throws(DestinationError) {
-                try await self.send(OutgoingDocument(letter, json: self.document?.json(of: letter) ?? []))
-            } catch {
-                throw DestinationError(
-                    error.detail,
-                    delivered: Array(0..<place),
-                    refused: error.refused.map { _ in place }
-                )
-            }
+        try await self.deliverInTurn(letters) { (letter) throws(DestinationError) in
+            try await self.send(OutgoingDocument(letter, json: self.document?.json(of: letter) ?? []))
         }
     }
 

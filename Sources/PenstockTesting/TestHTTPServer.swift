@@ -43,7 +43,7 @@ package final class TestHTTPServer: Sendable {
         self.listener = listener
         self.port = port
         self.respond = respond
-        Self.startThread { self.accept() }
+        TestThread.start { self.accept() }
     }
 
     /// The URL of a path on it.
@@ -86,27 +86,6 @@ package final class TestHTTPServer: Sendable {
         return (descriptor, Int(UInt16(bigEndian: address.sin_port)))
     }
 
-    private static func startThread(_ body: @escaping @Sendable () -> Void) {
-        final class Box: Sendable {
-            let body: @Sendable () -> Void
-            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-        }
-        var thread = pthread_t()
-        let context = unsafe Unmanaged.passRetained(Box(body)).toOpaque()
-        unsafe pthread_create(
-            &thread,
-            nil,
-            { context in
-                if let context = unsafe context {
-                    unsafe Unmanaged<Box>.fromOpaque(context).takeRetainedValue().body()
-                }
-                return nil
-            },
-            context
-        )
-        pthread_detach(thread)
-    }
-
     private func accept() {
         while true {
             let descriptor = Glibc.accept(self.listener, nil, nil)
@@ -117,7 +96,7 @@ package final class TestHTTPServer: Sendable {
                 return (state.connections, state.isStopped)
             }
             if isStopped { shutdown(descriptor, Int32(SHUT_RDWR)) }
-            Self.startThread { self.serve(descriptor, number) }
+            TestThread.start { self.serve(descriptor, number) }
         }
         close(self.listener)
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import Reactor
 import Synchronization
 
 /// A TCP proxy on the loopback interface that can cut and stall what runs through it.
@@ -137,29 +138,12 @@ private final class ProxiedPair: Sendable {
 
 /// A thread of a test harness.
 enum TestThread {
-    private final class Body: Sendable {
-        let run: @Sendable () -> Void
-
-        init(_ run: @escaping @Sendable () -> Void) {
-            self.run = run
-        }
-    }
-
     /// Runs `body` on a new thread.
     static func start(_ body: @escaping @Sendable () -> Void) {
-        let context = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
-        var thread = pthread_t()
-        let result = unsafe pthread_create(
-            &thread,
-            nil,
-            { context in
-                guard let context = unsafe context else { return nil }
-                unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            },
-            context
-        )
-        precondition(result == 0, "no thread for a test harness: \(result)")
-        pthread_detach(thread)
+        do {
+            try OwnThread.start(body)
+        } catch {
+            preconditionFailure("no thread for a test harness: \(error.code)")
+        }
     }
 }

@@ -126,11 +126,12 @@ package final class PostgresLink: @unchecked Sendable {
     ) -> Opening {
         let opening = Opening(reactor, completion)
         let milliseconds = Int(timeout.wholeMilliseconds)
-        let started = BlockingThread.start {
-            let result = PostgresHandle.connect(address, within: milliseconds)
-            reactor.submit { opening.end(result.flatMap { Self.link($0, reactor) }) }
-        }
-        if !started {
+        do {
+            try OwnThread.start {
+                let result = PostgresHandle.connect(address, within: milliseconds)
+                reactor.submit { opening.end(result.flatMap { Self.link($0, reactor) }) }
+            }
+        } catch {
             let error = PostgresError(.unreachable, "the system has no thread left to connect on")
             reactor.submit { opening.end(.failure(error)) }
         }
@@ -224,11 +225,14 @@ package final class PostgresLink: @unchecked Sendable {
         guard let cancellation, self.handle != nil else { return }
         self.isCancelling = true
         let reactor = self.reactor
-        let started = BlockingThread.start {
-            cancellation.send()
-            reactor.submit { self.told() }
+        do {
+            try OwnThread.start {
+                cancellation.send()
+                reactor.submit { self.told() }
+            }
+        } catch {
+            self.isCancelling = false
         }
-        if !started { self.isCancelling = false }
         guard self.patience == nil else { return }
         self.patience = self.reactor.schedule(at: self.reactor.now + Self.cancelPatience) {
             self.patience = nil

@@ -48,8 +48,7 @@ actor DynamoDBSource: WindowSource {
     private var shardProblems: [PartitionID: String] = [:]
     private var shownProblem: String?
     private(set) var isStopped = false
-    private var isRunning = false
-    private var stopWaiters: [CheckedContinuation<Void, Never>] = []
+    private var running = SourceRun()
 
     /// How long a stream keeps changes.
     static let retention = Duration.seconds(86_400)
@@ -140,9 +139,7 @@ actor DynamoDBSource: WindowSource {
         self.hasStopped.withLock { $0 = true }
         self.calls.close()
         self.looks.close()
-        await withCheckedContinuation { waiter in
-            if self.isRunning { self.stopWaiters.append(waiter) } else { waiter.resume() }
-        }
+        await withCheckedContinuation { self.running.wait($0) }
         self.events.close()
         await self.client.close()
     }
@@ -151,12 +148,8 @@ actor DynamoDBSource: WindowSource {
 
     func run() async {
         guard !self.isStopped else { return }
-        self.isRunning = true
-        defer {
-            self.isRunning = false
-            for waiter in self.stopWaiters { waiter.resume() }
-            self.stopWaiters = []
-        }
+        self.running.begin()
+        defer { self.running.end() }
         let loop = self.reactor
         await withDiscardingTaskGroup { group in
             group.addTask(executorPreference: loop) { await self.follow() }

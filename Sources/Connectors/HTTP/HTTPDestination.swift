@@ -44,21 +44,13 @@ package struct HTTPDestination: Destination, ResultDestination {
     package var name: String { self.configuration.summary }
 
     package func deliver(_ letters: [DeadLetter]) async throws(DestinationError) {
-        for (place, letter) in letters.enumerated() {
-            do throws(DestinationError) {
-                let identity = "\(letter.trigger)\n\(letter.partition)\n\(letter.position)"
-                try await self.send(
-                    self.document?.json(of: letter) ?? [],
-                    of: letter.trigger,
-                    id: InvocationID.make(name: identity)
-                )
-            } catch {
-                throw DestinationError(
-                    error.detail,
-                    delivered: Array(0..<place),
-                    refused: error.refused.map { _ in place }
-                )
-            }
+        try await self.deliverInTurn(letters) { (letter) throws(DestinationError) in
+            let identity = "\(letter.trigger)\n\(letter.partition)\n\(letter.position)"
+            try await self.send(
+                self.document?.json(of: letter) ?? [],
+                of: letter.trigger,
+                id: InvocationID.make(name: identity)
+            )
         }
     }
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CReactor
-import Glibc
 package import Logging
 package import PenstockCore
 package import PenstockRuntime
+import Reactor
 import Synchronization
 
 /// Reads topics as a member of a consumer group: one consumer, one thread.
@@ -135,41 +134,20 @@ final class KafkaThread: Sendable {
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
-    private final class Body: Sendable {
-        let run: @Sendable () -> Void
-
-        init(_ run: @escaping @Sendable () -> Void) {
-            self.run = run
-        }
-    }
-
     private let state = Mutex(State())
 
     /// Starts it, under a name of at most 15 bytes.
     ///
     /// When the system has no threads left, `body` runs on none.
     func start(name: String, _ body: @escaping @Sendable () -> Void) {
-        let box = Body {
-            body()
-            self.markEnded()
+        do {
+            try OwnThread.start(name: name) {
+                body()
+                self.markEnded()
+            }
+        } catch {
+            preconditionFailure("pthread_create failed with \(error.code): the process has no threads left")
         }
-        let context = unsafe Unmanaged.passRetained(box).toOpaque()
-        var thread = pthread_t()
-        let result = unsafe pthread_create(
-            &thread,
-            nil,
-            { context in
-                guard let context = unsafe context else { return nil }
-                unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            },
-            context
-        )
-        guard result == 0 else {
-            preconditionFailure("pthread_create failed with \(result): the process has no threads left")
-        }
-        _ = unsafe penstock_set_thread_name(thread, name)
-        pthread_detach(thread)
     }
 
     /// Waits for its end.

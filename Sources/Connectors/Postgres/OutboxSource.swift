@@ -34,8 +34,7 @@ actor OutboxSource: LeaseSource {
     private var problems: [Activity: String] = [:]
     private var isConnected = false
     private var isStopped = false
-    private var isRunning = false
-    private var stopWaiters: [CheckedContinuation<Void, Never>] = []
+    private var running = SourceRun()
     /// The time of the timer that wakes ``run()``.
     private var timer: Instant?
 
@@ -98,9 +97,7 @@ actor OutboxSource: LeaseSource {
                 await reactor.pause(for: Self.stopPatience)
                 if !Task.isCancelled { await receiver.close() }
             }
-            await withCheckedContinuation { waiter in
-                if self.isRunning { self.stopWaiters.append(waiter) } else { waiter.resume() }
-            }
+            await withCheckedContinuation { self.running.wait($0) }
             group.cancelAll()
         }
         self.events.close()
@@ -112,7 +109,7 @@ actor OutboxSource: LeaseSource {
 
     func run() async {
         guard !self.isStopped else { return }
-        self.isRunning = true
+        self.running.begin()
         let bell = self.settings.configuration.channel.map { self.listen(on: $0) }
         let loop = self.reactor
         await withDiscardingTaskGroup { group in
@@ -129,9 +126,7 @@ actor OutboxSource: LeaseSource {
             group.cancelAll()
         }
         bell?.leave()
-        self.isRunning = false
-        for waiter in self.stopWaiters { waiter.resume() }
-        self.stopWaiters = []
+        self.running.end()
     }
 
     /// Looks at the table, until that has gone well once.

@@ -80,7 +80,6 @@ package enum PostgresConnector: Connector {
 
     private static func plan(_ configuration: NotifyConfiguration) -> SourcePlan {
         let format = PostgresEventFormat(kind: .notify)
-        let partition = Partition(id: PartitionID(1), name: Self.notifyPartition)
         let channels = configuration.channels.joined(separator: ", ")
         let database = configuration.address.map { "\($0)" } ?? ""
         var plan = SourcePlan(
@@ -97,25 +96,18 @@ package enum PostgresConnector: Connector {
             partition: { id, name in Partition(id: id, name: name) },
             sample: RecordSample(partition: configuration.channels.first ?? Self.notifyPartition),
             make: { trigger, context throws(SourceError) in
-                guard let journal = context.journal else {
-                    throw SourceError(
-                        .rejected,
-                        "notifications need a store for their journal, and there is none here"
-                    )
-                }
                 guard let address = configuration.address else {
                     throw SourceError(.rejected, "no database is configured")
                 }
                 let feed: any JournalFeed =
                     configuration.catchUp.map { CatchUpFeed(configuration, $0, address, on: context.reactor) }
                     ?? NotifyFeed(configuration, address, on: context.reactor)
-                return JournalSource(
-                    journal: trigger,
-                    partition: partition,
+                return try context.journalSource(
+                    of: trigger,
+                    partition: Self.notifyPartition,
                     format: format,
-                    store: journal,
                     feed: feed,
-                    loop: context.reactor
+                    need: "notifications need a store for their journal"
                 )
             }
         )

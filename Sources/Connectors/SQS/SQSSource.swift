@@ -35,8 +35,7 @@ actor SQSSource: LeaseSource {
     /// What is wrong, by what it is wrong with; shown until that goes well again.
     private var problems: [Activity: String] = [:]
     private var isStopped = false
-    private var isRunning = false
-    private var stopWaiters: [CheckedContinuation<Void, Never>] = []
+    private var running = SourceRun()
 
     /// What a source does, each of which may fail by itself.
     enum Activity: String, CaseIterable {
@@ -91,9 +90,7 @@ actor SQSSource: LeaseSource {
     func stop() async {
         self.isStopped = true
         self.turns.close()
-        await withCheckedContinuation { waiter in
-            if self.isRunning { self.stopWaiters.append(waiter) } else { waiter.resume() }
-        }
+        await withCheckedContinuation { self.running.wait($0) }
         self.events.close()
         await self.client.close()
     }
@@ -101,12 +98,8 @@ actor SQSSource: LeaseSource {
     // MARK: - Polling
 
     func run() async {
-        self.isRunning = true
-        defer {
-            self.isRunning = false
-            for waiter in self.stopWaiters { waiter.resume() }
-            self.stopWaiters = []
-        }
+        self.running.begin()
+        defer { self.running.end() }
         let loop = self.reactor
         await withDiscardingTaskGroup { group in
             group.addTask(executorPreference: loop) { await self.find() }

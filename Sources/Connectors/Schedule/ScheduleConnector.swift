@@ -34,19 +34,12 @@ package enum ScheduleConnector: Connector {
                 partition: { id, name in Partition(id: id, name: name) },
                 sample: RecordSample(partition: Self.partitionName),
                 make: { trigger, context throws(SourceError) in
-                    guard let journal = context.journal else {
-                        throw SourceError(
-                            .rejected,
-                            "a schedule needs a store for its journal, and there is none here"
-                        )
-                    }
-                    return JournalSource(
-                        journal: trigger,
-                        partition: Partition(id: PartitionID(1), name: Self.partitionName),
+                    try context.journalSource(
+                        of: trigger,
+                        partition: Self.partitionName,
                         format: ScheduleEventFormat(),
-                        store: journal,
                         feed: ScheduleFeed(configuration, trigger: trigger),
-                        loop: context.reactor
+                        need: "a schedule needs a store for its journal"
                     )
                 }
             )
@@ -88,19 +81,12 @@ package enum ScheduleConnector: Connector {
             partition: { id, name in Partition(id: id, name: name) },
             sample: RecordSample(partition: Self.partitionName),
             make: { trigger, context throws(SourceError) in
-                guard let journal = context.journal else {
-                    throw SourceError(
-                        .rejected,
-                        "schedules need a store for their journal, and there is none here"
-                    )
-                }
-                return JournalSource(
-                    journal: trigger,
-                    partition: Partition(id: PartitionID(1), name: Self.partitionName),
+                try context.journalSource(
+                    of: trigger,
+                    partition: Self.partitionName,
                     format: ScheduleEventFormat(isList: isList, trigger: trigger),
-                    store: journal,
                     feed: ScheduleSetFeed(set, configuration, trigger: trigger),
-                    loop: context.reactor
+                    need: "schedules need a store for their journal"
                 )
             }
         )

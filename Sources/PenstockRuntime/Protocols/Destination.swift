@@ -15,6 +15,28 @@ package protocol Destination: Sendable {
     func close() async
 }
 
+extension Destination {
+    /// Sends letters one after the other, each by a call of its own, up to the first that is not taken.
+    ///
+    /// - Throws: What `send` throws of one letter, with the places of those before it and its own.
+    package func deliverInTurn(
+        _ letters: [DeadLetter],
+        _ send: (DeadLetter) async throws(DestinationError) -> Void
+    ) async throws(DestinationError) {
+        for (place, letter) in letters.enumerated() {
+            do throws(DestinationError) {
+                try await send(letter)
+            } catch {
+                throw DestinationError(
+                    error.detail,
+                    delivered: Array(0..<place),
+                    refused: error.refused.map { _ in place }
+                )
+            }
+        }
+    }
+}
+
 /// Where results of invocations go: `on_success`.
 package protocol ResultDestination: Sendable {
     /// Shown to operators: `kafka topic orders-done`.

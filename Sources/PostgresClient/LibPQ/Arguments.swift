@@ -83,36 +83,3 @@ struct CStrings {
         unsafe self.buffer.deallocate()
     }
 }
-
-/// A thread for a call that blocks: looking up a name, connecting, telling the server to give up.
-enum BlockingThread {
-    private final class Body: Sendable {
-        let run: @Sendable () -> Void
-
-        init(_ run: @escaping @Sendable () -> Void) {
-            self.run = run
-        }
-    }
-
-    /// Runs `body` on a thread of its own; false when the system has none left.
-    static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
-        let context = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
-        var thread = pthread_t()
-        let result = unsafe pthread_create(
-            &thread,
-            nil,
-            { context in
-                guard let context = unsafe context else { return nil }
-                unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            },
-            context
-        )
-        guard result == 0 else {
-            unsafe Unmanaged<Body>.fromOpaque(context).release()
-            return false
-        }
-        pthread_detach(thread)
-        return true
-    }
-}
