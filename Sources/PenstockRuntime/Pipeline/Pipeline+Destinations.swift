@@ -47,7 +47,7 @@ extension Pipeline {
     }
 
     private func tellDone(_ runs: [Run], where isDone: (_ place: Int) -> Bool = { _ in true }) {
-        guard let source = self.parts.source as? any FiringSource, source.hearsOfDone else { return }
+        guard let source = self.hearing else { return }
         let positions = runs.flatMap { run in run.indices.map { run.admitted.block.entries[$0].position } }
         source.done(positions.enumerated().filter { isDone($0.offset) }.map(\.element))
     }

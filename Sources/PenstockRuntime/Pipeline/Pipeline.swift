@@ -72,6 +72,8 @@ package actor Pipeline {
     let leaseSource: (any LeaseSource)?
     /// The source, when its records take each other's place.
     let overtaking: (any FiringSource)?
+    /// The source, when it wants to know what is done before it is settled.
+    let hearing: (any FiringSource)?
     var engine: TriggerEngine
 
     private let work = Mailbox<PipelineJob>()
@@ -126,7 +128,9 @@ package actor Pipeline {
         precondition((leaseSource == nil) == (parts.policy.lease == nil), "the source is of another family")
         self.parts = parts
         self.leaseSource = leaseSource
-        self.overtaking = (parts.source as? any FiringSource).flatMap { $0.overtakes ? $0 : nil }
+        let firing = parts.source as? any FiringSource
+        self.overtaking = firing.flatMap { $0.overtakes ? $0 : nil }
+        self.hearing = firing.flatMap { $0.hearsOfDone ? $0 : nil }
         self.loop = loop
         self.logger = logger
         self.taps = taps
