@@ -250,6 +250,8 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
         case inputOutput
         /// The store was closed.
         case closed
+        /// Another Penstock has taken over the lease that the write was made under.
+        case fenced
     }
 
     /// What went wrong, for a program.
