@@ -22,7 +22,7 @@ enum Readiness {
             guard let stall, stall > Self.patience(timeout: timeout) else { return nil }
             return
                 "\(snapshot.counters.inFlight) records in flight and none settled for \(Int(stall.inSeconds)) s"
-        case .paused, .stopped:
+        case .paused, .standby, .stopped:
             return nil
         }
     }

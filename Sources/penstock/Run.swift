@@ -68,12 +68,17 @@ struct Run: AsyncParsableCommand {
         Self.raiseFileLimit()
         let logger = self.log.logger
         let reactor = try Reactor()
-        let store: SQLiteStore =
+        let store: any StateStore =
             switch plan.state {
             case .sqlite(let path): try SQLiteStore.open(path: path)
             }
         let context = RuntimeContext(reactor: reactor, logger: logger)
-        let supervisor = try await Supervisor(plan: plan, store: store, context: context)
+        let supervisor = try await Supervisor(
+            plan: plan,
+            store: store,
+            leases: self.leases(plan, store, context),
+            context: context
+        )
         let admin = self.admin(plan, supervisor, store, context)
         var services = ServiceGroupConfiguration(
             services: [
@@ -102,6 +107,21 @@ struct Run: AsyncParsableCommand {
         reactor.stop()
         try ending.get()
         logger.info("stopped")
+    }
+
+    /// Makes this process a member of those that share the store, when the store is one that can be shared.
+    private func leases(_ plan: Plan, _ store: any StateStore, _ context: RuntimeContext) -> LeaseKeeper? {
+        guard let store = store as? any LeaseStore else { return nil }
+        let member = ClusterMember(
+            id: MemberID(""),
+            name: "\(ProcessInfo.processInfo.hostName):\(getpid())",
+            version: Penstock.version,
+            admin: "\(plan.admin.listen)",
+            started: context.reactor.wallNow
+        )
+        return LeaseKeeper(store, as: member, loop: context.reactor, logger: context.logger) {
+            MemberID(UUID().uuidString.lowercased())
+        }
     }
 
     private func admin(

@@ -3,8 +3,10 @@
 import PenstockConfiguration
 import PenstockCore
 import PenstockRuntime
+import PenstockStore
 import PenstockTesting
 import Reactor
+import Synchronization
 import Testing
 
 /// A trigger's restarts, on a virtual clock.
@@ -13,7 +15,7 @@ struct TriggerRunnerTests {
     private let loop = VirtualLoop()
     private let world = ScriptedWorld()
 
-    private func makeRunner() -> TriggerRunner {
+    private func makeRunner(under lease: TriggerLease? = nil) -> TriggerRunner {
         let simulated = SimulatedWorld(loop: self.loop, seed: 1, plan: FaultPlan(), recordCounts: [:])
         let process = simulated.startProcess()
         return TriggerRunner(
@@ -22,7 +24,8 @@ struct TriggerRunnerTests {
             function: "f",
             isPaused: false,
             loop: self.loop,
-            logger: SupervisorFixture.quiet
+            logger: SupervisorFixture.quiet,
+            lease: lease
         ) {
             guard let source = try ScriptedPlan.read(self.text).triggers.first?.value.source else {
                 throw SourceError(.closed, "no trigger")
@@ -86,5 +89,62 @@ struct TriggerRunnerTests {
         #expect(self.loop.run(for: .seconds(3600)) { ended.isOpen && stopped.isOpen })
         #expect(self.loop.now == before, "no time has passed")
         #expect(self.world.count("source refused") == 10)
+    }
+
+    @Test("Under a lease it runs while it is held, goes away when asked or lost, and comes back")
+    func underLease() async {
+        let loop = self.loop
+        let leases = SimulatedLeases { loop.now }
+        let member = SimulatedMember("a", loop, leases)
+        let other = SimulatedMember("b", loop, leases)
+        let theirs = other.keeper.table.group(pool: TriggerLease.pool)
+        theirs.want(["orders"])
+        #expect(loop.run(for: .seconds(5)) { !theirs.held().isEmpty })
+        let lease = TriggerLease("orders", of: member.keeper.table, drainTimeout: .seconds(1))
+        let runner = self.makeRunner(under: lease)
+        let ended = Latch()
+        Task(executorPreference: loop) {
+            await runner.run()
+            ended.open()
+        }
+        #expect(!loop.run(for: .seconds(20)) { self.world.count("source started") > 0 })
+        #expect(self.snapshot(runner)?.state == .standby)
+        #expect(self.snapshot(runner)?.detail == "runs on b")
+        // The other one dies.
+        other.store.cut(StoreError(.inputOutput, "down"))
+        #expect(loop.run(for: .seconds(15)) { self.world.count("source started") == 1 })
+        // It is lost: this process may not believe in it any longer.
+        member.store.cut(StoreError(.inputOutput, "down"))
+        #expect(loop.run(for: .seconds(11)) { self.snapshot(runner)?.state == .standby })
+        member.store.cut(nil)
+        #expect(loop.run(for: .seconds(15)) { self.world.count("source started") == 2 })
+        // An asker gets it.
+        let third = SimulatedLeaseStore(leases)
+        let asked = Latch()
+        Task(executorPreference: loop) {
+            let started = Timestamp(milliseconds: 0)
+            let me = ClusterMember(id: MemberID("c"), name: "c", version: "1", started: started)
+            try await third.join(me, for: .seconds(60))
+            try await third.ask(for: ["orders"], by: me.id)
+            asked.open()
+        }
+        #expect(loop.run(for: .seconds(10)) { asked.isOpen && self.snapshot(runner)?.state == .standby })
+        #expect(loop.run(for: .seconds(5)) { leases.view().leases.first?.owner == nil })
+        let before = loop.now
+        Task(executorPreference: loop) { await runner.stop(within: .seconds(30)) }
+        #expect(loop.run(for: .seconds(60)) { ended.isOpen })
+        #expect(loop.now == before, "a stop does not wait for a lease")
+    }
+
+    private func snapshot(_ runner: TriggerRunner) -> TriggerSnapshot? {
+        let box = Mutex<TriggerSnapshot?>(nil)
+        let done = Latch()
+        Task(executorPreference: self.loop) {
+            let snapshot = await runner.snapshot()
+            box.withLock { $0 = snapshot }
+            done.open()
+        }
+        _ = self.loop.run(for: .seconds(1)) { done.isOpen }
+        return box.withLock { $0 }
     }
 }

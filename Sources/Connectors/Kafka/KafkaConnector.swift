@@ -35,6 +35,7 @@ package enum KafkaConnector: Connector {
                 sample: RecordSample(partition: "\(configuration.topics.first ?? "topic")-0", tag: 1),
                 make: { _, context in KafkaSource(configuration, logger: context.logger) }
             )
+            plan.capabilities.sharing = .upstream
             plan.examine = { _, _, context in
                 await KafkaExamination(configuration, logger: context.logger).run()
             }

@@ -7,6 +7,11 @@ import PenstockStore
 // MARK: - Records whose place a later one took
 
 extension Pipeline {
+    private static let notOwner = Failure(
+        type: "Penstock.LeaseLost",
+        message: "the lease has run out; whoever holds it now goes on"
+    )
+
     private static let overtaken = Failure(
         type: "Penstock.Overtaken",
         message: "a later fire of the schedule took its place"
@@ -30,6 +35,7 @@ extension Pipeline {
     /// Invokes the function; where records take each other's place, until that happens to the batch.
     func call(_ invocation: Invocation, of batch: Batch) async -> InvocationResult {
         let function = self.parts.function
+        guard self.parts.mayInvoke() else { return .unavailable(Self.notOwner) }
         guard self.overtaking != nil else { return await function.invoke(invocation) }
         guard !self.isOvertaken(batch) else { return .failed(Self.overtaken) }
         let (loop, end) = (self.loop, LoopPause())

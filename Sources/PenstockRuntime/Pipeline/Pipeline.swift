@@ -26,6 +26,8 @@ package struct PipelineParts: Sendable {
     package var filter: EventFilterPlan?
     /// Whether answers say what came of single records.
     package var itemReports: ItemReports
+    /// Whether this process may still invoke: false from when its lease has run out.
+    package var mayInvoke: @Sendable () -> Bool = { true }
     /// Makes the engine's waits differ between triggers, and a simulation repeatable.
     package var seed: UInt64
 

@@ -10,6 +10,8 @@ package struct TriggerSnapshot: Sendable {
         case starting
         /// Reading and invoking.
         case running
+        /// Another member of the cluster runs it; ``TriggerSnapshot/detail`` says which.
+        case standby
         /// Switched off by an operator.
         case paused
         /// Something outside must heal first; ``TriggerSnapshot/detail`` says what.

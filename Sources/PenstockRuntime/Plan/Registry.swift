@@ -71,6 +71,12 @@ package struct RuntimeContext: Sendable {
     /// Where sources that cannot redeliver keep what they received; nil where no trigger runs.
     package var journal: (any JournalStore)?
 
+    /// Where the trigger's checkpoints are kept, those of other members too; nil where no trigger runs.
+    package var checkpoints: (any CheckpointStore)?
+
+    /// What a source must hold to read a partition; nil where one process has them all.
+    package var partitionLeases: PartitionLeases?
+
     /// A context.
     package init(reactor: Reactor, logger: Logger, journal: (any JournalStore)? = nil) {
         self.reactor = reactor
@@ -98,6 +104,11 @@ package struct SourcePlan: Sendable {
 
     /// What filters can look at in its records.
     package var fields: RecordFields
+
+    /// The lease of what several triggers read together, such as a replication slot; nil when each is by itself.
+    ///
+    /// They all run on the same member of a cluster.
+    package var sharedLease: String?
 
     /// Makes the partition of that name as the format needs it: for a redrive, which has no source.
     package var partition: @Sendable (_ id: PartitionID, _ name: String) -> Partition
@@ -252,6 +263,19 @@ package struct SourceCapabilities: Sendable, Equatable {
     /// Whether records are invoked one after the other, whatever the trigger says.
     package var needsOrder = false
 
+    /// How several Penstocks share it.
+    package enum Sharing: Sendable, Equatable {
+        /// Each reads it: upstream gives every one its part, as a consumer group or a queue does.
+        case upstream
+        /// One of them reads it, under a lease of the trigger.
+        case trigger
+        /// Each partition is read by one of them, under a lease of its own; see ``RuntimeContext/partitionLeases``.
+        case partitions
+    }
+
+    /// How several Penstocks share it.
+    package var sharing: Sharing
+
     /// The capabilities of a source.
     package init(
         settlement: Settlement,
@@ -265,6 +289,7 @@ package struct SourceCapabilities: Sendable, Equatable {
         self.windowStart = windowStart
         self.canSeek = canSeek
         self.prunesOnAcknowledge = prunesOnAcknowledge
+        self.sharing = if case .lease = settlement { .upstream } else { .trigger }
     }
 
     /// How records are leased; nil when they are not.

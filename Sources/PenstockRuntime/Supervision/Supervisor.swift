@@ -18,12 +18,15 @@ package actor Supervisor: Service {
     }
 
     private let store: any StateStore
+    private let leases: LeaseKeeper?
     private let context: RuntimeContext
     private let starts = Mailbox<TriggerRunner>()
     private var plan: Plan
     private var functions: [String: any Function]
     private var triggers: [RunningTrigger] = []
     private var paused: Set<String>
+    /// How often an operator switched a trigger here.
+    private var switches = 0
     private var isStopping = false
 
     /// Keeps the store's dead letters within the limits of the first plan.
@@ -41,9 +44,17 @@ package actor Supervisor: Service {
 
     /// Makes functions, destinations and runners; connects and starts nothing yet.
     ///
+    /// With `leases` it is one of several that share the store; it runs the keeper.
+    ///
     /// - Throws: what a function or destination says when its configuration cannot work.
-    package init(plan: Plan, store: any StateStore, context: RuntimeContext) async throws {
+    package init(
+        plan: Plan,
+        store: any StateStore,
+        leases: LeaseKeeper? = nil,
+        context: RuntimeContext
+    ) async throws {
         self.plan = plan
+        self.leases = leases
         self.store = store
         self.loop = context.reactor
         self.context = context
@@ -75,6 +86,10 @@ package actor Supervisor: Service {
                 await self.stop()
             }
             group.addTask(executorPreference: loop) { await self.letters.run() }
+            if let leases = self.leases {
+                await leases.afterBeat { [weak self] in await self?.readPauses() }
+                group.addTask(executorPreference: loop) { await leases.run() }
+            }
             while true {
                 let runners = await self.starts.takeAll()
                 for runner in runners {
@@ -99,6 +114,7 @@ package actor Supervisor: Service {
         self.beginStop()
         await self.letters.stop()
         await Self.stop(self.triggers, within: self.plan.drainTimeout)
+        await self.leases?.stop()
     }
 
     private static func stop(_ triggers: [RunningTrigger], within limit: Duration) async {
@@ -195,8 +211,11 @@ package actor Supervisor: Service {
         _ policy: TriggerPolicy,
         isPaused: Bool
     ) async throws -> RunningTrigger {
-        let store = self.store
-        let context = self.context.with("trigger", trigger.name, journal: store)
+        let (lease, partitions) = self.leases(of: trigger)
+        let store = self.store(under: lease, partitions)
+        var context = self.context.with("trigger", trigger.name, journal: store)
+        context.checkpoints = store
+        context.partitionLeases = partitions
         let destinations = try await TriggerDestinations(trigger.value, store, context)
         let seed = UInt64.random(in: .min ... .max)
         let runner = TriggerRunner(
@@ -205,9 +224,10 @@ package actor Supervisor: Service {
             function: function.name,
             isPaused: isPaused,
             loop: context.reactor,
-            logger: context.logger
-        ) {
-            PipelineParts(
+            logger: context.logger,
+            lease: lease
+        ) { [context] in
+            var parts = PipelineParts(
                 name: trigger.name,
                 plan: trigger.value,
                 policy: policy,
@@ -218,8 +238,43 @@ package actor Supervisor: Service {
                 store: store,
                 seed: seed
             )
+            if let lease { parts.mayInvoke = { lease.held != nil } }
+            return parts
         }
         return RunningTrigger(runner: runner, destinations: destinations)
+    }
+
+    // MARK: - Several Penstocks
+
+    /// What a trigger must hold to run, and what it must hold for each partition.
+    private func leases(of trigger: Named<TriggerPlan>) -> (TriggerLease?, PartitionLeases?) {
+        guard let table = self.leases?.table else { return (nil, nil) }
+        let source = trigger.value.source
+        switch source.capabilities.sharing {
+        case .upstream: return (nil, nil)
+        case .partitions: return (nil, PartitionLeases(of: trigger.name, table))
+        case .trigger:
+            let name = source.sharedLease ?? "trigger/\(trigger.name)"
+            return (TriggerLease(name, of: table, drainTimeout: self.plan.drainTimeout), nil)
+        }
+    }
+
+    private func store(under lease: TriggerLease?, _ partitions: PartitionLeases?) -> any StateStore {
+        guard let shared = self.leases?.store else { return self.store }
+        if let partitions { return partitions.store(shared) }
+        if let lease { return LeasedStore(shared, lease.group) { _ in lease.name } }
+        return self.store
+    }
+
+    /// Follows what operators switched at other members.
+    private func readPauses() async {
+        let before = self.switches
+        guard let paused = try? await self.store.pausedTriggers(), self.switches == before else { return }
+        let changed = paused.symmetricDifference(self.paused)
+        self.paused = paused
+        for trigger in self.triggers where changed.contains(trigger.name) {
+            await trigger.runner.setPaused(paused.contains(trigger.name))
+        }
     }
 
     // MARK: - For operators
@@ -240,6 +295,8 @@ package actor Supervisor: Service {
     /// trigger.
     package func setPaused(_ isPaused: Bool, trigger: String) async throws -> Bool {
         guard self.triggers.contains(where: { $0.name == trigger }) else { return false }
+        self.switches += 1
+        defer { self.switches += 1 }
         try await self.store.setPaused(isPaused, trigger: trigger)
         if isPaused { self.paused.insert(trigger) } else { self.paused.remove(trigger) }
         // Only now: another plan may have been applied meanwhile, with another runner.

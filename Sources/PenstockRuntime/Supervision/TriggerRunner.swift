@@ -23,6 +23,7 @@ package actor TriggerRunner {
     private let function: String
     private let logger: Logger
     private let makeParts: @Sendable () throws -> PipelineParts
+    private let lease: TriggerLease?
 
     private var pipeline: Pipeline?
     private var isPaused: Bool
@@ -35,11 +36,14 @@ package actor TriggerRunner {
     /// What pipelines that have ended did; empty while one runs, which has it.
     private var log = InvocationLog()
     private var backoff: LoopPause?
+    private var isWaitingForLease = false
     private var endWaiters: [CheckedContinuation<Void, Never>] = []
 
     private static let waits = Backoff(initial: .seconds(1), factor: 2, max: .seconds(60), jitter: .full)
 
     /// A runner; `makeParts` is called for each start, because a source runs once.
+    ///
+    /// With a lease, its pipelines run only while this process holds it.
     package init(
         name: String,
         sourceKind: String,
@@ -47,6 +51,7 @@ package actor TriggerRunner {
         isPaused: Bool,
         loop: any EventLoop,
         logger: Logger,
+        lease: TriggerLease? = nil,
         makeParts: @escaping @Sendable () throws -> PipelineParts
     ) {
         self.name = name
@@ -55,6 +60,7 @@ package actor TriggerRunner {
         self.isPaused = isPaused
         self.loop = loop
         self.logger = logger
+        self.lease = lease
         self.makeParts = makeParts
         self.random = SplitMix64(seed: UInt64(bitPattern: Int64(loop.now.nanoseconds)))
     }
@@ -62,7 +68,9 @@ package actor TriggerRunner {
     /// Runs until ``stop(within:)`` or until the task is cancelled.
     package func run() async {
         while !self.isStopping, !Task.isCancelled {
+            if let lease = self.lease, await !self.obtain(lease) { break }
             let started = self.loop.now
+            var leaseEnd: TriggerLease.End?
             do {
                 let pipeline = Pipeline(
                     try self.makeParts(),
@@ -74,7 +82,11 @@ package actor TriggerRunner {
                 self.log = InvocationLog()
                 self.pipeline = pipeline
                 await pipeline.setPaused(self.isPaused)
-                try await pipeline.run()
+                if let lease = self.lease {
+                    leaseEnd = try await self.run(pipeline, under: lease)
+                } else {
+                    try await pipeline.run()
+                }
                 if !self.isStopping { self.lastError = "the source ended by itself" }
             } catch {
                 self.lastError = "\(error)"
@@ -82,15 +94,67 @@ package actor TriggerRunner {
             }
             await self.retirePipeline()
             guard !self.isStopping, !Task.isCancelled else { break }
+            if leaseEnd != nil {
+                self.lastError = nil
+                self.restarts = 0
+                continue
+            }
             // A run of a minute or more was a good one: begin with short waits again.
             if self.loop.now - started > .seconds(60) { self.restarts = 0 }
             self.restarts += 1
             await self.waitForRestart()
         }
+        self.lease?.group.close()
         self.hasEnded = true
         self.taps.close()
         for waiter in self.endWaiters { waiter.resume() }
         self.endWaiters = []
+    }
+
+    /// False at ``stop(within:)``.
+    private func obtain(_ lease: TriggerLease) async -> Bool {
+        self.isWaitingForLease = true
+        defer { self.isWaitingForLease = false }
+        guard !self.isStopping else { return false }
+        return await lease.obtain() && !self.isStopping
+    }
+
+    /// Runs a pipeline for as long as the lease is held; returns why it was not any more, nil when the pipeline ended by
+    /// itself or was stopped.
+    ///
+    /// - Throws: what the pipeline throws.
+    private func run(_ pipeline: Pipeline, under lease: TriggerLease) async throws -> TriggerLease.End? {
+        let (loop, logger) = (self.loop, self.logger)
+        return try await withThrowingTaskGroup(of: TriggerLease.End?.self) { group in
+            group.addTask(executorPreference: loop) {
+                try await pipeline.run()
+                return nil
+            }
+            group.addTask(executorPreference: loop) {
+                guard let end = await lease.end() else { return nil }
+                switch end {
+                case .lost:
+                    logger.warning(
+                        "the lease was lost; another member goes on",
+                        metadata: ["lease": "\(lease.name)"]
+                    )
+                    await pipeline.stop(within: .zero)
+                case .asked:
+                    logger.info(
+                        "another member wants the lease; draining",
+                        metadata: ["lease": "\(lease.name)"]
+                    )
+                    await pipeline.stop(within: lease.drainTimeout)
+                }
+                return end
+            }
+            defer { group.cancelAll() }
+            // The pipeline's end is what counts; the watch ends before it only by ending it.
+            guard let end = try await group.next() ?? nil else { return nil }
+            defer { lease.group.giveBack([lease.name]) }
+            try await group.waitForAll()
+            return end
+        }
     }
 
     /// Ends early at ``stop(within:)``.
@@ -113,6 +177,7 @@ package actor TriggerRunner {
     package func stop(within limit: Duration) async {
         self.isStopping = true
         self.backoff?.end()
+        if self.isWaitingForLease { self.lease?.group.close() }
         await self.pipeline?.stop(within: limit)
         guard !self.hasEnded else { return }
         await withCheckedContinuation { waiter in
@@ -173,6 +238,10 @@ package actor TriggerRunner {
     private func state(_ status: PipelineStatus?) -> (TriggerSnapshot.State, String?) {
         if self.hasEnded { return (.stopped, self.isStopping ? nil : self.lastError) }
         if self.isStopping { return (.stopping, nil) }
+        if self.isWaitingForLease {
+            let owner = self.lease.flatMap { $0.group.owner(of: $0.name) }
+            return (.standby, owner.map { "runs on \($0)" } ?? "waits for its lease")
+        }
         guard let status else { return (.failed, self.lastError) }
         if let problem = status.problem { return (.blocked, problem) }
         if self.isPaused { return (.paused, nil) }
