@@ -124,6 +124,14 @@ extension AdminResponder {
     private func carryOut(_ order: FireOrder, _ name: String) async throws -> FireReceipt {
         let address = try await self.requireSchedule(name)
         if let receipt = try await self.operations.fire(order, schedule: address) { return receipt }
+        if let trigger = await self.operations.snapshot(of: address.trigger), trigger.state == .standby {
+            throw AdminError(
+                .serviceUnavailable,
+                "standby",
+                "the schedule \"\(name)\" \(trigger.detail ?? "is another member's"); ask that one "
+                    + "(`penstock members` tells where its admin API is)"
+            )
+        }
         throw AdminError(
             .serviceUnavailable,
             "not-running",

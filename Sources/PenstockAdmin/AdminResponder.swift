@@ -59,6 +59,7 @@ struct AdminResponder: HTTPResponder {
         case ["readyz"]: return try await self.get(request) { await self.readiness() }
         case ["metrics"]: return try await self.get(request) { await self.metrics() }
         case ["api", "v1", "info"]: return try self.get(request) { Self.json(self.info) }
+        case ["api", "v1", "members"]: return try await self.get(request) { try await self.members() }
         case ["api", "v1", "triggers"]: return try await self.get(request) { await self.triggers() }
         default: break
         }
@@ -175,7 +176,8 @@ struct AdminResponder: HTTPResponder {
 
     private var index: JSONValue {
         let paths = [
-            "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/info", "GET /api/v1/triggers",
+            "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/info", "GET /api/v1/members",
+            "GET /api/v1/triggers",
             "GET /api/v1/triggers/{name}", "POST /api/v1/triggers/{name}/pause",
             "POST /api/v1/triggers/{name}/resume", "GET /api/v1/triggers/{name}/tap",
             "GET /api/v1/triggers/{name}/trace?at={record}",
@@ -231,7 +233,8 @@ struct AdminResponder: HTTPResponder {
             retentionUse: all.flatMap { retention.retention.use(of: $0, now: now) },
             now: now,
             version: self.settings.version,
-            generation: await self.operations.generation()
+            generation: await self.operations.generation(),
+            membership: await self.operations.membership()
         )
         return Self.text(MetricsText(state).text, "text/plain; version=0.0.4; charset=utf-8")
     }
@@ -246,6 +249,14 @@ struct AdminResponder: HTTPResponder {
             counts.append((trigger, count))
         }
         return counts
+    }
+
+    /// Those that share the store, and who holds what.
+    private func members() async throws -> Response {
+        guard let cluster = try await self.operations.cluster() else {
+            return Self.json(.document(("shared", .boolean(false)), ("members", .array([]))))
+        }
+        return Self.json(cluster.document)
     }
 
     private func triggers() async -> Response {

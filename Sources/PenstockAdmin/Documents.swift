@@ -258,3 +258,31 @@ extension JSONValue {
         )
     }
 }
+
+extension ClusterStatus {
+    /// Members with the number of leases each has, and leases with their holders' names.
+    var document: JSONValue {
+        let names = Dictionary(self.view.members.map { ($0.id, $0.name) }) { $1 }
+        let members = self.view.members.map { member in
+            JSONValue.document(
+                ("id", .string(member.id.rawValue)),
+                ("name", .string(member.name)),
+                ("self", .boolean(member.id == self.me)),
+                ("version", .string(member.version)),
+                ("admin", member.admin.map { .string($0) }),
+                ("started", .string(member.started.configurationText)),
+                ("leases", .integer(self.view.leases.count { $0.owner == member.id }))
+            )
+        }
+        let leases = self.view.leases.map { lease in
+            JSONValue.document(
+                ("name", .string(lease.lease.name)),
+                ("pool", .string(lease.lease.pool)),
+                ("owner", lease.owner.flatMap { names[$0] }.map { .string($0) }),
+                ("epoch", .integer(Int(clamping: lease.epoch))),
+                ("asked_by", lease.askedBy.flatMap { names[$0] }.map { .string($0) })
+            )
+        }
+        return .document(("shared", .boolean(true)), ("members", .array(members)), ("leases", .array(leases)))
+    }
+}

@@ -57,6 +57,8 @@ struct MetricsState {
     var version: String
     /// How many configurations have been applied since the start.
     var generation: Int
+    /// The life of this process among those that share the store; nil when the store is not shared.
+    var membership: MembershipFigures?
 }
 
 extension MetricsText {
@@ -68,6 +70,7 @@ extension MetricsText {
         self.positions(state.snapshots)
         self.histograms(state.snapshots)
         self.deadLetters(state)
+        if let membership = state.membership { self.membership(membership, now: state.now) }
         self.process(state)
     }
 
@@ -251,6 +254,32 @@ extension MetricsText {
             let age = max(0, (state.now - oldest).inSeconds)
             self.sample("dlq_oldest_age_seconds", [("trigger", trigger)], Self.number(age))
         }
+    }
+
+    private mutating func membership(_ figures: MembershipFigures, now: Timestamp) {
+        let families: [(String, Kind, String, String)] = [
+            (
+                "members", .gauge, "Living Penstocks that share the store, at the last beat.",
+                "\(figures.members)"
+            ),
+            ("leases_held", .gauge, "Leases of the shared store held by this one.", "\(figures.leasesHeld)"),
+            (
+                "store_leases_lost_total", .counter, "Leases of the shared store lost, not given back.",
+                "\(figures.leasesLost)"
+            ),
+            ("beat_failures_total", .counter, "Beats that failed.", "\(figures.beatFailures)"),
+            (
+                "member_deaths_total", .counter, "Times that this one was taken for dead, and joined anew.",
+                "\(figures.deaths)"
+            ),
+        ]
+        for (name, kind, help, value) in families {
+            self.family(name, kind, help)
+            self.sample(name, [], value)
+        }
+        guard let last = figures.lastBeat else { return }
+        self.family("beat_age_seconds", .gauge, "How long ago the last beat succeeded.")
+        self.sample("beat_age_seconds", [], Self.number(max(0, (now - last).inSeconds)))
     }
 
     private mutating func process(_ state: MetricsState) {

@@ -62,6 +62,12 @@ package protocol Operations: Sendable {
     /// store says.
     func fire(_ order: FireOrder, schedule: ScheduleAddress) async throws -> FireReceipt?
 
+    /// What this process knows of its life among those that share the store; nil when the store is not shared.
+    func membership() async -> MembershipFigures?
+
+    /// All members and leases, read now; nil when the store is not shared. Throws what the store says.
+    func cluster() async throws -> ClusterStatus?
+
     /// When dead letters of the store are dropped, and what was.
     func retention() async -> RetentionStatus
 
@@ -174,6 +180,10 @@ package struct RunningPlan: Operations {
     package func fire(_ order: FireOrder, schedule: ScheduleAddress) async throws -> FireReceipt? {
         try await self.supervisor.fire(order, schedule: schedule)
     }
+
+    package func membership() async -> MembershipFigures? { await self.supervisor.membership }
+
+    package func cluster() async throws -> ClusterStatus? { try await self.supervisor.cluster() }
 
     package func retention() async -> RetentionStatus {
         let keeper = self.supervisor.letters

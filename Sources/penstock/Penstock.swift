@@ -31,7 +31,7 @@ struct Penstock: AsyncParsableCommand {
         version: version,
         subcommands: [
             Run.self, Validate.self, Doctor.self, Explain.self, Schema.self, Invoke.self, Triggers.self,
-            Top.self,
+            Top.self, Members.self,
             TapCommand.self, Why.self,
             DeadLetters.self, Pattern.self, ScheduleCommand.self, PostgresCommand.self, Test.self,
             Documentation.self,

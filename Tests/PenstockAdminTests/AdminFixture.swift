@@ -308,5 +308,19 @@ final class ScriptedOperations: Operations {
         try await body(tap)
     }
 
+    private let members = Mutex<(MembershipFigures, ClusterStatus)?>(nil)
+
+    /// Makes it one of several.
+    func share(_ figures: MembershipFigures, _ status: ClusterStatus) {
+        self.members.withLock { $0 = (figures, status) }
+    }
+
+    func membership() async -> MembershipFigures? { self.members.withLock { $0?.0 } }
+
+    func cluster() async throws -> ClusterStatus? {
+        if let refusal = self.refusal.withLock({ $0 }) { throw refusal }
+        return self.members.withLock { $0?.1 }
+    }
+
     func retention() async -> RetentionStatus { self.status.withLock { $0 } }
 }

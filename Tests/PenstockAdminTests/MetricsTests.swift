@@ -115,6 +115,7 @@ struct MetricsTests {
         try await AdminFixture.serve { admin in
             try await admin.keep([AdminFixture.letter("p", 0)])
             admin.operations.set(RetentionStatus(retention: LetterRetention(maxBytes: 1 << 20)))
+            admin.operations.share(MemberRouteTests.figures, MemberRouteTests.status)
             let text = try await admin.get("/metrics").text
             let families = text.matches(of: /# HELP penstock_(\S+) (.+)\n# TYPE \S+ (\S+)\n/)
             let printed = families.map { "\($0.output.1) \($0.output.3): \($0.output.2)" }

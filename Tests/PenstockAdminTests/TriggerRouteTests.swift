@@ -15,7 +15,7 @@ struct TriggerRouteTests {
         try await AdminFixture.serve { admin in
             try await admin.keep([AdminFixture.letter("p", 0)])
             let paths = try #require(try await admin.get("/").json()["paths"]?.arrayValue)
-            #expect(paths.count == 19)
+            #expect(paths.count == 20)
             for line in paths.compactMap(\.stringValue) {
                 let words = line.split(separator: " ").map(String.init)
                 let path = words[1].replacing("{name}", with: "orders").replacing("{id}", with: "1")

@@ -46,6 +46,7 @@ package actor LeaseKeeper {
     private let logger: Logger
     private var member: ClusterMember
     private var hasJoined = false
+    private var figures = MembershipFigures()
     private var isFailing = false
     private var isStopping = false
     private var share: LeaseShare
@@ -79,6 +80,18 @@ package actor LeaseKeeper {
     /// Who this process is among the members; a new one after it was taken for dead.
     package var id: MemberID { self.member.id }
 
+    /// What it knows of its own life.
+    package var membership: MembershipFigures {
+        var figures = self.figures
+        (figures.leasesHeld, figures.leasesLost) = self.table.counts
+        return figures
+    }
+
+    /// All members and leases, read now.
+    package func status() async throws(StoreError) -> ClusterStatus {
+        ClusterStatus(me: self.member.id, view: try await self.store.cluster())
+    }
+
     /// Calls this after each beat.
     package func afterBeat(_ body: @escaping @Sendable () async -> Void) { self.onBeat = body }
 
@@ -98,6 +111,7 @@ package actor LeaseKeeper {
                     )
                 }
                 self.isFailing = true
+                self.figures.beatFailures += 1
             }
             guard !self.isStopping else { break }
             await self.loop.pause(until: started + Self.roundsApart)
@@ -145,10 +159,13 @@ package actor LeaseKeeper {
             )
             self.table.loseAll()
             self.hasJoined = false
+            self.figures.deaths += 1
             self.signal.raise()
             return
         }
         self.renew(sent)
+        self.figures.members = view.members.count
+        self.figures.lastBeat = self.loop.wallNow
         self.table.reconcile(view, me: self.member.id)
         let decision = self.share.decide(for: self.member.id, wanted: wanted, view, now: self.loop.now)
         if !decision.acquire.isEmpty {

@@ -21,6 +21,7 @@ package final class LeaseTable: Sendable {
         var boxes: [UInt64: Mailbox<Void>] = [:]
         var held: [String: Held] = [:]
         var validUntil: Instant?
+        var losses: UInt64 = 0
         /// To be given back, or removed, at the next beat.
         var returns: [Fence: Return] = [:]
         /// Epochs that are over here: a view that is older must not bring them back.
@@ -63,6 +64,11 @@ package final class LeaseTable: Sendable {
     /// What all groups want together.
     var wanted: Set<LeaseName> {
         self.state.withLock { state in state.wants.values.reduce(into: []) { $0.formUnion($1) } }
+    }
+
+    /// How many leases are held, and how many were ever lost.
+    var counts: (held: Int, lost: UInt64) {
+        self.state.withLock { ($0.held.count, $0.losses) }
     }
 
     /// All leases are valid until then.
@@ -237,6 +243,7 @@ package final class LeaseTable: Sendable {
     private static func lose(_ name: String, _ state: inout State, _ changed: inout Set<UInt64>) {
         guard let held = state.held.removeValue(forKey: name) else { return }
         state.past[name] = held.fence.epoch
+        state.losses += 1
         changed.formUnion(held.users)
     }
 

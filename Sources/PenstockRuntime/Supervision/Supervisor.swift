@@ -266,6 +266,16 @@ package actor Supervisor: Service {
         return self.store
     }
 
+    /// What this process knows of its life among those that share the store; nil when the store is not shared.
+    package var membership: MembershipFigures? {
+        get async { await self.leases?.membership }
+    }
+
+    /// All members and leases, read now; nil when the store is not shared.
+    ///
+    /// - Throws: What the store says.
+    package func cluster() async throws -> ClusterStatus? { try await self.leases?.status() }
+
     /// Follows what operators switched at other members.
     private func readPauses() async {
         let before = self.switches
