@@ -18,6 +18,9 @@ package final class PostgresLink: @unchecked Sendable {
     /// What a statement comes to.
     package typealias Completion = @Sendable (Result<PostgresResult, PostgresError>) -> Void
 
+    /// What a script comes to: the results of all of its statements, in order.
+    package typealias ScriptCompletion = @Sendable (Result<[PostgresResult], PostgresError>) -> Void
+
     /// Names a statement of one link.
     package struct RequestID: Hashable, Sendable {
         fileprivate var rawValue: UInt64
@@ -26,10 +29,20 @@ package final class PostgresLink: @unchecked Sendable {
     private struct Request {
         var id: RequestID
         var query: PostgresQuery
+        /// Whether the results of all statements are wanted, and not only the last one.
+        var keepsAll: Bool
         /// Nil when the caller was answered.
-        var completion: Completion?
+        var completion: ScriptCompletion?
         var timer: TimerID?
-        var outcome: Result<PostgresResult, PostgresError>?
+        var results: [PostgresResult] = []
+        var failure: PostgresError?
+
+        /// What it has come to.
+        var outcome: Result<[PostgresResult], PostgresError> {
+            if let failure = self.failure { return .failure(failure) }
+            guard self.results.isEmpty else { return .success(self.results) }
+            return .failure(PostgresError(.connectionLost, "the server sent no result"))
+        }
     }
 
     private let reactor: Reactor
@@ -191,13 +204,37 @@ package final class PostgresLink: @unchecked Sendable {
         within timeout: Duration? = nil,
         _ completion: @escaping Completion
     ) -> RequestID {
+        self.send(query, within: timeout, keepsAll: false) { results in
+            let lost = PostgresError(.connectionLost, "the server sent no result")
+            completion(results.flatMap { $0.last.map { .success($0) } ?? .failure(lost) })
+        }
+    }
+
+    /// Gives it a script of at least one statement, and hands on what each of them brought; the completion is called once.
+    ///
+    /// The server has the whole script before it begins, and carries it out as one transaction without hearing more of us.
+    package func sendAll(
+        script: String,
+        within timeout: Duration? = nil,
+        _ completion: @escaping ScriptCompletion
+    ) {
+        self.send(PostgresQuery(script: script), within: timeout, keepsAll: true, completion)
+    }
+
+    @discardableResult
+    private func send(
+        _ query: PostgresQuery,
+        within timeout: Duration?,
+        keepsAll: Bool,
+        _ completion: @escaping ScriptCompletion
+    ) -> RequestID {
         self.lastID += 1
         let id = RequestID(rawValue: self.lastID)
         guard self.handle != nil else {
             completion(.failure(PostgresError(.closed, "the connection is closed")))
             return id
         }
-        var request = Request(id: id, query: query, completion: completion)
+        var request = Request(id: id, query: query, keepsAll: keepsAll, completion: completion)
         if let timeout {
             request.timer = self.reactor.schedule(at: self.reactor.now + timeout) {
                 let limit = timeout.wholeMilliseconds
@@ -216,11 +253,10 @@ package final class PostgresLink: @unchecked Sendable {
         if let index = self.waiting.firstIndex(where: { $0.id == id }) {
             return self.answer(self.waiting.remove(at: index), .failure(error))
         }
-        guard var request = self.active, request.id == id, request.completion != nil else { return }
+        guard let request = self.active, request.id == id, request.completion != nil else { return }
         self.active?.completion = nil
         self.active?.timer = nil
         let cancellation = self.handle?.cancellation()
-        request.outcome = nil
         self.answer(request, .failure(error))
         guard let cancellation, self.handle != nil else { return }
         self.isCancelling = true
@@ -246,7 +282,7 @@ package final class PostgresLink: @unchecked Sendable {
         self.settle()
     }
 
-    private func answer(_ request: Request, _ result: Result<PostgresResult, PostgresError>) {
+    private func answer(_ request: Request, _ result: Result<[PostgresResult], PostgresError>) {
         if let timer = request.timer { self.reactor.cancel(timer) }
         request.completion?(result)
     }
@@ -294,15 +330,14 @@ package final class PostgresLink: @unchecked Sendable {
         while self.active != nil, let handle = self.handle, !handle.isBusy {
             switch handle.nextOutcome() {
             case .rows(let result)?:
-                if case .failure = self.active?.outcome { continue }
-                self.active?.outcome = .success(result)
-            case .failure(let error)?: self.active?.outcome = .failure(error)
+                if self.active?.keepsAll == false { self.active?.results.removeAll(keepingCapacity: true) }
+                self.active?.results.append(result)
+            case .failure(let error)?: self.active?.failure = error
             case .unsupported?:
                 return self.end(PostgresError(.rejected, "COPY is not spoken here"))
             case nil:
                 guard let request = self.active.take() else { return }
-                let lost = PostgresError(.connectionLost, "the server sent no result")
-                self.answer(request, request.outcome ?? .failure(lost))
+                self.answer(request, request.outcome)
                 self.settle()
             }
         }

@@ -306,34 +306,3 @@ final class ListenSession: @unchecked Sendable {
         }
     }
 }
-
-/// What operators are told of a database that does not do what is needed.
-enum PostgresAdvice {
-    /// What went wrong, with what, and what to do.
-    static func text(_ error: PostgresError, _ address: PostgresAddress) -> String {
-        let advice =
-            switch error.sqlState {
-            case "25006": "; the server is a standby, and takes reads only: connect to the primary"
-            case "3D000": "; name another database in \"url\", or make it"
-            case "53300": "; raise max_connections, or end sessions that nobody needs"
-            case "42P01", "42703": "; make it, or name another one"
-            case "42501": "; grant it to the user"
-            default:
-                error.code == .unauthorized
-                    ? "; check user and password of \"url\", and the server's pg_hba.conf" : ""
-            }
-        return "postgres \(address): \(error)\(advice)"
-    }
-
-    /// A standby was found.
-    static func standby(_ address: PostgresAddress) -> String {
-        "postgres \(address): the server is a standby in recovery, where nothing can listen; connect to the primary, or name "
-            + "all hosts in \"url\" with target_session_attrs=read-write"
-    }
-
-    /// A pooler was found that gives each transaction another session.
-    static func pooler(_ address: PostgresAddress) -> String {
-        "postgres \(address): notifications do not arrive through the pooler that stands before the server, such as PgBouncer "
-            + "in transaction mode; connect to the server itself, or to a pool in session mode"
-    }
-}
