@@ -51,7 +51,7 @@ let modules: [Target] = [
     .target(
         name: "PenstockStore",
         dependencies: [
-            "PenstockCore", .product(name: "GRDB", package: "GRDB.swift"),
+            "PenstockCore", "PostgresClient", "Reactor", deque, .product(name: "GRDB", package: "GRDB.swift"),
             .product(name: "GRDBSQLite", package: "GRDB.swift"),
         ]
     ),
@@ -207,7 +207,7 @@ let tests: [Target] = [
     ),
     .testTarget(
         name: "PenstockStoreTests",
-        dependencies: ["PenstockStore", "PenstockCore", "PenstockTesting"]
+        dependencies: ["PenstockStore", "PostgresClient", "PenstockCore", "Reactor", "PenstockTesting"]
     ),
     .testTarget(
         name: "PenstockRuntimeTests",

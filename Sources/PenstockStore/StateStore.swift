@@ -22,8 +22,8 @@ package protocol CheckpointStore: Sendable {
 
 /// The durable memory of Penstock: checkpoints, dead letters, journals, and what operators switched.
 ///
-/// When a write returns, it is on disk (fsync) and survives a power cut; when it throws, it did not happen. Writes of
-/// many callers share one commit. Safe to call from any isolation; nothing blocks the caller's thread.
+/// When a write returns, it is on disk (fsync) and survives a power cut; when it throws, it did not happen, but for
+/// `unreachable`: then nobody knows, and repeating it is harmless. Writes of many callers share one commit. Safe to call from any isolation; nothing blocks the caller's thread.
 /// `StateStoreConformance` in PenstockTesting is the contract, run by each implementation.
 package protocol StateStore: CheckpointStore, JournalStore {
     /// Keeps the letters durably, all or none. The same record (trigger, partition, position) given up again replaces
@@ -250,6 +250,8 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
         case inputOutput
         /// The store was closed.
         case closed
+        /// The server that keeps it cannot be reached; what was being written may have been kept or not.
+        case unreachable
         /// Another Penstock has taken over the lease that the write was made under.
         case fenced
     }

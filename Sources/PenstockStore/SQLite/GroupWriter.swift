@@ -9,15 +9,8 @@ import Synchronization
 /// acknowledges them all.
 ///
 /// Each caller waits for its own write, so at most one write for each caller waits here; one transaction
-/// takes at most ``groupWritesMax`` of them. No thread of Swift's pool ever blocks on it.
+/// takes as many of them as ``CommitGroup`` says. No thread of Swift's pool ever blocks on it.
 final class GroupWriter: Sendable {
-    /// Most writes in one transaction.
-    static let groupWritesMax = 4096
-
-    /// A transaction takes no further write once it holds this many bytes; a single larger write still goes
-    /// alone.
-    static let groupBytesMax = 16 << 20
-
     /// Longest time that a commit waits for more writers; it is never more than a quarter of the last commit.
     static let patienceMax = Duration.microseconds(200)
 
@@ -169,12 +162,7 @@ final class GroupWriter: Sendable {
                 state.isIdle = true
                 return .idle
             }
-            var bytes = 0
-            var count = 0
-            while count < state.waiting.count, count < Self.groupWritesMax, bytes < Self.groupBytesMax {
-                bytes += state.waiting[count].bytes
-                count += 1
-            }
+            let count = CommitGroup.count(state.waiting.lazy.map(\.bytes))
             let group = Array(state.waiting.prefix(count))
             state.waiting.removeFirst(count)
             return .commit(group)

@@ -66,11 +66,7 @@ enum Queries {
         let rows = try Row.fetchCursor(statement, arguments: StatementArguments(arguments))
         while let row = try rows.next() {
             var columns = Columns(row, "a dead letter")
-            let common = try Common(&columns)
-            var summary = StoredDeadLetter.Summary(id: common.id, letter: common.letter)
-            summary.bodyBytes = Int(try columns.optionalNumber() ?? 0)
-            summary.lastFailure = common.lastFailure
-            summaries.append(summary)
+            summaries.append(try StoredDeadLetter.Summary(&columns))
         }
         return summaries
     }
@@ -81,11 +77,7 @@ enum Queries {
         )
         guard let row = try Row.fetchOne(statement, arguments: [id.rawValue]) else { return nil }
         var columns = Columns(row, "dead letter \(id.rawValue)")
-        var letter = try Common(&columns).letter
-        letter.attempts = try LetterCoding.attempts(try columns.data())
-        letter.attributes = try LetterCoding.attributes(try columns.data())
-        letter.body = try columns.bytes()
-        return StoredDeadLetter(id: id, letter: letter)
+        return try StoredDeadLetter(&columns)
     }
 
     static func countDeadLetters(
@@ -103,14 +95,10 @@ enum Queries {
             sql: "SELECT count(*), min(at), sum(bytes), max(id) FROM \(source)"
         )
         guard let row = try Row.fetchOne(statement, arguments: StatementArguments(arguments)) else {
-            return DeadLetterCount(count: 0, oldest: nil, bytes: 0, last: nil)
+            return .none
         }
         var columns = Columns(row, "the number of dead letters")
-        let count = Int(try columns.number())
-        let oldest = try columns.optionalNumber().map { Timestamp(milliseconds: $0) }
-        let bytes = Int(try columns.optionalNumber() ?? 0)
-        let last = try columns.optionalNumber().map { DeadLetterID($0) }
-        return DeadLetterCount(count: count, oldest: oldest, bytes: bytes, last: last)
+        return try DeadLetterCount(&columns)
     }
 
     static func oldestDeadLetters(limit: Int, _ database: Database) throws -> [StoredDeadLetter.Age] {
@@ -123,10 +111,7 @@ enum Queries {
         let rows = try Row.fetchCursor(statement, arguments: [max(0, limit)])
         while let row = try rows.next() {
             var columns = Columns(row, "the age of a dead letter")
-            let id = DeadLetterID(try columns.number())
-            let trigger = try columns.text()
-            let at = Timestamp(milliseconds: try columns.number())
-            ages.append(.init(id: id, trigger: trigger, at: at, bytes: Int(try columns.number())))
+            ages.append(try StoredDeadLetter.Age(&columns))
         }
         return ages
     }
@@ -179,56 +164,10 @@ enum Queries {
         }
         return (conditions.isEmpty ? "TRUE" : conditions.joined(separator: " AND "), arguments)
     }
-
-    /// The columns that a list and a whole letter share.
-    private struct Common {
-        var id: DeadLetterID
-        var letter: DeadLetter
-        var lastFailure: Failure?
-
-        init(_ columns: inout Columns) throws(StoreError) {
-            self.id = DeadLetterID(try columns.number())
-            let trigger = try columns.text()
-            let function = try columns.text()
-            let partition = try columns.text()
-            let position = try columns.position()
-            let timestamp = Timestamp(milliseconds: try columns.number())
-            guard let tag = UInt8(exactly: try columns.number()) else { throw .unreadable(columns.what) }
-            guard let reason = DeadLetterReason(rawValue: try columns.text()) else {
-                throw .unreadable(columns.what)
-            }
-            let at = Timestamp(milliseconds: try columns.number())
-            let attemptCount = Int(try columns.number())
-            let type = try columns.optionalText()
-            let message = try columns.optionalText()
-            self.lastFailure = type.map { type in
-                var failure = Failure(type: type, message: "")
-                failure.message = message ?? ""
-                return failure
-            }
-            let verdict = DeadLetterVerdict(
-                trigger: trigger,
-                function: function,
-                reason: reason,
-                at: at,
-                attempts: [],
-                attemptCount: attemptCount,
-                invocation: try columns.text()
-            )
-            self.letter = DeadLetter(
-                partition: partition,
-                position: position,
-                timestamp: timestamp,
-                verdict: verdict
-            )
-            self.letter.tag = tag
-            self.letter.key = try columns.bytes()
-        }
-    }
 }
 
-/// The columns of a row, read one after the other; a value of the wrong type is damage, not a trap.
-struct Columns {
+/// The columns of a row of SQLite.
+struct Columns: StoredColumns {
     let what: String
     private let values: [DatabaseValue]
     private var index = 0
@@ -236,11 +175,6 @@ struct Columns {
     init(_ row: Row, _ what: String) {
         self.values = Array(row.databaseValues)
         self.what = what
-    }
-
-    mutating func number() throws(StoreError) -> Int64 {
-        guard let number = try self.optionalNumber() else { throw .unreadable(self.what) }
-        return number
     }
 
     mutating func optionalNumber() throws(StoreError) -> Int64? {
@@ -251,20 +185,8 @@ struct Columns {
         }
     }
 
-    mutating func text() throws(StoreError) -> String {
-        guard let text = try self.optionalText() else { throw .unreadable(self.what) }
-        return text
-    }
-
     mutating func optionalText() throws(StoreError) -> String? {
         try self.bytes().map { String(decoding: $0, as: UTF8.self) }
-    }
-
-    mutating func data() throws(StoreError) -> Data {
-        switch self.next().storage {
-        case .blob(let data): data
-        default: throw .unreadable(self.what)
-        }
     }
 
     mutating func bytes() throws(StoreError) -> [UInt8]? {
@@ -274,11 +196,6 @@ struct Columns {
         case .string(let text): Array(text.utf8)
         default: throw .unreadable(self.what)
         }
-    }
-
-    mutating func position() throws(StoreError) -> Position {
-        guard let position = Position(try self.text()) else { throw .unreadable(self.what) }
-        return position
     }
 
     private mutating func next() -> DatabaseValue {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 import GRDB
 import PenstockCore
 
@@ -98,22 +97,7 @@ extension Queries {
         let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal), start, max(0, limit)])
         while let row = try rows.next() {
             var columns = Columns(row, "an entry of a journal")
-            let id = try columns.number()
-            let key = try columns.text()
-            let timestamp = Timestamp(milliseconds: try columns.number())
-            guard let position = UInt64(exactly: id), let body = try columns.bytes() else {
-                throw StoreError.unreadable(columns.what)
-            }
-            let attributes = try columns.bytes().map { (bytes) throws(StoreError) in
-                try LetterCoding.attributes(Data(bytes))
-            }
-            let entry = JournalEntry(
-                key: key,
-                timestamp: timestamp,
-                body: body,
-                attributes: attributes ?? []
-            )
-            entries.append(StoredJournalEntry(position: position, entry: entry))
+            entries.append(try StoredJournalEntry(&columns))
         }
         return entries
     }
@@ -138,7 +122,7 @@ extension Queries {
         let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal)])
         while let row = try rows.next() {
             var columns = Columns(row, "a member of a journal")
-            members.append(JournalMember(name: try columns.text(), mark: try columns.text()))
+            members.append(try JournalMember(&columns))
         }
         return members
     }
@@ -169,10 +153,7 @@ extension Queries {
         let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal)])
         while let row = try rows.next() {
             var columns = Columns(row, "an entry of a journal")
-            guard let position = UInt64(exactly: try columns.number()) else {
-                throw StoreError.unreadable(columns.what)
-            }
-            entries.append(TimedEntry(position: position, key: try columns.text()))
+            entries.append(try TimedEntry(&columns))
         }
         return entries
     }
@@ -203,25 +184,7 @@ extension Queries {
         )
         while let row = try rows.next() {
             var columns = Columns(row, "a line of the fire log")
-            let number = try columns.number()
-            let key = try columns.text()
-            let scheduled = Timestamp(milliseconds: try columns.number())
-            let at = Timestamp(milliseconds: try columns.number())
-            let outcome = ScheduleFire.Outcome(rawValue: try columns.text())
-            let settled = try columns.optionalNumber().map { Timestamp(milliseconds: $0) }
-            let isOrdered = try columns.number() != 0
-            guard let number = UInt64(exactly: number), let outcome else {
-                throw StoreError.unreadable(columns.what)
-            }
-            let fire = ScheduleFire(
-                key: key,
-                scheduled: scheduled,
-                at: at,
-                outcome: outcome,
-                settled: settled,
-                isOrdered: isOrdered
-            )
-            fires.append(StoredFire(number: number, fire: fire))
+            fires.append(try StoredFire(&columns))
         }
         return fires
     }
@@ -237,12 +200,7 @@ extension Queries {
         let rows = try Row.fetchCursor(statement, arguments: [Bound.text(journal)])
         while let row = try rows.next() {
             var columns = Columns(row, "a count of the fire log")
-            guard let outcome = ScheduleFire.Outcome(rawValue: try columns.text()) else {
-                throw StoreError.unreadable(columns.what)
-            }
-            count.outcomes[outcome] = Int(try columns.number())
-            let last = Timestamp(milliseconds: try columns.number())
-            if outcome.hasFired { count.last = max(count.last ?? last, last) }
+            try count.add(&columns)
         }
         return count
     }

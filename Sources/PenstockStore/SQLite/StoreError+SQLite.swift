@@ -45,11 +45,6 @@ extension StoreError {
     static func closed(_ file: StoreFile) -> StoreError {
         StoreError(.closed, "\"\(file.name)\" was closed")
     }
-
-    /// A stored value that cannot be read back.
-    static func unreadable(_ what: String) -> StoreError {
-        StoreError(.corrupt, "the store is damaged: \(what) cannot be read; restore a backup")
-    }
 }
 
 extension DatabaseError {

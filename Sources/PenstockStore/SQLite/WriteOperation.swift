@@ -146,8 +146,9 @@ struct WriteSession {
                     letter.position.description, letter.timestamp.milliseconds, Int64(letter.tag),
                     letter.reason.rawValue, letter.at.milliseconds, letter.attemptCount,
                     last.map { Bound.text($0.type) } ?? nil, last.map { Bound.text($0.message) } ?? nil,
-                    Bound.text(letter.invocation), letter.key.map { Bound.bytes($0) } ?? nil, encoded,
-                    attributes, letter.body.map { Bound.bytes($0) } ?? nil, bytes,
+                    Bound.text(letter.invocation), letter.key.map { Bound.bytes($0) } ?? nil,
+                    Bound.bytes(encoded), Bound.bytes(attributes), letter.body.map { Bound.bytes($0) } ?? nil,
+                    bytes,
                 ]
             )
         }
@@ -164,7 +165,7 @@ struct WriteSession {
                 [
                     Bound.text(journal), Bound.text(entry.key), entry.timestamp.milliseconds,
                     Bound.bytes(entry.body),
-                    entry.attributes.isEmpty ? nil : LetterCoding.encode(entry.attributes),
+                    entry.attributes.isEmpty ? nil : Bound.bytes(LetterCoding.encode(entry.attributes)),
                 ]
             )
             return count + self.database.changesCount
@@ -191,20 +192,12 @@ struct WriteSession {
         // Looked up for each letter: a statement that failed is no longer in GRDB's cache.
         let stored = try self.database.cachedStatement(sql: Query.attemptsOfLetter.sql)
         guard let row = try Row.fetchOne(stored, arguments: [id.rawValue]) else { return 0 }
-        guard let data = Data.fromDatabaseValue(row.databaseValues.first ?? .null) else {
-            throw StoreError.unreadable("the attempts of dead letter \(id.rawValue)")
-        }
-        var attempts = try LetterCoding.attempts(data)
-        if attempts.count >= DeadLetter.attemptsMax {
-            // The first half stays, and the latest ones follow it.
-            let first = DeadLetter.attemptsMax / 2
-            attempts.removeSubrange(first..<(attempts.count - (DeadLetter.attemptsMax - first - 1)))
-        }
-        attempts.append(attempt)
+        var columns = Columns(row, "the attempts of dead letter \(id.rawValue)")
+        let attempts = try LetterCoding.adding(attempt, to: try columns.blob())
         try self.run(
             .recordRedrive,
             [
-                LetterCoding.encode(attempts), Bound.text(attempt.failure.type),
+                Bound.bytes(attempts), Bound.text(attempt.failure.type),
                 Bound.text(attempt.failure.message), id.rawValue,
             ]
         )

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 import PenstockCore
 
 /// The stored form of attempts and attributes: a version byte, a count, and the elements.
@@ -11,7 +10,7 @@ enum LetterCoding {
     private static let version: UInt8 = 1
 
     /// The stored form of attempts.
-    static func encode(_ attempts: [Attempt]) -> Data {
+    static func encode(_ attempts: [Attempt]) -> [UInt8] {
         var output = Output()
         output.bytes.append(Self.version)
         output.append(UInt64(attempts.count))
@@ -22,11 +21,11 @@ enum LetterCoding {
             output.append(Array(attempt.failure.type.utf8))
             output.append(Array(attempt.failure.message.utf8))
         }
-        return Data(output.bytes)
+        return output.bytes
     }
 
     /// The stored form of attributes.
-    static func encode(_ attributes: [DeadLetter.Attribute]) -> Data {
+    static func encode(_ attributes: [DeadLetter.Attribute]) -> [UInt8] {
         var output = Output()
         output.bytes.append(Self.version)
         output.append(UInt64(attributes.count))
@@ -34,14 +33,29 @@ enum LetterCoding {
             output.append(Array(attribute.name.utf8))
             output.append(attribute.value)
         }
-        return Data(output.bytes)
+        return output.bytes
+    }
+
+    /// The stored form of a history with one attempt more, from the stored form of what it was before.
+    ///
+    /// A history at its limit loses one of its middle: the first half stays, and the latest ones follow it.
+    ///
+    /// - Throws: `corrupt` when the bytes are not such a form.
+    static func adding(_ attempt: Attempt, to history: [UInt8]) throws(StoreError) -> [UInt8] {
+        var attempts = try Self.attempts(history)
+        if attempts.count >= DeadLetter.attemptsMax {
+            let first = DeadLetter.attemptsMax / 2
+            attempts.removeSubrange(first..<(attempts.count - (DeadLetter.attemptsMax - first - 1)))
+        }
+        attempts.append(attempt)
+        return Self.encode(attempts)
     }
 
     /// Attempts from their stored form.
     ///
     /// - Throws: `corrupt` when the bytes are not such a form.
-    static func attempts(_ data: Data) throws(StoreError) -> [Attempt] {
-        var input = Input(bytes: Array(data), what: "the attempts of a dead letter")
+    static func attempts(_ bytes: [UInt8]) throws(StoreError) -> [Attempt] {
+        var input = Input(bytes: bytes, what: "the attempts of a dead letter")
         return try input.elements { (input) throws(StoreError) in
             let at = Timestamp(milliseconds: try input.signed())
             let seconds = try input.signed()
@@ -55,8 +69,8 @@ enum LetterCoding {
     /// Attributes from their stored form.
     ///
     /// - Throws: `corrupt` when the bytes are not such a form.
-    static func attributes(_ data: Data) throws(StoreError) -> [DeadLetter.Attribute] {
-        var input = Input(bytes: Array(data), what: "the attributes of a dead letter")
+    static func attributes(_ bytes: [UInt8]) throws(StoreError) -> [DeadLetter.Attribute] {
+        var input = Input(bytes: bytes, what: "the attributes of a dead letter")
         return try input.elements { (input) throws(StoreError) in
             DeadLetter.Attribute(name: try input.text(), value: try input.value())
         }
