@@ -21,42 +21,63 @@ package struct JSONCursor {
         package var range: Range<Int>
         /// Whether it has to be read before it is what it means.
         package var hasEscapes: Bool
+
+        @inlinable
+        init(range: Range<Int>, hasEscapes: Bool) {
+            self.range = range
+            self.hasEscapes = hasEscapes
+        }
     }
 
     /// The text.
     package let bytes: [UInt8]
-    /// The next byte.
-    package private(set) var index = 0
+    @usableFromInline var place: Int
 
-    /// A cursor before the first byte.
-    package init(_ bytes: [UInt8]) {
+    /// The next byte.
+    @inlinable package var index: Int { self.place }
+
+    /// A cursor before the first byte, or before another one.
+    package init(_ bytes: [UInt8], at index: Int = 0) {
         self.bytes = bytes
+        self.place = index
     }
 
-    private var malformed: Malformed { Malformed(offset: self.index) }
+    @usableFromInline var malformed: Malformed { Malformed(offset: self.place) }
 
     /// Passes over blanks; whether the next byte is this one.
+    @inlinable
+    @inline(__always)
     package mutating func isNext(_ byte: UInt8) -> Bool {
-        while self.index < self.bytes.count, Self.isBlank(self.bytes[self.index]) { self.index += 1 }
-        return self.index < self.bytes.count && self.bytes[self.index] == byte
+        guard self.place < self.bytes.count else { return false }
+        let next = self.bytes[self.place]
+        return next > 0x20 ? next == byte : self.isNextBehindBlanks(byte)
+    }
+
+    @usableFromInline
+    mutating func isNextBehindBlanks(_ byte: UInt8) -> Bool {
+        while self.place < self.bytes.count, Self.isBlank(self.bytes[self.place]) { self.place += 1 }
+        return self.place < self.bytes.count && self.bytes[self.place] == byte
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool {
         byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09
     }
 
-    private mutating func take(_ byte: UInt8) throws(Malformed) {
+    @inlinable
+    @inline(__always)
+    mutating func take(_ byte: UInt8) throws(Malformed) {
         guard self.isNext(byte) else { throw self.malformed }
-        self.index += 1
+        self.place += 1
     }
 
     /// Visits the members of an object, with the cursor before each value, which the visitor passes over.
+    @inlinable
     package mutating func members(
         _ visit: (inout JSONCursor, _ name: Text) throws(Malformed) -> Void
     ) throws(Malformed) {
         try self.take(UInt8(ascii: "{"))
         if self.isNext(UInt8(ascii: "}")) {
-            self.index += 1
+            self.place += 1
             return
         }
         while true {
@@ -64,7 +85,7 @@ package struct JSONCursor {
             try self.take(UInt8(ascii: ":"))
             try visit(&self, name)
             if self.isNext(UInt8(ascii: "}")) {
-                self.index += 1
+                self.place += 1
                 return
             }
             try self.take(UInt8(ascii: ","))
@@ -72,16 +93,17 @@ package struct JSONCursor {
     }
 
     /// Visits the elements of an array, in the same way.
+    @inlinable
     package mutating func elements(_ visit: (inout JSONCursor) throws(Malformed) -> Void) throws(Malformed) {
         try self.take(UInt8(ascii: "["))
         if self.isNext(UInt8(ascii: "]")) {
-            self.index += 1
+            self.place += 1
             return
         }
         while true {
             try visit(&self)
             if self.isNext(UInt8(ascii: "]")) {
-                self.index += 1
+                self.place += 1
                 return
             }
             try self.take(UInt8(ascii: ","))
@@ -91,28 +113,51 @@ package struct JSONCursor {
     /// Passes over a string.
     package mutating func string() throws(Malformed) -> Text {
         try self.take(UInt8(ascii: "\""))
-        let start = self.index
+        let start = self.place
         var hasEscapes = false
-        while self.index < self.bytes.count {
-            switch self.bytes[self.index] {
-            case UInt8(ascii: "\""):
-                defer { self.index += 1 }
-                return Text(range: start..<self.index, hasEscapes: hasEscapes)
-            case UInt8(ascii: "\\"):
-                hasEscapes = true
-                self.index += 2
-            default: self.index += 1
+        while true {
+            let found = unsafe self.bytes.withUnsafeBytes { unsafe Self.mark(in: $0, from: self.place) }
+            self.place = found
+            guard found < self.bytes.count else { throw self.malformed }
+            if self.bytes[found] == UInt8(ascii: "\"") {
+                self.place = found + 1
+                return Text(range: start..<found, hasEscapes: hasEscapes)
             }
+            hasEscapes = true
+            self.place = min(found + 2, self.bytes.count)
         }
-        throw self.malformed
+    }
+
+    /// Where the next quote or backslash is, or the end; eight bytes are looked at together.
+    private static func mark(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+        let each: UInt64 = 0x0101_0101_0101_0101
+        var index = start
+        while index + 8 <= bytes.count {
+            let word = unsafe UInt64(
+                littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            )
+            let (quote, slash) = (
+                word ^ each &* UInt64(UInt8(ascii: "\"")), word ^ each &* UInt64(UInt8(ascii: "\\"))
+            )
+            // The high bit of a byte is set where it is zero, and perhaps in bytes behind the first such one.
+            let found = ((quote &- each) & ~quote | (slash &- each) & ~slash) & (each &* 0x80)
+            if found != 0 { return index + found.trailingZeroBitCount >> 3 }
+            index += 8
+        }
+        while index < bytes.count {
+            let byte = unsafe bytes[index]
+            if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return index }
+            index += 1
+        }
+        return bytes.count
     }
 
     /// Passes over any value, and gives the place of its text.
     package mutating func value() throws(Malformed) -> Range<Int> {
         _ = self.isNext(0)
-        let start = self.index
+        let start = self.place
         try self.skip()
-        return start..<self.index
+        return start..<self.place
     }
 
     /// Passes over any value; only its strings and brackets are looked at.
@@ -122,18 +167,18 @@ package struct JSONCursor {
             if self.isNext(UInt8(ascii: "\"")) {
                 _ = try self.string()
             } else {
-                guard self.index < self.bytes.count else { throw self.malformed }
-                switch self.bytes[self.index] {
+                guard self.place < self.bytes.count else { throw self.malformed }
+                switch self.bytes[self.place] {
                 case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
                 case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
                 case UInt8(ascii: ","), UInt8(ascii: ":"): break
                 default:
-                    while self.index + 1 < self.bytes.count, Self.isScalar(self.bytes[self.index + 1]) {
-                        self.index += 1
+                    while self.place + 1 < self.bytes.count, Self.isScalar(self.bytes[self.place + 1]) {
+                        self.place += 1
                     }
                 }
                 guard depth >= 0 else { throw self.malformed }
-                self.index += 1
+                self.place += 1
             }
             if depth == 0 { return }
         }
@@ -151,12 +196,19 @@ package struct JSONCursor {
     // MARK: - Strings
 
     /// Whether a string is this one, which has no escapes.
+    @inlinable
+    @inline(__always)
     package func isEqual(_ text: Text, _ other: StaticString) -> Bool {
-        guard text.range.count == other.utf8CodeUnitCount else { return false }
-        for (offset, index) in text.range.enumerated() {
-            guard unsafe self.bytes[index] == other.utf8Start[offset] else { return false }
+        let count = other.utf8CodeUnitCount
+        guard text.range.count == count else { return false }
+        return unsafe self.bytes.withUnsafeBytes { bytes in
+            for offset in 0..<count {
+                guard unsafe bytes[text.range.lowerBound + offset] == other.utf8Start[offset] else {
+                    return false
+                }
+            }
+            return true
         }
-        return true
     }
 
     /// A string as Swift has it.

@@ -81,6 +81,11 @@ final class CurlTransfer: @unchecked Sendable {
             self.isTooLarge = true
             return 0
         }
+        if self.received.isEmpty {
+            // A long answer is not copied as it grows.
+            let announced = unsafe penstock_curl_offset(self.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T)
+            if announced > bytes.count { self.received.reserveCapacity(min(announced, self.responseLimit)) }
+        }
         unsafe self.received.append(contentsOf: bytes)
         return bytes.count
     }

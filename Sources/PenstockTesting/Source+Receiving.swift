@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PenstockCore
-import PenstockRuntime
-import Reactor
+package import PenstockCore
+package import PenstockRuntime
+package import Reactor
 
 /// How probes of conformance suites receive: never without an end.
 extension Source {
     /// One receive, which is cancelled at the deadline.
-    func receive(until deadline: Instant, on loop: any EventLoop) async throws -> [SourceEvent] {
+    package func receive(until deadline: Instant, on loop: any EventLoop) async throws -> [SourceEvent] {
         try await withThrowingTaskGroup(of: [SourceEvent].self) { group in
             group.addTask { try await self.receive() }
             group.addTask {

@@ -42,11 +42,9 @@ package enum DynamoDBConnector: Connector {
             ),
             make: { _, context throws(SourceError) in
                 do throws(AWSError) {
-                    return try DynamoDBSource(
-                        configuration,
-                        client: StreamsClient(configuration.options, reactor: context.reactor),
-                        reactor: context.reactor
-                    )
+                    let hubs = context.shared.part { StreamHubs() }
+                    let hub = try hubs.hub(configuration.options, reactor: context.reactor)
+                    return DynamoDBSource(configuration, hub: hub)
                 } catch {
                     throw SourceError(.rejected, "dynamodb \(configuration.summary): \(error)")
                 }

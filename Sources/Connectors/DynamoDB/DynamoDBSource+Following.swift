@@ -33,7 +33,9 @@ extension DynamoDBSource {
                 listings = found == .awaitsChildren ? listings + 1 : 0
                 switch found {
                 case .another: continue
-                case .complete: await self.pauseFollowing(for: Self.listingMax)
+                case .complete:
+                    // Until the list is that old: another trigger may have made it a while ago, or make the next one.
+                    await self.pauseFollowing(for: Self.listingMax - (self.reactor.now - self.listed))
                 case .awaitsChildren:
                     let wait = Self.listingMin * (1 << min(listings - 1, 5))
                     await self.pauseFollowing(for: wait)
@@ -78,7 +80,7 @@ extension DynamoDBSource {
         guard let stream = try await self.chosen() else { return .nothing }
         let description: StreamDescription?
         do throws(AWSError) {
-            description = try await self.client.describe(stream)
+            (description, self.listed) = try await self.hub.describe(stream, newerThan: self.listed)
         } catch {
             let isKnown = self.checkpoints[stream] != nil || !self.readers.isEmpty
             guard error.code == Self.notFound, acceptsNone, isKnown || self.configuration.isTable else {
@@ -118,7 +120,7 @@ extension DynamoDBSource {
             if let known = self.checkpoints.keys.filter({ $0.table == table && $0.region == region }).max() {
                 stream = known
             } else {
-                stream = try await self.client.streams(of: table).last
+                stream = try await self.hub.streams(of: table).last
             }
         }
         guard let stream else {
@@ -146,7 +148,7 @@ extension DynamoDBSource {
             )
             return .nothing
         }
-        let streams = try await self.client.streams(of: table)
+        let streams = try await self.hub.streams(of: table)
         guard let next = streams.first(where: { $0 > stream }) else {
             self.note(
                 "\(self.configuration.summary): its stream was disabled and is read to its end; enable one on the table"

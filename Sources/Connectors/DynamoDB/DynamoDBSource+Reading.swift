@@ -15,14 +15,10 @@ extension DynamoDBSource {
     func prepare(_ id: PartitionID) async {
         if let reader = self.readers[id] {
             do throws(AWSError) {
-                reader.iterator = try await self.client.iterator(
-                    .latest,
-                    of: reader.shard.id,
-                    in: reader.stream
-                )
-                reader.isFresh = true
+                try await self.hub.takeLatest(reader.seat)
+                reader.isSeated()
             } catch {
-                reader.iterator = nil
+                // It is read from its beginning.
             }
             // Kept even if nothing comes: the next start must not begin later.
             if let since = reader.since { self.advance(reader, to: StreamPosition.since(since)) }
@@ -38,17 +34,18 @@ extension DynamoDBSource {
     func read(_ id: PartitionID) async {
         guard let reader = self.readers[id] else { return self.turns.withLock { $0.ended(id) } }
         do throws(AWSError) {
-            if reader.iterator == nil {
-                reader.iterator = try await self.client.iterator(
-                    reader.place,
-                    of: reader.shard.id,
-                    in: reader.stream
-                )
-                reader.isFresh = true
-            }
-            let page = try await self.client.records(reader.iterator ?? "")
+            let answer = try await self.hub.next(reader.seat, from: reader.place)
             guard !self.isStopped else { return }
-            reader.arrived(page)
+            switch answer {
+            case .page(let page, let isLast, let restUntil):
+                reader.arrived(page, isLast: isLast, restUntil: restUntil)
+            case .end: reader.arrived(nil, isLast: true, restUntil: nil)
+            case .rest(let until, isWell: true): reader.arrived(nil, isLast: false, restUntil: until)
+            case .rest(let until, isWell: false):
+                reader.isSeated()
+                self.turns.withLock { $0.ended(id) }
+                return self.rest(id, until: until)
+            }
             self.note(id, isBehind: reader.page != nil)
             self.note(nil, of: id)
         } catch {
@@ -74,13 +71,13 @@ extension DynamoDBSource {
     /// All of a page is handed out: the shard goes on, or is over.
     private func pageEnded(_ reader: ShardReader) {
         let id = reader.partition.id
-        self.note(id, isBehind: reader.isFull && !reader.isReadOut)
+        self.note(id, isBehind: reader.restUntil == nil && !reader.isReadOut)
         if reader.isReadOut {
             self.end(reader)
-        } else if reader.isFull {
-            self.turns.withLock { $0.rested(id) }
+        } else if let until = reader.restUntil, until > self.reactor.now {
+            self.rest(id, until: until)
         } else {
-            self.rest(id, for: reader.pause)
+            self.turns.withLock { $0.rested(id) }
         }
     }
 
@@ -93,7 +90,11 @@ extension DynamoDBSource {
     }
 
     private func rest(_ id: PartitionID, for pause: Duration) {
-        _ = self.reactor.schedule(at: self.reactor.now + pause) { [weak self] in
+        self.rest(id, until: self.reactor.now + pause)
+    }
+
+    private func rest(_ id: PartitionID, until: Instant) {
+        _ = self.reactor.schedule(at: until) { [weak self] in
             self?.assumeIsolated { source in
                 source.turns.withLock { $0.rested(id) }
                 source.calls.put(())
@@ -105,14 +106,10 @@ extension DynamoDBSource {
 
     private func failed(_ error: AWSError, _ reader: ShardReader) {
         let id = reader.partition.id
-        let wasFresh = reader.isFresh
         self.turns.withLock { $0.ended(id) }
         self.note(id, isBehind: true)
         reader.failures += 1
         switch error.code {
-        case "ExpiredIteratorException":
-            reader.iterator = nil
-            if !wasFresh { return self.rest(id, for: .zero) }
         case "TrimmedDataAccessException":
             if reader.last != nil || reader.failures == 1 {
                 let place = reader.last.map { StreamPosition.text($0) } ?? "its begin"
@@ -124,15 +121,13 @@ extension DynamoDBSource {
             reader.restart()
             if reader.failures == 1 { return self.rest(id, for: .zero) }
         case "ResourceNotFoundException":
-            reader.iterator = nil
             // The list of shards says whether it is the shard, or the stream.
             if reader.failures > 1, !self.tree.isListed(reader.shard.id) {
                 self.tellGap(reader, "the shard is gone before it was read to its end")
                 return self.end(reader)
             }
             self.looks.put(())
-        default:
-            if case .refused = error.kind { reader.iterator = nil }
+        default: break
         }
         self.complain(error, reader)
     }

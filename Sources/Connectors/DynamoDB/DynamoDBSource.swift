@@ -15,7 +15,7 @@ actor DynamoDBSource: WindowSource {
     nonisolated let format: any EventFormat = DynamoDBEventFormat()
 
     let configuration: DynamoDBSourceConfiguration
-    let client: StreamsClient
+    nonisolated let hub: StreamHub
     nonisolated let reactor: Reactor
 
     nonisolated let turns: Mutex<ShardTurns>
@@ -38,7 +38,8 @@ actor DynamoDBSource: WindowSource {
     var stream: StreamName?
     var tree = ShardTree(checkpoints: [:], start: .earliest)
     var readers: [PartitionID: ShardReader] = [:]
-    /// The service's time when its shards were listed.
+    /// When its shards were listed, by the loop's clock and by the service's.
+    var listed: Instant
     var listedAt = Timestamp(milliseconds: 0)
     var random = SplitMix64(seed: .random(in: .min ... .max))
     private var lastPartition: UInt32 = 0
@@ -56,11 +57,12 @@ actor DynamoDBSource: WindowSource {
     /// Waits after failures.
     static let backoff = Backoff(initial: .milliseconds(200), factor: 2, max: .seconds(20), jitter: .full)
 
-    /// A source that has called nothing yet; it closes the client.
-    init(_ configuration: DynamoDBSourceConfiguration, client: StreamsClient, reactor: Reactor) {
+    /// A source that has called nothing yet; it is a member of the hub, and leaves it.
+    init(_ configuration: DynamoDBSourceConfiguration, hub: StreamHub) {
         self.configuration = configuration
-        self.client = client
-        self.reactor = reactor
+        self.hub = hub
+        self.reactor = hub.reactor
+        self.listed = hub.reactor.now + .seconds(-1)
         self.turns = Mutex(ShardTurns(most: configuration.pollers))
     }
 
@@ -119,6 +121,7 @@ actor DynamoDBSource: WindowSource {
             else { continue }
             ended.append(id)
             self.committed.withLock { $0[id] = nil }
+            self.leave(reader)
             self.tree.finish(reader.shard.id)
         }
         guard !ended.isEmpty else { return owned }
@@ -135,13 +138,16 @@ actor DynamoDBSource: WindowSource {
     }
 
     func stop() async {
+        let isFirst = !self.isStopped
         self.isStopped = true
         self.hasStopped.withLock { $0 = true }
         self.calls.close()
         self.looks.close()
         await withCheckedContinuation { self.running.wait($0) }
         self.events.close()
-        await self.client.close()
+        guard isFirst else { return }
+        for reader in self.readers.values { self.leave(reader) }
+        await self.hub.leave()
     }
 
     // MARK: - Running
@@ -189,6 +195,7 @@ actor DynamoDBSource: WindowSource {
                 stream: stream,
                 shard: shard,
                 reading: reading,
+                seat: self.hub.seat(shard, of: stream),
                 now: self.listedAt
             )
         }
@@ -206,6 +213,12 @@ actor DynamoDBSource: WindowSource {
         }
         for reader in begun { self.begin(reader) }
         self.calls.put(())
+    }
+
+    /// Gives up its seat, at once: the hub runs where the source does.
+    func leave(_ reader: ShardReader) {
+        let seat = reader.seat
+        self.hub.assumeIsolated { $0.leave(seat) }
     }
 
     private func begin(_ reader: ShardReader) {

@@ -17,11 +17,11 @@ final class ShardReader {
     /// The last record handed out; nil before the first one.
     private(set) var last: Position?
 
-    /// Where the next page begins; nil when that is to be asked for.
-    var iterator: String?
+    /// Its place at the hub.
+    let seat: FeedSeat
 
-    /// Whether the iterator was not used yet.
-    var isFresh = false
+    /// Where the next page begins, when the hub does not know.
+    private(set) var place: FeedPlace?
 
     /// What was read, and how many records of it are handed out.
     private(set) var page: StreamPage?
@@ -33,13 +33,8 @@ final class ShardReader {
     /// Failures since the last page.
     var failures = 0
 
-    /// How long the shard rests after the next page that is not full.
-    private(set) var pause = ShardReader.pauseMin
-
-    /// AWS's pollers read a shard four times in a second.
-    static let pauseMin = Duration.milliseconds(250)
-    /// An idle shard is read once in a second.
-    static let pauseMax = Duration.seconds(1)
+    /// When the shard is to be read again once the page is handed out; nil for at once.
+    private(set) var restUntil: Instant?
 
     /// A shard that was not read yet; `now` is the service's time.
     init(
@@ -47,27 +42,25 @@ final class ShardReader {
         stream: StreamName,
         shard: ShardTree.Shard,
         reading: ShardTree.Reading,
+        seat: FeedSeat,
         now: Timestamp
     ) {
+        self.seat = seat
+        self.place = .oldest
         self.partition = partition
         self.stream = stream
         self.shard = shard
         self.reading = reading
         switch reading {
         case .oldest(let since): self.since = since
-        case .after(let position): self.last = position
+        case .after(let position):
+            self.last = position
+            self.place = .after(position)
         case .latest:
             // The service tells its time, and that of a change, in whole seconds.
             self.since = Timestamp(milliseconds: (now.milliseconds / 1000 - 1) * 1000)
         case .skip, .gone: break
         }
-    }
-
-    /// Where an iterator has to begin.
-    var place: StreamsClient.Place {
-        guard let last = self.last else { return .oldest }
-        let digits = max(StreamPosition.digitsMin, self.shard.first?.utf8.count ?? 0)
-        return .after(StreamPosition.text(last, digits: digits))
     }
 
     /// The last record that is settled for good when reading begins; nil for none.
@@ -82,30 +75,34 @@ final class ShardReader {
         PartitionPosition(partition: self.partition.id, name: self.partition.name, position: position)
     }
 
-    /// A page was read.
-    func arrived(_ page: StreamPage) {
+    /// The hub knows where the next page begins, as it does after each answer.
+    func isSeated() {
+        self.place = nil
+    }
+
+    /// A page was read, or the shard's end; the next one is to be asked for at a time, nil for at once.
+    func arrived(_ page: StreamPage?, isLast: Bool, restUntil: Instant?) {
         self.failures = 0
-        self.isFresh = false
-        self.iterator = page.next
-        self.isReadOut = page.next == nil
-        var page = page
+        self.place = nil
+        self.isReadOut = isLast
+        self.restUntil = restUntil
+        self.page = nil
+        self.taken = 0
+        guard var page else { return }
         if self.last == nil, let since = self.since { page.remove(before: since) }
         self.page = page.records.isEmpty ? nil : page
-        self.taken = 0
-        self.isFull = false
-        self.pause = self.page == nil ? min(Self.pauseMax, self.pause * 3 / 2) : Self.pauseMin
     }
 
     /// What is gone is gone: reads on from the oldest record there is.
     func restart() {
         self.last = nil
-        self.iterator = nil
+        self.place = .oldest
     }
 
     /// Lets the page go: what is left of it is read again.
     func letGo() {
         self.page = nil
-        self.iterator = nil
+        self.place = self.last.map { .after($0) } ?? .oldest
         self.isReadOut = false
     }
 
@@ -127,13 +124,7 @@ final class ShardReader {
         }
         let rest = page.records.count - self.taken
         let left = rest == 0 ? 0 : max(1, page.byteCount / page.records.count * rest)
-        self.isFull = page.records.count >= Self.fullRecords || page.byteCount >= Self.fullBytes
         self.page = rest == 0 ? nil : page
         return (builder.finish(), left)
     }
-
-    /// Whether the page that was handed out says that there is more at once.
-    private(set) var isFull = false
-    private static let fullRecords = 100
-    private static let fullBytes = 128 << 10
 }

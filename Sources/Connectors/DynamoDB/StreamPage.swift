@@ -63,6 +63,9 @@ struct StreamPage: Sendable {
     /// Where the shard goes on; nil at its end.
     private(set) var next: String?
 
+    /// How many changes the answer had.
+    private var count = 0
+
     private let cursor: JSONCursor
     private var scratch: [UInt8] = []
 
@@ -81,10 +84,25 @@ struct StreamPage: Sendable {
                 try cursor.skip()
             }
         }
+        self.count = self.records.count
     }
 
     /// Bytes of the answer.
     var byteCount: Int { self.cursor.bytes.count }
+
+    /// Whether it says that there is more at once.
+    var isFull: Bool { self.count >= Self.fullRecords || self.byteCount >= Self.fullBytes }
+    private static let fullRecords = 100
+    private static let fullBytes = 128 << 10
+
+    /// The first and the last sequence number; nil without records.
+    var first: Position? { self.records.first?.position }
+    var last: Position? { self.records.last?.position }
+
+    /// Leaves out what stands before a record, and that record.
+    mutating func remove(through position: Position) {
+        self.records.removeAll { $0.position <= position }
+    }
 
     /// Leaves out what was written before a time.
     mutating func remove(before time: Timestamp) {
@@ -180,16 +198,22 @@ struct StreamPage: Sendable {
     /// Copies one of its records into a block.
     mutating func copy(_ index: Int, to builder: inout RecordBlockBuilder, _ partitionIndex: UInt32) {
         let record = self.records[index]
-        let hasKey = self.readKeys(record)
+        let keys = self.readKeys(record)
         unsafe self.cursor.bytes.withUnsafeBytes { bytes in
-            unsafe self.scratch.withUnsafeBytes { key in
+            unsafe self.scratch.withUnsafeBytes { scratch in
+                let key: UnsafeRawBufferPointer? =
+                    switch keys {
+                    case .none: nil
+                    case .asWritten(let range): unsafe UnsafeRawBufferPointer(rebasing: bytes[range])
+                    case .inScratch: unsafe scratch
+                    }
                 unsafe builder.append(
                     position: record.position,
                     timestamp: record.created,
                     tag: record.change.rawValue,
                     partitionIndex: partitionIndex,
                     payload: RecordPayload(
-                        key: hasKey ? key : nil,
+                        key: key,
                         body: UnsafeRawBufferPointer(rebasing: bytes[record.body])
                     )
                 )
@@ -228,12 +252,39 @@ struct StreamPage: Sendable {
         unsafe builder.appendAttribute(name: name, value: value)
     }
 
-    /// Writes the item's keys into `scratch`, the same for each change of the item: by name, without blanks.
-    private mutating func readKeys(_ record: StreamRecord) -> Bool {
+    /// Where the item's keys are, the same text for each change of the item: by name, without blanks.
+    private enum Keys {
+        case none
+        /// In the answer.
+        case asWritten(Range<Int>)
+        /// In `scratch`.
+        case inScratch
+    }
+
+    private mutating func readKeys(_ record: StreamRecord) -> Keys {
+        guard let keys = record.keys else { return .none }
+        var cursor = JSONCursor(self.cursor.bytes, at: keys.lowerBound)
+        var count = 0
+        let isRead: Void? = try? cursor.members { (cursor, _) throws(JSONCursor.Malformed) in
+            count += 1
+            try cursor.skip()
+        }
+        guard isRead != nil else { return .none }
+        if count < 2, !self.hasBlanks(keys) { return .asWritten(keys) }
+        return self.sortKeys(keys) ? .inScratch : .none
+    }
+
+    private func hasBlanks(_ range: Range<Int>) -> Bool {
+        unsafe self.cursor.bytes.withUnsafeBytes { bytes in
+            for index in range where unsafe bytes[index] <= 0x20 { return true }
+            return false
+        }
+    }
+
+    private mutating func sortKeys(_ keys: Range<Int>) -> Bool {
         self.scratch.removeAll(keepingCapacity: true)
-        guard let keys = record.keys else { return false }
         var members: [(name: Range<Int>, value: Range<Int>)] = []
-        var cursor = JSONCursor(Array(self.cursor.bytes[keys]))
+        var cursor = JSONCursor(self.cursor.bytes, at: keys.lowerBound)
         let isRead: Void? = try? cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
             members.append((name.range, try cursor.value()))
         }

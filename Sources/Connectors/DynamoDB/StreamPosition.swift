@@ -36,6 +36,7 @@ enum StreamPosition {
     /// Digits behind the first one of what is no sequence number.
     private static let zeros = 50
 
+    private static let partMax: UInt64 = 1_000_000_000_000_000_000
     private static let first = Self.number("1", 0)
 
     private static func number(_ kind: String, _ value: UInt64) -> Position {
@@ -49,10 +50,17 @@ enum StreamPosition {
     static func read(_ digits: ArraySlice<UInt8>) -> Position? {
         guard !digits.isEmpty, digits.count <= 40 else { return nil }
         var value: UInt128 = 0
-        for byte in digits.prefix(38) {
+        // In parts that fit a word.
+        var (part, scale): (UInt64, UInt64) = (0, 1)
+        for byte in digits {
             guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
-            value = value &* 10 &+ UInt128(byte &- UInt8(ascii: "0"))
+            part = part &* 10 &+ UInt64(byte &- UInt8(ascii: "0"))
+            scale &*= 10
+            guard scale == Self.partMax else { continue }
+            value = value &* UInt128(scale) &+ UInt128(part)
+            (part, scale) = (0, 1)
         }
+        value = value &* UInt128(scale) &+ UInt128(part)
         if digits.count <= 38 { return Position(wide: value) }
         return Position(String(decoding: digits, as: UTF8.self))
     }

@@ -57,6 +57,8 @@ private struct RecordsHash {
                 if let offset = position.offset {
                     self.high.add(offset)
                     self.low.add(offset)
+                } else if let wide = position.wide {
+                    self.add(wide)
                 } else {
                     self.add(position.description)
                 }
@@ -69,6 +71,14 @@ private struct RecordsHash {
         self.add("\(window.open.span.start.milliseconds)-\(window.open.span.end.milliseconds)")
         guard window.isFinal else { return }
         self.add("final of \(window.partition.name) behind \(window.settled?.description ?? "nothing")")
+    }
+
+    private mutating func add(_ number: UInt128) {
+        let (low, high) = (UInt64(truncatingIfNeeded: number), UInt64(truncatingIfNeeded: number >> 64))
+        self.high.add(low)
+        self.low.add(low)
+        self.high.add(high)
+        self.low.add(high)
     }
 
     private mutating func add(_ text: String) {

@@ -5,6 +5,7 @@ package import PenstockConfiguration
 package import PenstockCore
 package import PenstockStore
 package import Reactor
+import Synchronization
 
 /// What the product can speak: each connector and each kind of function, once.
 ///
@@ -77,11 +78,32 @@ package struct RuntimeContext: Sendable {
     /// What a source must hold to read a partition; nil where one process has them all.
     package var partitionLeases: PartitionLeases?
 
+    /// What parts of one process have in common; contexts that are copies of each other have the same.
+    package let shared = SharedParts()
+
     /// A context.
     package init(reactor: Reactor, logger: Logger, journal: (any JournalStore)? = nil) {
         self.reactor = reactor
         self.logger = logger
         self.journal = journal
+    }
+}
+
+/// What several parts of one process have in common, such as what reads one upstream for several triggers: one of each type.
+package final class SharedParts: Sendable {
+    private let parts = Mutex<[ObjectIdentifier: any Sendable]>([:])
+
+    /// The part of that type, made when it is asked for first; it lives as long as this does.
+    ///
+    /// Any thread.
+    package func part<Part: Sendable>(_ make: @Sendable () -> Part) -> Part {
+        self.parts.withLock { parts in
+            let key = ObjectIdentifier(Part.self)
+            if let part = parts[key] as? Part { return part }
+            let part = make()
+            parts[key] = part
+            return part
+        }
     }
 }
 

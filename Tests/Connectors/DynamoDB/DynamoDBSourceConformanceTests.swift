@@ -11,11 +11,22 @@ import Testing
 /// Two shards of a scripted stream.
 @Suite(.ownThreads, .timeLimit(.minutes(5)))
 struct DynamoDBSourceConformanceTests {
+    /// Another trigger on the same stream.
+    enum Neighbour: CaseIterable {
+        /// There is none.
+        case none
+        /// It takes all there is.
+        case busy
+        /// It takes one record, and no other.
+        case blocked
+    }
+
     @Test(
-        "The DynamoDB source keeps the contract",
-        arguments: SourceConformance.checks.filter { !$0.needsRebalance }
+        "The DynamoDB source keeps the contract, alone and beside another trigger",
+        arguments: SourceConformance.checks.filter { !$0.needsRebalance },
+        Neighbour.allCases
     )
-    func conforms(check: SourceConformance.Check) async throws {
+    func conforms(check: SourceConformance.Check, neighbour: Neighbour) async throws {
         let streams = try ScriptedStreams(shards: 2)
         defer { streams.stop() }
         let shards = streams.openShards
@@ -26,10 +37,16 @@ struct DynamoDBSourceConformanceTests {
         let reactor = try Reactor(name: "dynamodb-test")
         defer { reactor.stop() }
         let arn = streams.arn
+        let hubs = StreamHubs()
         let upstream = SourceConformance.Upstream(
             loop: reactor,
             partitions: shards.map { "\(arn)/\($0)" }
-        ) { try streams.makeSource(on: reactor) }
-        try await check.run(upstream)
+        ) { try streams.makeSource(hubs: hubs, on: reactor) }
+        guard neighbour != .none else { return try await check.run(upstream) }
+        try await StreamProbe.run(streams, with: hubs, on: reactor) { probe in
+            probe.grant(neighbour == .busy ? 100_000 : 1)
+            if neighbour == .blocked { try await probe.receive(1) }
+            try await check.run(upstream)
+        }
     }
 }

@@ -27,17 +27,14 @@ extension ScriptedStreams {
     func makeSource(
         _ more: String = "",
         stream: String? = nil,
+        hubs: StreamHubs = StreamHubs(),
         on reactor: Reactor
     ) throws -> DynamoDBSource {
         let yaml = self.settings(more, stream: stream)
         let read = ConfigurationLoader.process.parse(yaml, file: "t.yaml")
             .read(DynamoDBSourceConfiguration.self)
         let configuration = try #require(read.value, "\(read.findings)")
-        return DynamoDBSource(
-            configuration,
-            client: try StreamsClient(configuration.options, reactor: reactor),
-            reactor: reactor
-        )
+        return DynamoDBSource(configuration, hub: try hubs.hub(configuration.options, reactor: reactor))
     }
 }
 
@@ -83,10 +80,12 @@ final class StreamProbe {
         stream: String? = nil,
         checkpoints: [String: Position] = [:],
         windows: [String: KeptWindow] = [:],
+        with hubs: StreamHubs = StreamHubs(),
+        on shared: Reactor? = nil,
         _ body: (StreamProbe) async throws -> Void
     ) async throws -> [String: Position] {
-        let reactor = try Reactor(name: "dynamodb-test")
-        let source = try streams.makeSource(more, stream: stream, on: reactor)
+        let reactor = try shared ?? Reactor(name: "dynamodb-test")
+        let source = try streams.makeSource(more, stream: stream, hubs: hubs, on: reactor)
         let probe = StreamProbe(source, checkpoints)
         try await source.start(checkpoints: checkpoints, windows: windows)
         async let running: Void = source.run()
@@ -98,7 +97,7 @@ final class StreamProbe {
         }
         await source.stop()
         await running
-        reactor.stop()
+        if shared == nil { reactor.stop() }
         try result.get()
         return probe.checkpoints
     }
@@ -116,6 +115,17 @@ final class StreamProbe {
             if self.settlesAll || !self.settling.isEmpty {
                 try await self.settle(self.settlesAll ? nil : Array(self.settling))
             }
+        }
+    }
+
+    /// Receives whatever comes within a moment.
+    func receiveSome() async throws {
+        let reactor = self.source.reactor
+        for event in try await self.source.receive(until: reactor.now + .milliseconds(5), on: reactor) {
+            self.note(event)
+        }
+        if self.settlesAll || !self.settling.isEmpty {
+            try await self.settle(self.settlesAll ? nil : Array(self.settling))
         }
     }
 
