@@ -14,7 +14,7 @@ setup: ## install what is missing: Debian packages, a Python environment in .ven
 build: setup ## build the program for release: .build/release/penstock
 	@scripts/build
 
-run: ## try it: Kafka, a queue of SQS, a table of DynamoDB, sample records, Penstock, and what it is doing
+run: ## try it: Kafka, SQS, DynamoDB, Postgres, sample records, Penstock, and what it is doing
 	@scripts/demo
 
 test: ## all checks: format, build, tests with real components, scripts, examples
