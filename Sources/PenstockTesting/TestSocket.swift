@@ -22,13 +22,21 @@ struct TestSocket: Sendable {
 
     /// Listens on a port, or on a free one for 0; nil when it is taken.
     static func listen(port: UInt16) -> TestSocket? {
+        guard let socket = Self.bind(port: port) else { return nil }
+        guard Glibc.listen(socket.descriptor, 64) == 0 else {
+            socket.close()
+            return nil
+        }
+        return socket
+    }
+
+    /// Takes a port without listening on it: nobody can connect; who also says SO_REUSEADDR can listen on it.
+    static func bind(port: UInt16) -> TestSocket? {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         guard descriptor >= 0 else { return nil }
         var one: Int32 = 1
         _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
-        guard unsafe Self.withAddress(port, { unsafe bind(descriptor, $0, $1) }) == 0,
-            Glibc.listen(descriptor, 64) == 0
-        else {
+        guard unsafe Self.withAddress(port, { unsafe Glibc.bind(descriptor, $0, $1) }) == 0 else {
             Glibc.close(descriptor)
             return nil
         }
@@ -73,4 +81,20 @@ struct TestSocket: Sendable {
             return unsafe body(pointer, socklen_t(MemoryLayout<sockaddr_in>.size))
         }
     }
+}
+
+/// A TCP port on the loopback interface that is kept while the server of a test does not listen on it, so that the system
+/// gives it to nobody who asks for a free one.
+///
+/// Connections to it are refused. The server can listen on it again, with SO_REUSEADDR. Given back with the last reference.
+package final class HeldPort: Sendable {
+    private let socket: TestSocket
+
+    /// Takes the port; nil when somebody listens there.
+    package init?(_ port: UInt16) {
+        guard let socket = TestSocket.bind(port: port) else { return nil }
+        self.socket = socket
+    }
+
+    deinit { self.socket.close() }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CLibrdkafka
+import PenstockTesting
 
 @testable import KafkaConnector
 
@@ -36,13 +37,19 @@ final class TestMockCluster {
         unsafe rd_kafka_destroy(self.client)
     }
 
+    /// Keeps the port while the broker does not listen on it: others ask the system for free ones meanwhile.
+    private var held: HeldPort?
+
     /// Whether the broker takes no connections.
     var isDown = false {
         didSet {
             if self.isDown {
                 unsafe rd_kafka_mock_broker_set_down(self.cluster, 1)
+                let port = self.address.split(separator: ":").last.flatMap { UInt16($0) }
+                self.held = port.flatMap { HeldPort($0) }
             } else {
                 unsafe rd_kafka_mock_broker_set_up(self.cluster, 1)
+                self.held = nil
             }
         }
     }
