@@ -128,6 +128,8 @@ struct ScheduleCrashTests {
         var kills = 0
         // When each run began.
         var starts: [Timestamp] = []
+        // The store keeps some thousands of lines; what was read earlier is what became of those before.
+        var log: [String: ScheduleFire] = [:]
         while wanted.map({ kills < $0 }) ?? (ContinuousClock.now - began < .seconds(60)) {
             starts.append(Arrivals.now)
             let penstock = try PenstockProcess(
@@ -141,6 +143,7 @@ struct ScheduleCrashTests {
             Self.waitForInstant(seconds * 1000 + Int64.random(in: -10...60, using: &random))
             penstock.kill()
             kills += 1
+            if kills % Self.killsBetweenReadings == 0 { try await Self.read(home, into: &log) }
         }
         starts.append(Arrivals.now)
         let last = try PenstockProcess(
@@ -156,20 +159,26 @@ struct ScheduleCrashTests {
         let line =
             "schedules, \(schedules): \(kills) kills, seed \(seed), \(arrivals.list.count) invocations\n"
         FileHandle.standardError.write(Data(line.utf8))
-        let log = try await Self.log(home)
+        try await Self.read(home, into: &log)
+        let byName = Dictionary(grouping: log.values) {
+            String($0.key.split(separator: " ").dropFirst().first ?? "")
+        }
         for name in schedules.names {
-            let lines = log.filter { ($0.key.split(separator: " ").dropFirst().first ?? "") == name }
+            let lines = byName[name, default: []].sorted { $0.scheduled < $1.scheduled }
             let own = arrivals.list.filter { $0.schedule == name }
             try Self.check(own, lines, starts: starts, "\(name), seed \(seed)")
         }
     }
 
-    /// All lines of the fire log, by instant, oldest first.
-    private static func log(_ home: TemporaryFolder) async throws -> [ScheduleFire] {
+    /// So many that the lines between two readings, of runs of a few seconds, are far fewer than the store keeps.
+    private static let killsBetweenReadings = 20
+
+    /// Reads all lines that the fire log has, by key; a later state of one replaces an earlier.
+    private static func read(_ home: TemporaryFolder, into log: inout [String: ScheduleFire]) async throws {
         let store = try SQLiteStore.open(path: home.url.appendingPathComponent("penstock.db").path)
         let lines = try await store.fires(of: "tick", before: nil, limit: ScheduleFire.keptMax)
         await store.close()
-        return lines.map(\.fire).sorted { $0.scheduled < $1.scheduled }
+        for line in lines { log[line.fire.key] = line.fire }
     }
 
     private static func check(
