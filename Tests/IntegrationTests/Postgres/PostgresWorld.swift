@@ -14,6 +14,8 @@ final class PostgresWorld: Sendable {
         case silent
         /// It fails.
         case failing
+        /// It fails each time with the same chance, one in so many.
+        case flaky(oneIn: Int)
     }
 
     /// A record as it arrived.
@@ -55,7 +57,8 @@ final class PostgresWorld: Sendable {
             switch mood {
             case .silent: exchange.waitForClose()
             case .failing: exchange.respond(500)
-            case .well:
+            case .flaky(let chances) where Int.random(in: 0..<chances) == 0: exchange.respond(500)
+            case .well, .flaky:
                 let failures = arrivals.filter { refused.contains($0.payload ?? "") }
                 let items = failures.map { "{\"itemIdentifier\":\"\($0.id)\"}" }.joined(separator: ",")
                 exchange.respond(200, [], "{\"batchItemFailures\":[\(items)]}")
@@ -88,13 +91,19 @@ final class PostgresWorld: Sendable {
     /// Lets the function report records with these payloads as failed.
     func refuse(_ payloads: Set<String>) { self.state.state.withLock { $0.refused = payloads } }
 
-    /// Starts the program with a source, what stands under `postgres:`.
-    func start(_ source: String, more: String = "", port: UInt16? = nil) throws -> PenstockProcess {
+    /// Starts the program with a source, what stands under `postgres:`; in a folder of its own when it is one of several.
+    func start(
+        _ source: String,
+        more: String = "",
+        port: UInt16? = nil,
+        in folder: TemporaryFolder? = nil
+    ) throws -> PenstockProcess {
         let source = source.replacingOccurrences(of: "URL", with: self.database.url(port: port))
+        let home = folder ?? self.home
         return try PenstockProcess(
-            in: self.home.url,
+            in: home.url,
             configuration: """
-                state: "sqlite:\(self.home.url.path)/penstock.db"
+                state: "sqlite:\(home.url.path)/penstock.db"
                 admin: { listen: "127.0.0.1:0" }
                 drain_timeout: 1s
                 functions:
