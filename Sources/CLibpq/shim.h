@@ -5,6 +5,7 @@
 #define PENSTOCK_CLIBPQ_H
 
 #include <poll.h>
+#include <string.h>
 #include <libpq-fe.h>
 
 static inline void penstock_pq_ignore(void *context, const PGresult *notice) {
@@ -30,6 +31,17 @@ static inline const char *penstock_pq_primary(const PGresult *result) {
 /// What the server advises; NULL for nothing.
 static inline const char *penstock_pq_hint(const PGresult *result) {
     return PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+}
+
+/// Where the error was, innermost first, a line for each place; NULL when that is not known.
+static inline const char *penstock_pq_context(const PGresult *result) {
+    return PQresultErrorField(result, PG_DIAG_CONTEXT);
+}
+
+/// Whether a function in PL/pgSQL raised the error by itself, with words of its own (RAISE, ASSERT).
+static inline int penstock_pq_is_raised(const PGresult *result) {
+    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+    return function && (!strcmp(function, "exec_stmt_raise") || !strcmp(function, "exec_stmt_assert"));
 }
 
 /// Waits until a socket can be read or written, or the time is over; 0 then.

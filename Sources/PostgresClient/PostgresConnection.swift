@@ -31,12 +31,14 @@ package actor PostgresConnection {
     ///   - address: Where to.
     ///   - reactor: Runs the connection, and outlives it.
     ///   - timeout: How long it may take.
+    ///   - begun: Gets at once what gives it up.
     /// - Returns: An open connection.
-    /// - Throws: ``PostgresError``; `cancelled` soon after the task is cancelled.
+    /// - Throws: ``PostgresError``; `cancelled` soon after the task is cancelled, or it is given up.
     package static func open(
         _ address: PostgresAddress,
         on reactor: Reactor,
-        within timeout: Duration = .seconds(10)
+        within timeout: Duration = .seconds(10),
+        begun: (PostgresLink.Opening) -> Void = { _ in }
     ) async throws(PostgresError) -> PostgresConnection {
         let once = Once<PostgresLink>()
         let result = await withTaskCancellationHandler {
@@ -46,6 +48,7 @@ package actor PostgresConnection {
                     if !once.end(result), case .success(let link) = result { link.close() }
                 }
                 once.onCancel { opening.abandon() }
+                begun(opening)
             }
         } onCancel: {
             once.cancel()
@@ -106,6 +109,9 @@ package actor PostgresConnection {
 
     /// Whether the server is a standby in recovery; nil before version 14.
     package var isStandby: Bool? { self.link.isStandby }
+
+    /// How long the server may take to give a statement up before the connection is closed: 5 s unless it is set.
+    package func setCancelPatience(_ patience: Duration) { self.link.cancelPatience = patience }
 
     /// Ends it.
     ///

@@ -41,18 +41,49 @@ package struct PostgresError: Error, Sendable, Equatable, CustomStringConvertibl
     ///
     /// - Parameters:
     ///   - sqlState: Its code.
-    ///   - message: Its primary message.
+    ///   - message: Its primary message; what may be a value in it is left out.
     ///   - hint: What it advises.
     package init(sqlState: String, message: String, hint: String?) {
         self.code = Self.code(of: sqlState)
         self.sqlState = sqlState
-        var detail = message
-        // "invalid input syntax for type integer: "…"" shows what a row or a parameter holds.
-        if sqlState.hasPrefix("22"), let value = detail.firstRange(of: ": \"") {
-            detail = String(detail[..<value.lowerBound])
+        guard Self.namesOnly.contains(where: { sqlState.hasPrefix($0) }) else {
+            self.detail = Self.withoutValues(message)
+            return
         }
-        if let hint, !hint.isEmpty { detail += " (\(hint))" }
-        self.detail = detail
+        self.detail = message + (hint.flatMap { $0.isEmpty ? nil : " (\($0))" } ?? "")
+    }
+
+    /// An error that a function of the database raised by itself, in words of its own, which may hold values of rows.
+    ///
+    /// - Parameters:
+    ///   - sqlState: Its code, which the function chose.
+    ///   - place: Where that was, such as `PL/pgSQL function note() line 2 at RAISE`; empty when that is not known.
+    package init(raised sqlState: String, at place: String) {
+        self.code = Self.code(of: sqlState)
+        self.sqlState = sqlState
+        self.detail =
+            "\(place.isEmpty ? "a function of the database" : place) refused it; the server's log says why"
+    }
+
+    /// The classes of errors whose primary messages hold names of things, and nothing of what rows or parameters hold.
+    ///
+    /// Postgres: Appendix A. Not 22, data exceptions; nor what comes with extensions and functions.
+    private static let namesOnly = [
+        "08", "0A", "21", "23", "24", "25", "26", "28", "2B", "2D", "34", "3B", "3D", "3F", "40", "42", "44",
+        "53", "54",
+        "55", "57", "58",
+    ]
+
+    /// What is left of a message such as `invalid input syntax for type integer: "…"`, `value "…" is out of range for type
+    /// integer` or `invalid byte sequence for encoding "UTF8": 0xff`.
+    private static func withoutValues(_ message: String) -> String {
+        var text = message
+        // Quotes within a value are not marked.
+        if let first = text.firstIndex(of: "\""), let last = text.lastIndex(of: "\""), first < last {
+            text.replaceSubrange(text.index(after: first)..<last, with: "…")
+        }
+        if let end = text.firstRange(of: ": \"…\"") { text = String(text[..<end.lowerBound]) }
+        return text.replacing(/0x[0-9A-Fa-f]+(?: 0x[0-9A-Fa-f]+)*/, with: "…")
     }
 
     /// Whether the same may well go well a little later: the server starts or stops, has no room, or chose this

@@ -75,8 +75,8 @@ package final class PostgresLink: @unchecked Sendable {
     /// Called once, when the connection is no longer usable and nobody closed it.
     package var onLoss: (@Sendable (PostgresError) -> Void)?
 
-    /// How long the server may take to give a statement up.
-    private static let cancelPatience = Duration.seconds(5)
+    /// How long the server may take to give a statement up before the connection is closed.
+    package var cancelPatience = Duration.seconds(5)
 
     private init(_ handle: PostgresHandle, _ reactor: Reactor) {
         self.handle = handle
@@ -270,7 +270,7 @@ package final class PostgresLink: @unchecked Sendable {
             self.isCancelling = false
         }
         guard self.patience == nil else { return }
-        self.patience = self.reactor.schedule(at: self.reactor.now + Self.cancelPatience) {
+        self.patience = self.reactor.schedule(at: self.reactor.now + self.cancelPatience) {
             self.patience = nil
             self.end(PostgresError(.connectionLost, "the server did not give up a statement"))
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Reactor
+import Synchronization
 
 /// A connection that is opened when it is needed, and again after it was lost.
 ///
@@ -10,9 +11,12 @@ package actor PostgresSession {
     private nonisolated let reactor: Reactor
     private var connection: PostgresConnection?
     private var isOpening = false
+    /// What gives up the connection that is on its way; touched on the reactor only.
+    private nonisolated let opening = Mutex<PostgresLink.Opening?>(nil)
     private var isClosed = false
     /// Who waits for the connection that another caller opens.
-    private var waiters: [CheckedContinuation<Void, Never>] = []
+    private var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    private var lastWaiter: UInt64 = 0
 
     /// Connects nothing yet.
     package init(_ address: PostgresAddress, on reactor: Reactor) {
@@ -25,6 +29,8 @@ package actor PostgresSession {
     }
 
     /// Runs a statement, and connects before when there is no connection.
+    ///
+    /// - Throws: ``PostgresError``; `closed` at once when the session is closed meanwhile, also before it has connected.
     @discardableResult
     package func run(
         _ query: PostgresQuery,
@@ -39,15 +45,24 @@ package actor PostgresSession {
             guard !self.isClosed else { throw PostgresError(.closed, "the session was closed") }
             if let connection = self.connection, await connection.isOpen { return connection }
             guard self.isOpening else { break }
-            await withCheckedContinuation { self.waiters.append($0) }
+            await self.waitForOther()
+            guard !Task.isCancelled else { throw PostgresError(.cancelled, "the call was cancelled") }
         }
         self.isOpening = true
         defer {
             self.isOpening = false
-            for waiter in self.waiters { waiter.resume() }
-            self.waiters = []
+            self.opening.withLock { $0 = nil }
+            for waiter in self.waiters.values { waiter.resume() }
+            self.waiters = [:]
         }
-        let connection = try await PostgresConnection.open(self.address, on: self.reactor)
+        let connection: PostgresConnection
+        do throws(PostgresError) {
+            connection = try await PostgresConnection.open(self.address, on: self.reactor) { opening in
+                self.opening.withLock { $0 = opening }
+            }
+        } catch {
+            throw self.isClosed ? PostgresError(.closed, "the session was closed") : error
+        }
         if self.isClosed {
             await connection.close()
             throw PostgresError(.closed, "the session was closed")
@@ -56,11 +71,39 @@ package actor PostgresSession {
         return connection
     }
 
-    /// Ends it, and statements under way with `closed`.
+    /// Until the caller that opens the connection has ended, or the task is cancelled.
+    private func waitForOther() async {
+        self.lastWaiter += 1
+        let id = self.lastWaiter
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                guard self.isOpening, !Task.isCancelled else { return continuation.resume() }
+                self.waiters[id] = continuation
+            }
+        } onCancel: {
+            self.reactor.submit { self.assumeIsolated { $0.waiters.removeValue(forKey: id)?.resume() } }
+        }
+    }
+
+    /// Ends it, and with `closed` statements under way and a connection on its way.
     ///
     /// Idempotent.
     package func close() async {
         self.isClosed = true
+        self.opening.withLock { $0.take() }?.abandon()
         await self.connection.take()?.close()
+    }
+
+    /// Lets it be closed soon.
+    ///
+    /// Any thread; idempotent.
+    package nonisolated func closeSoon() {
+        self.reactor.submit {
+            self.assumeIsolated { session in
+                session.isClosed = true
+                session.opening.withLock { $0.take() }?.abandon()
+                session.connection.take()?.assumeIsolated { $0.close() }
+            }
+        }
     }
 }

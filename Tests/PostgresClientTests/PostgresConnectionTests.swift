@@ -86,6 +86,32 @@ struct PostgresConnectionTests {
             #expect(syntax?.code == .rejected && syntax?.sqlState == "42601" && syntax?.isTransient == false)
             let value = await self.failure { try await connection.run("SELECT $1::int", .text("sesame")) }
             #expect(value?.sqlState == "22P02" && value?.description.contains("sesame") == false)
+            let values: [(sql: String, state: String)] = [
+                ("SELECT '99999999999999999999'::int8", "22003"), ("SELECT '99999999'::int2", "22003"),
+                ("SELECT '2026-99-98'::date", "22008"), ("SELECT 'ses\"99ame'::timestamptz", "22007"),
+                ("SELECT '{\"sesame\": 99'::jsonb", "22P02"), ("SELECT '99sesame'::uuid", "22P02"),
+                ("SELECT convert_from('\\xff99', 'UTF8')", "22021"), ("SELECT 'sesame99'::mood", "22P02"),
+                ("DO $$ BEGIN RAISE EXCEPTION 'sesame % is bad', 99 USING HINT = 'sesame'; END $$", "P0001"),
+                ("DO $$ BEGIN RAISE 'sesame' USING ERRCODE = 'check_violation'; END $$", "23514"),
+                ("DO $$ BEGIN EXECUTE 'SELECT ''sesame99''::int'; END $$", "22P02"),
+            ]
+            try await connection.run("CREATE TYPE mood AS ENUM ('well')")
+            for (sql, state) in values {
+                let error = await self.failure { try await connection.run(sql) }
+                let text = error.map { "\($0)" } ?? ""
+                #expect(error?.sqlState == state, "\(sql): \(text)")
+                #expect(
+                    !text.contains("sesame") && !text.contains("99") && !text.contains("ff"),
+                    "\(sql): \(text)"
+                )
+                if state == "22003" { #expect(text.contains("is out of range for type")) }
+                if state == "P0001" {
+                    #expect(text.contains("PL/pgSQL function inline_code_block line 1 at RAISE"))
+                }
+            }
+            try await connection.run("CREATE TABLE u (n int CONSTRAINT few CHECK (n < 5))")
+            let check = await self.failure { try await connection.run("INSERT INTO u VALUES (99)") }
+            #expect(check?.detail == "new row for relation \"u\" violates check constraint \"few\"")
             let script = await self.failure {
                 try await connection.run(PostgresQuery(script: "SELECT 1; SELECT 1/0; SELECT 2"))
             }
@@ -164,6 +190,18 @@ struct PostgresConnectionTests {
             opening.cancel()
             let cancelled = await self.failure { _ = try await opening.value }
             #expect(cancelled?.code == .cancelled)
+
+            // Who closes a session waits for no connection that is on its way, nor does who waits for that.
+            for isSoon in [false, true] {
+                let session = PostgresSession(address, on: reactor)
+                let users = (0..<2).map { _ in Task { try await session.run(PostgresQuery("SELECT 1")) } }
+                let before = proxy.accepted
+                #expect(BoundedWait.until(within: .seconds(60)) { proxy.accepted > before })
+                users[1].cancel()
+                #expect(await self.failure { _ = try await users[1].value } != nil)
+                if isSoon { session.closeSoon() } else { await session.close() }
+                #expect(await self.failure { _ = try await users[0].value } != nil)
+            }
         }
     }
 
@@ -172,6 +210,8 @@ struct PostgresConnectionTests {
         let server = try PostgresServer()
         try await self.withReactor { reactor in
             let connection = try await PostgresConnection.open(PostgresAddress(server.url()), on: reactor)
+            // On a slow machine the server takes its time.
+            await connection.setCancelPatience(.seconds(120))
             let slow = Task { try await connection.run(PostgresQuery("SELECT pg_sleep(600)"), within: nil) }
             // Waits behind it, and is not sent.
             let behind = Task { try await connection.run("CREATE TABLE never (n int)") }

@@ -35,6 +35,7 @@ final class CatchUpFeed: JournalFeed {
         var notBefore = Instant.start
         var failures = 0
         var isHeld = false
+        var isStopped = false
         /// The time of the timer that rings.
         var timer: Instant?
         var database = ""
@@ -54,6 +55,7 @@ final class CatchUpFeed: JournalFeed {
     private let catchUp: CatchUpConfiguration
     private let address: PostgresAddress
     private let reactor: Reactor
+    private let session: PostgresSession
     private let state: Mutex<State>
     /// Rings when there may be something to do; closed by the stop.
     private let bells = Mailbox<Void>()
@@ -78,6 +80,7 @@ final class CatchUpFeed: JournalFeed {
         self.catchUp = catchUp
         self.address = address
         self.reactor = reactor
+        self.session = PostgresSession(address, on: reactor)
         self.state = Mutex(State(window: CatchUpWindow(start: catchUp.start)))
     }
 
@@ -92,29 +95,33 @@ final class CatchUpFeed: JournalFeed {
         self.state.withLock { $0.wake = wake }
         let listener = ListenSession.Listener(
             channels: self.configuration.channels,
+            ping: self.configuration.ping,
             notified: { _ in self.ring { $0.isDirty = true } },
             changed: { self.changed($0) }
         )
         let membership = ListenSession.join(
             self.address,
             on: self.reactor,
-            ping: self.configuration.ping,
             listener
         )
-        let session = PostgresSession(self.address, on: self.reactor)
         self.bells.put(())
         while !(await self.bells.takeAll()).isEmpty {
             while let ask = self.nextAsk() {
-                await self.carryOut(ask, session)
+                await self.carryOut(ask)
             }
             self.setTimer()
         }
         membership.leave()
-        await session.close()
+        await self.session.close()
         self.state.withLock { $0.wake = nil }
     }
 
-    func stop() { self.bells.close() }
+    func stop() {
+        self.state.withLock { $0.isStopped = true }
+        self.bells.close()
+        // A query under way changes nothing: nobody waits for it.
+        self.session.closeSoon()
+    }
 
     var status: JournalFeedStatus {
         self.state.withLock { state in
@@ -163,7 +170,9 @@ final class CatchUpFeed: JournalFeed {
     private func nextAsk() -> Ask? {
         let now = self.reactor.now
         return self.state.withLock { state in
-            guard state.page == nil, !state.isHeld, now >= state.notBefore else { return nil }
+            guard state.page == nil, !state.isHeld, !state.isStopped, now >= state.notBefore else {
+                return nil
+            }
             if now - state.lastForward >= self.catchUp.interval { state.isDirty = true }
             let isAgainDue = state.window.isOpen && now - state.lastAgain >= self.againInterval
             let isTurn = state.again != nil || isAgainDue
@@ -211,7 +220,7 @@ final class CatchUpFeed: JournalFeed {
 
     // MARK: - Asking
 
-    private func carryOut(_ ask: Ask, _ session: PostgresSession) async {
+    private func carryOut(_ ask: Ask) async {
         do throws(PostgresError) {
             let last =
                 switch ask {
@@ -219,13 +228,7 @@ final class CatchUpFeed: JournalFeed {
                 case .again(let again): again.cursor
                 }
             let query = PostgresQuery(self.catchUp.sql, [.integer(last)])
-            let rows = try await session.run(query, within: Self.queryTimeout)
-            guard rows.columns >= 2 else {
-                throw PostgresError(
-                    .rejected,
-                    "catch_up.query must give two columns, a number and the payload"
-                )
-            }
+            let rows = try await self.session.run(query, within: Self.queryTimeout)
             let ids = (0..<rows.rows).compactMap { rows.integer($0, 0) }
             guard ids.count == rows.rows else {
                 throw PostgresError(.rejected, "the first column of catch_up.query must be a whole number")
@@ -243,6 +246,7 @@ final class CatchUpFeed: JournalFeed {
             var random = SplitMix64(seed: .random(in: .min ... .max))
             let now = self.reactor.now
             self.state.withLock { state in
+                guard !state.isStopped else { return }
                 // The server's own, after its statement_timeout, has a SQLSTATE.
                 if error.code != .cancelled || error.sqlState != nil { state.queryProblem = text }
                 state.failures += 1
@@ -266,7 +270,8 @@ final class CatchUpFeed: JournalFeed {
             for (row, id) in ids.enumerated() where state.window.admit(id, at: age) {
                 entries.append(self.entry(id, rows, row, state.database, now))
             }
-            let isFull = rows.rows == CatchUpConfiguration.page
+            let inPage = rows.rows > 0 ? rows.integer(0, 2) ?? 0 : 0
+            let isFull = inPage == CatchUpConfiguration.page || inPage > rows.rows
             switch ask {
             case .forward:
                 if isFull { state.isDirty = true }

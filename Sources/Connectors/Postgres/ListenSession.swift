@@ -31,6 +31,8 @@ final class ListenSession: @unchecked Sendable {
     /// Who wants to hear.
     struct Listener: Sendable {
         var channels: [String]
+        /// After how much silence the server is asked whether it is there; of several listeners the least counts.
+        var ping: Duration
         var notified: @Sendable ([PostgresNotification]) -> Void
         var changed: @Sendable (Change) -> Void
     }
@@ -62,7 +64,6 @@ final class ListenSession: @unchecked Sendable {
 
     private let reactor: Reactor
     private let address: PostgresAddress
-    private let ping: Duration
     private var listeners: [UInt64: Listener] = [:]
     /// The listeners that know that they are listening.
     private var told: Set<UInt64> = []
@@ -93,11 +94,12 @@ final class ListenSession: @unchecked Sendable {
         jitter: .full
     )
 
-    private init(_ address: PostgresAddress, _ reactor: Reactor, ping: Duration) {
+    private init(_ address: PostgresAddress, _ reactor: Reactor) {
         self.address = address
         self.reactor = reactor
-        self.ping = ping
     }
+
+    private var ping: Duration { self.listeners.values.map(\.ping).min() ?? .seconds(15) }
 
     /// Lets a listener hear, by the session that there is for the database, or a new one.
     ///
@@ -105,12 +107,11 @@ final class ListenSession: @unchecked Sendable {
     static func join(
         _ address: PostgresAddress,
         on reactor: Reactor,
-        ping: Duration,
         _ listener: Listener
     ) -> Membership {
         let key = Key(reactor: ObjectIdentifier(reactor), address: address)
         let membership = Self.table.withLock { table in
-            let session = table.sessions[key] ?? ListenSession(address, reactor, ping: ping)
+            let session = table.sessions[key] ?? ListenSession(address, reactor)
             table.sessions[key] = session
             table.lastID += 1
             return Membership(session: session, id: table.lastID)

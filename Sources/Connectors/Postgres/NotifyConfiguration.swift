@@ -98,11 +98,14 @@ package struct CatchUpConfiguration: ConfigurationTable {
     static let lastWord = "$last"
     /// Rows of one page.
     static let page = 500
+    /// Bytes of the payloads of one page, unless one row alone has more.
+    static let pageBytes = 16 << 20
 
     let start: Int64
     let interval: Duration
     let overlap: Duration
-    /// The query with its page, with `$1` for the last number.
+    /// The query with its page, with `$1` for the last number: number, payload, and how many rows the page has, of which those
+    /// beyond its bytes are left out.
     let sql: String
 
     package init(_ reader: inout ConfigurationReader) {
@@ -110,8 +113,19 @@ package struct CatchUpConfiguration: ConfigurationTable {
         self.start = Int64(reader[Self.startField])
         self.interval = reader[Self.intervalField]
         self.overlap = reader[Self.overlapField]
-        self.sql =
-            "SELECT page.* FROM (\(query.replacing(Self.lastWord, with: "$1"))\n) AS page ORDER BY 1 LIMIT \(Self.page)"
+        // The names are what the server's errors tell of a query that has one column.
+        self.sql = """
+            SELECT number, payload, total FROM (
+                SELECT number, payload, count(*) OVER () AS total, sum(octet_length(payload::text)) OVER (
+                    ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ) AS before FROM (
+                    SELECT penstock_number AS number, penstock_payload AS payload
+                    FROM (\(query.replacing(Self.lastWord, with: "$1"))
+                    ) AS "catch_up.query"(penstock_number, penstock_payload)
+                    ORDER BY penstock_number LIMIT \(Self.page)
+                ) AS page
+            ) AS sized WHERE coalesce(before, 0) < \(Self.pageBytes) ORDER BY number
+            """
         guard reader.has(Self.queryField) else { return }
         reader.require(
             query.contains(Self.lastWord),

@@ -58,13 +58,13 @@ final class NotifyFeed: JournalFeed {
         self.state.withLock { $0.wake = wake }
         let listener = ListenSession.Listener(
             channels: self.configuration.channels,
+            ping: self.configuration.ping,
             notified: { self.notified($0) },
             changed: { self.changed($0) }
         )
         let membership = ListenSession.join(
             self.address,
             on: self.reactor,
-            ping: self.configuration.ping,
             listener
         )
         // Nothing is put in: it waits for the stop.

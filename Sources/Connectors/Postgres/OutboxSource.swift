@@ -158,10 +158,11 @@ actor OutboxSource: LeaseSource {
         }
         let listener = ListenSession.Listener(
             channels: [channel],
+            ping: .seconds(15),
             notified: { _ in ring() },
             changed: { _ in ring() }
         )
-        return ListenSession.join(self.settings.address, on: self.reactor, ping: .seconds(15), listener)
+        return ListenSession.join(self.settings.address, on: self.reactor, listener)
     }
 
     /// Wakes ``run()`` when something is due by its time.

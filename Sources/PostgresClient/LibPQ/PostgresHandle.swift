@@ -211,6 +211,15 @@ final class PostgresHandle: @unchecked Sendable {
     private static func error(of result: OpaquePointer) -> PostgresError? {
         guard let state = unsafe penstock_pq_sqlstate(result), let text = unsafe penstock_pq_primary(result)
         else { return nil }
+        if unsafe penstock_pq_is_raised(result) != 0 {
+            let context = unsafe penstock_pq_context(result).map { unsafe String(cString: $0) } ?? ""
+            // Lines further out can be statements with values in them.
+            let place = context.split(separator: "\n").first.map { String($0) } ?? ""
+            return PostgresError(
+                raised: unsafe String(cString: state),
+                at: place.hasPrefix("PL/pgSQL function ") ? place : ""
+            )
+        }
         let hint = unsafe penstock_pq_hint(result).map { unsafe String(cString: $0) }
         return PostgresError(
             sqlState: unsafe String(cString: state),

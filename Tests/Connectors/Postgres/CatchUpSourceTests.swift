@@ -127,7 +127,7 @@ struct CatchUpSourceTests {
         "A query that cannot be used says why, and goes on when that is mended",
         arguments: [
             ("SELECT id, payload FROM nothing WHERE id > $last", "42P01"),
-            ("SELECT id FROM orders WHERE id > $last", "must give two columns"),
+            ("SELECT id FROM orders WHERE id > $last", "\"catch_up.query\" has 1 columns available but 2"),
             ("SELECT payload, id FROM orders WHERE id > $last", "must be a whole number"),
             ("SELECT (8 + id)::text, payload FROM orders WHERE id > $last", "different in each row"),
             ("SELECT 1, payload FROM orders WHERE id > $last", "different in each row"),

@@ -17,9 +17,10 @@ final class Ears: Sendable {
     var heard: [String] { self.state.withLock { $0.heard } }
     var isListening: Bool { self.state.withLock { $0.isListening } }
 
-    func listener(_ channels: [String]) -> ListenSession.Listener {
+    func listener(_ channels: [String], ping: Duration = .seconds(15)) -> ListenSession.Listener {
         ListenSession.Listener(
             channels: channels,
+            ping: ping,
             notified: { notifications in
                 let payloads = notifications.map { String(decoding: $0.payload, as: UTF8.self) }
                 self.state.withLock { $0.heard += payloads }

@@ -99,6 +99,25 @@ struct NotifySourceTests {
         try await probe.stop()
     }
 
+    @Test("Of two triggers that share a session, the shorter ping counts, whichever came first")
+    func leastPing() async throws {
+        let server = try PostgresServer()
+        let proxy = try TestProxy(to: server.port)
+        defer { proxy.stop() }
+        let reactor = try Reactor(name: "ping-test")
+        defer { reactor.stop() }
+        let address = try PostgresAddress(server.url(port: proxy.port))
+        let (patient, impatient) = (Ears(), Ears())
+        let memberships = [
+            ListenSession.join(address, on: reactor, patient.listener(["a"], ping: .seconds(3600))),
+            ListenSession.join(address, on: reactor, impatient.listener(["a"], ping: .seconds(1))),
+        ]
+        #expect(BoundedWait.until(within: .seconds(60)) { patient.isListening && impatient.isListening })
+        proxy.stall()
+        #expect(BoundedWait.until(within: .seconds(60)) { !patient.isListening && !impatient.isListening })
+        for membership in memberships { membership.leave() }
+    }
+
     @Test("What does not fit the buffer is dropped, counted, and told")
     func drops() async throws {
         let (server, file) = (try PostgresServer(), StoreFile())
@@ -125,8 +144,8 @@ struct NotifySourceTests {
         let address = try PostgresAddress(server.url())
         let (first, second) = (Ears(), Ears())
         let memberships = [
-            ListenSession.join(address, on: reactor, ping: .seconds(15), first.listener(["a", "shared"])),
-            ListenSession.join(address, on: reactor, ping: .seconds(15), second.listener(["b", "shared"])),
+            ListenSession.join(address, on: reactor, first.listener(["a", "shared"])),
+            ListenSession.join(address, on: reactor, second.listener(["b", "shared"])),
         ]
         #expect(BoundedWait.until(within: .seconds(60)) { first.isListening && second.isListening })
         #expect(try server.run(Self.sessions) == "1")
@@ -138,7 +157,7 @@ struct NotifySourceTests {
         )
         memberships[0].leave()
         let third = Ears()
-        let last = ListenSession.join(address, on: reactor, ping: .seconds(15), third.listener(["a"]))
+        let last = ListenSession.join(address, on: reactor, third.listener(["a"]))
         #expect(BoundedWait.until(within: .seconds(60)) { third.isListening })
         #expect(try server.run(Self.sessions) == "1")
         try server.run("NOTIFY a, '4'; NOTIFY shared, '5'")
