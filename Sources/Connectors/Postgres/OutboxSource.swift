@@ -17,6 +17,7 @@ actor OutboxSource: LeaseSource {
     private nonisolated let reactor: Reactor
     private let receiver: PostgresSession
     private let settler: PostgresSession
+    private let acknowledgements: OutboxAcknowledgements
 
     private nonisolated let intake: Mutex<OutboxIntake>
     /// What the pipeline has not seen yet.
@@ -62,6 +63,7 @@ actor OutboxSource: LeaseSource {
         self.reactor = reactor
         self.receiver = PostgresSession(settings.address, on: reactor)
         self.settler = PostgresSession(settings.address, on: reactor)
+        self.acknowledgements = OutboxAcknowledgements(on: reactor)
         self.intake = Mutex(OutboxIntake(poll: settings.configuration.poll))
     }
 
@@ -254,11 +256,12 @@ actor OutboxSource: LeaseSource {
 
     // MARK: - Settling
 
-    /// One delivery, and which receipt it is.
-    private struct Entry {
-        var run: Run
-        var receipt: OutboxStatements.Receipt
-        var milliseconds: Int64 = 0
+    private typealias Entry = OutboxEntry
+
+    /// Settles for good what ``acknowledgements`` brings together.
+    private func acknowledge(_ entries: [Entry]) async throws(SourceError) -> [Run] {
+        guard let statements = self.statements else { return [] }
+        return try await self.carryOut(statements.acknowledge(entries.map(\.receipt)), entries)
     }
 
     func settle(_ settlements: [Settlement]) async throws(SourceError) -> SettlementOutcome {
@@ -281,8 +284,13 @@ actor OutboxSource: LeaseSource {
         }
         var outcome = SettlementOutcome()
         if !done.isEmpty {
-            let query = statements.acknowledge(done.map(\.receipt))
-            outcome.lost += try await self.carryOut(query, done)
+            outcome.lost += try await self.acknowledgements.add(done) { entries in
+                do throws(SourceError) {
+                    return .success(try await self.acknowledge(entries))
+                } catch {
+                    return .failure(error)
+                }
+            }
         }
         if !held.isEmpty {
             do throws(SourceError) {

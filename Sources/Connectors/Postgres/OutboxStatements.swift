@@ -69,6 +69,7 @@ struct OutboxStatements: Sendable {
             self.columns.group.map { self.groupedRows($0, limit: limit, depth: depth) }
             ?? self.freeRows(limit: limit)
         let lock = self.columns.group.map { _ in "SELECT pg_advisory_xact_lock(\(self.lockKey));\n" } ?? ""
+        let plan = "SELECT \(Self.plainPlan);\n"
         let time = self.columns.createdAt.map {
             // An infinite time has no number.
             let column = self.column($0, of: "t")
@@ -77,7 +78,7 @@ struct OutboxStatements: Sendable {
         let attempts = self.column(self.columns.attempts, of: "t")
         return PostgresQuery(
             script: """
-                \(lock)WITH \(rows), \(self.chosen), leased AS (
+                \(plan)\(lock)WITH \(rows), \(self.chosen), leased AS (
                 UPDATE \(self.table.quoted) t
                 SET \(PostgresName.quoted(self.columns.lockedUntil)) =
                         clock_timestamp() + interval '\(lease.wholeMilliseconds) milliseconds',
@@ -94,6 +95,12 @@ struct OutboxStatements: Sendable {
                 """
         )
     }
+
+    /// Keeps the transaction to indexes, row by row: a queue grows and shrinks faster than the server counts its rows, and
+    /// by what it believes then it would read all of the table for a few rows.
+    private static let plainPlan = ["seqscan", "bitmapscan", "hashjoin", "mergejoin"].map {
+        "set_config('enable_\($0)', 'off', true)"
+    }.joined(separator: ", ")
 
     /// Bytes of payloads that a receive brings at most, unless one row alone has more.
     private static let receiveBytes = 16 << 20
