@@ -174,7 +174,8 @@ let products: [Target] = [
     .executableTarget(
         name: "penstock-bench",
         dependencies: engine + parts + [
-            "PenstockFilters", "PenstockSchedules", "PenstockStore", "CurlClient", "Allocator",
+            "PenstockFilters", "PenstockSchedules", "PenstockStore", "CurlClient", "PostgresClient",
+            "Allocator",
             argumentParser,
         ],
         path: "Benchmarks/Bench"

@@ -65,6 +65,13 @@ penstock-bench schedules --load burst|stream|rest --schedules N --seconds 5 --fi
     rest: none is due. Reading the file; starting with an empty store, and again; CPU of one core afterwards; and what one
     more such set takes besides names and inputs.
     {"schedules", "read_seconds", "first_start_seconds", "start_seconds", "idle_cpu_percent", "bytes_per_schedule"}
+
+penstock-bench listen --database URL --notifications N --function count|discard --store PATH
+    Notifications on the channel `bench`. Prints {"listening": true} on a line when it listens, and its figures when it has
+    got N. count: they are counted as libpq brings them. discard: the real pipeline, each in the journal of the SQLite store
+    PATH before a function that answers at once gets it. The clock runs from the first notification to the last one, which
+    for discard is settled.
+    {"records", "bytes", "seconds", "records_per_second", "cpu_us_per_record"}
 """
 
 from __future__ import annotations
@@ -80,7 +87,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from harness import experiments, operation, queues, report, schedules, streams
+from harness import experiments, operation, queues, report, schedules, streams, tables
 from harness.bench import BENCHMARKS, ROOT, Bench, run_folder
 from harness.figures import Rounds
 from harness.goals import GOALS, Goal, Row, evaluate
@@ -93,6 +100,7 @@ EXPERIMENTS = (
     | queues.EXPERIMENTS
     | streams.EXPERIMENTS
     | schedules.EXPERIMENTS
+    | tables.EXPERIMENTS
 )
 
 
@@ -119,7 +127,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--product", type=pathlib.Path, default=release / "penstock", help="the penstock to run"
     )
-    parser.add_argument("--python", default=default_python(), help="a Python that has awslambdaric, for G13")
+    parser.add_argument(
+        "--python",
+        default=default_python(),
+        help="a Python that has awslambdaric, for G13, and the job queues of requirements.txt, for G29",
+    )
     parsed = parser.parse_args()
     if parsed.repeats < 1 or parsed.scale <= 0:
         parser.error("--repeats and --scale must be positive")

@@ -9,7 +9,7 @@ import ArgumentParser
         abstract: "Measures parts of Penstock; prints one JSON object as its last line.",
         subcommands: [
             KafkaBench.self, StreamsBench.self, HTTPBench.self, EncodeBench.self, FilterBench.self,
-            RuntimeBench.self, SettleBench.self, ScheduleBench.self,
+            RuntimeBench.self, SettleBench.self, ScheduleBench.self, ListenBench.self,
         ]
     )
 }

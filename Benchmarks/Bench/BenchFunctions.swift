@@ -42,19 +42,27 @@ final class ClockedSource: Source {
         var bytes = 0
         var first: Reading?
         var last: Reading?
+        var isConnected = false
     }
 
     private let source: any Source
     private let expected: Int
     private let intake: Int
+    private let whenConnected: @Sendable () -> Void
     private let state = Mutex(Progress())
 
     /// Watches `source`; done when `expected` records were received and the budget is `intake` again, which it is
     /// when nothing received is unsettled.
-    init(_ source: any Source, expected: Int, intake: Int) {
+    init(
+        _ source: any Source,
+        expected: Int,
+        intake: Int,
+        whenConnected: @escaping @Sendable () -> Void
+    ) {
         self.source = source
         self.expected = expected
         self.intake = intake
+        self.whenConnected = whenConnected
     }
 
     var progress: Progress { self.state.withLock { $0 } }
@@ -78,6 +86,14 @@ final class ClockedSource: Source {
 
     func receive() async throws(SourceError) -> [SourceEvent] {
         let events = try await self.source.receive()
+        let isNew = self.state.withLock { state in
+            guard !state.isConnected else { return false }
+            state.isConnected = events.contains {
+                if case .status(.connected) = $0 { true } else { false }
+            }
+            return state.isConnected
+        }
+        if isNew { self.whenConnected() }
         self.state.withLock { state in
             for case .records(let block) in events {
                 if state.first == nil { state.first = .now }

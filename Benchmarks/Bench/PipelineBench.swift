@@ -28,9 +28,24 @@ struct PipelineBench {
 
     /// Runs until all records are settled, and stops the reactor.
     func run(_ source: any Source, _ function: any Function, on reactor: Reactor) throws -> JSONLine {
-        let store = try SQLiteStore.open(path: self.store)
+        try self.run(source, function, SQLiteStore.open(path: self.store), on: reactor) {}
+    }
+
+    /// The same with a store that the source has, too; says once when the source is connected.
+    func run(
+        _ source: any Source,
+        _ function: any Function,
+        _ store: SQLiteStore,
+        on reactor: Reactor,
+        whenConnected: @escaping @Sendable () -> Void
+    ) throws -> JSONLine {
         let policy = TriggerPolicy(batchSize: self.batch, concurrency: self.concurrency)
-        let clocked = ClockedSource(source, expected: self.records, intake: policy.intakeRecords)
+        let clocked = ClockedSource(
+            source,
+            expected: self.records,
+            intake: policy.intakeRecords,
+            whenConnected: whenConnected
+        )
         let parts = PipelineParts(
             name: "bench",
             source: clocked,

@@ -342,6 +342,23 @@ def schedule_goals() -> list[Goal]:
     ]
 
 
+def better(first: Figure, second: Figure) -> Figure:
+    """The greater of two rates."""
+    return lambda measured: max(first(measured), second(measured))
+
+
+def table_goals() -> list[Goal]:
+    """Postgres: tables as queues, and notifications."""
+    queues = Side("the better job queue", better(of("pgqueuer", RATE), of("procrastinate", RATE)), "pgqueuer")
+    libpq, count, kept = side("C libpq", RATE), side("ours", RATE), side("ours, kept", RATE, "ours")
+    listen, rows = "NOTIFY received, 80 B, 1000 a transaction", "rows of an outbox to HTTP to deletion, batch 100"
+    return [
+        Goal("G28", listen, "notifications", "rec/s", libpq, count, at_least(0.60, 0.80), CPU_RECORD),
+        Goal("G28b", "the same, each durable, to discard", "notifications", "rec/s", libpq, kept, None),
+        Goal("G29", rows, "tables", "rows/s", queues, OURS_RATE, at_least(2.5, 3), CPU_RECORD),
+    ]
+
+
 GOALS: list[Goal] = [
     *kafka_goals(),
     *pipeline_goals("", "100 B", "pipeline-100"),
@@ -356,4 +373,5 @@ GOALS: list[Goal] = [
     *queue_goals(),
     *stream_goals(),
     *schedule_goals(),
+    *table_goals(),
 ]

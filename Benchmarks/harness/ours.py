@@ -11,11 +11,16 @@ from .processes import Measurement, RunFailed, Server
 IN_FLIGHT = 8
 
 
-def run(bench: Bench, *arguments: str, environment: Mapping[str, str] | None = None) -> Measurement:
-    """One subcommand of penstock-bench."""
+def program(bench: Bench) -> str:
+    """The path of penstock-bench."""
     if not bench.ours.exists():
         raise RunFailed("penstock-bench is not built (swift build -c release --product penstock-bench)")
-    return bench.processes.measure([str(bench.ours), *arguments], environment)
+    return str(bench.ours)
+
+
+def run(bench: Bench, *arguments: str, environment: Mapping[str, str] | None = None) -> Measurement:
+    """One subcommand of penstock-bench."""
+    return bench.processes.measure([program(bench), *arguments], environment)
 
 
 def kafka(

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
 import re
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .bench import Bench, Queue, Sink
@@ -63,6 +64,22 @@ def queue_trigger(queue: Queue, batch: int, pollers: int) -> Measurement:
         "pollers": pollers,
     }
     return {"source": {"sqs": sqs}, "function": "sink", "batch": {"size": batch, "window": "0s"}}
+
+
+def command(bench: Bench, *arguments: str, environment: Mapping[str, str]) -> str:
+    """What one of its commands prints."""
+    if not bench.product.exists():
+        raise RunFailed("penstock is not built (swift build -c release --product penstock)")
+    result = subprocess.run(
+        [str(bench.product), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    if result.returncode != 0:
+        raise RunFailed(f"penstock {arguments[0]}: {' '.join(result.stderr.split())[-200:]}")
+    return result.stdout
 
 
 @dataclass

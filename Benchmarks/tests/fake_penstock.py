@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stands in for `penstock run` and `schedule next` in the driver's tests: owns what it is asked for, and POSTs events until it is told to stop.
 
-FAKE_FAILS ends it at once with these words. FAKE_LOSES messages of a queue are deleted without an event.
+FAKE_FAILS ends it at once with these words. FAKE_LOSES messages of a queue, or rows of a table, are deleted without an event.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -72,6 +73,27 @@ def read_queue(endpoint: str, url: str) -> None:
         call("DeleteMessageBatch", {"QueueUrl": queue, "Entries": entries})
 
 
+def psql(database: str, sql: str) -> list[str]:
+    """The lines that psql prints."""
+    command = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def read_table(database: str, url: str) -> None:
+    """Takes rows and invokes."""
+    # Listens as long as this process lives, and ends with its input.
+    bell = subprocess.Popen(["psql", "-Xq", "-d", database], stdin=subprocess.PIPE, text=True)
+    assert bell.stdin
+    bell.stdin.write('LISTEN "penstock_public.outbox";\n')
+    bell.stdin.flush()
+    loses = int(os.environ.get("FAKE_LOSES", "0"))
+    while True:
+        rows = psql(database, "DELETE FROM outbox RETURNING id")
+        if rows[loses:]:
+            post(url, json.dumps({"Records": [{"eventID": row} for row in rows[loses:]]}, separators=(",", ":")).encode())
+            loses = 0
+
+
 def main() -> None:
     """Runs until SIGTERM."""
     if failure := os.environ.get("FAKE_FAILS"):
@@ -79,6 +101,9 @@ def main() -> None:
     if sys.argv[1] == "schedule":
         times = int(os.environ.get("FAKE_TIMES", "2"))
         print("\n".join(["2026-01-02T02:00:00+01:00", schedules.CENTURY_END][:times]))
+        return
+    if sys.argv[1] == "postgres":
+        psql(os.environ["DATABASE_URL"], f"CREATE TABLE {sys.argv[3]} (id bigserial, payload text)")
         return
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
     options = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
@@ -93,6 +118,8 @@ def main() -> None:
     ready.with_suffix(".new").rename(ready)
     if sqs := policy["source"].get("sqs"):
         read_queue(sqs["endpoint"], url)
+    if postgres := policy["source"].get("postgres"):
+        read_table(postgres["outbox"]["url"], url)
     value = base64.b64encode(b"x" * 100).decode()
     event = {"records": {"t-0": [{"offset": index, "value": value} for index in range(count)]}}
     body = json.dumps(event, separators=(",", ":")).encode()

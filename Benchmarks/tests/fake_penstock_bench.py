@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from typing import NoReturn
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -133,6 +134,13 @@ def schedules(options: dict[str, str]) -> dict[str, float]:
     return loads[options["--load"]]
 
 
+def listen(options: dict[str, str]) -> NoReturn:
+    """Becomes the peer, which keeps the same contract; FAKE_LOSES waits for that many less."""
+    count = int(options["--notifications"]) - int(os.environ.get("FAKE_LOSES", "0"))
+    name = str(PEERS / "listen_client")
+    os.execv(name, [name, "--database", options["--database"], "--notifications", str(count)])
+
+
 def http(options: dict[str, str]) -> dict[str, float]:
     """C libcurl."""
     return peer("http_client", *[part for pair in options.items() for part in pair])
@@ -155,6 +163,8 @@ def main() -> None:
         "settle": settle,
         "schedules": schedules,
     }
+    if subcommand == "listen":
+        listen(options)
     print("this line is not the result")
     result = known[subcommand](options)
     result.pop(os.environ.get("FAKE_OMITS", ""), None)

@@ -157,6 +157,18 @@ class DriverTests(unittest.TestCase):
         self.assertFalse(row["passed"])
         self.assertIn("the function received 2999 and 3000 were deleted", row["verdict"])
 
+    def test_rows_deleted_without_an_event_give_no_figure(self) -> None:
+        result = driver("--repeats", "1", "--only", "tables", "--format", "json", FAKE_LOSES="1")
+        row = json.loads(result.stdout)["rows"][0]
+        self.assertFalse(row["passed"])
+        self.assertIn("of 2000 rows 1999 reached the function", row["verdict"])
+
+    def test_notifications_that_did_not_come_give_no_figure(self) -> None:
+        result = driver("--repeats", "1", "--only", "notifications", "--format", "json", FAKE_LOSES="1")
+        row = json.loads(result.stdout)["rows"][0]
+        self.assertFalse(row["passed"])
+        self.assertIn("notifications 9999 came", row["verdict"])
+
     def test_a_checkpoint_before_the_end_of_its_shard_gives_no_figure(self) -> None:
         result = driver("--repeats", "1", "--only", "stream", "--format", "json", FAKE_LOSES="1")
         row = json.loads(result.stdout)["rows"][0]

@@ -20,10 +20,13 @@ import unittest
 import urllib.error
 import urllib.request
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from harness import tables
 from harness.bench import PEERS
+from harness.database import database
 from harness.processes import Processes, RunFailed, Server, last_json_line
 
 
@@ -344,6 +347,38 @@ class PeerTests(unittest.TestCase):
         )
         self.assertEqual(result.returncode, 2)
         self.assertIn("--tpc", result.stderr)
+
+
+class DatabaseTests(unittest.TestCase):
+    """The peers that read a Postgres server."""
+
+    def setUp(self) -> None:
+        self.processes = self.enterContext(Processes())
+        bench = mock.Mock(processes=self.processes)
+        self.server = self.enterContext(database(bench))
+
+    def test_the_listener_counts_each_notification(self) -> None:
+        command = [str(PEERS / "listen_client"), "--database", self.server.url, "--notifications", "3000"]
+        listener = self.processes.serve(command)
+        self.server.run("NOTIFY other, 'x'")
+        tables.notify(self.server, 3000)
+        out, _ = listener.process.communicate(timeout=60)
+        result = last_json_line("listen_client", out)
+        self.assertEqual((result["records"], result["bytes"]), (3000, 3000 * 80))
+
+    def test_the_reader_of_changes_counts_rows_and_confirms_them(self) -> None:
+        self.server.run(
+            "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE other (id int); CREATE PUBLICATION bench FOR TABLE t"
+        )
+        self.server.run("SELECT pg_create_logical_replication_slot('bench', 'pgoutput')")
+        self.server.run("INSERT INTO other VALUES (1)")
+        for first in (1, 1001):
+            self.server.run(f"INSERT INTO t SELECT n, 'x' FROM generate_series({first}, {first + 999}) n")
+        command = [str(PEERS / "replication_client"), "--database", self.server.url + "?replication=database"]
+        result = self.processes.measure([*command, "--rows", "2000"])
+        self.assertEqual(result["records"], 2000)
+        lag = "SELECT pg_current_wal_lsn() - confirmed_flush_lsn < 1000 FROM pg_replication_slots"
+        self.assertEqual(self.server.run(lag), "t")
 
 
 if __name__ == "__main__":
