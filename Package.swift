@@ -103,7 +103,7 @@ let awsDestination: [Target.Dependency] = ["AWSClient", "AWSConfiguration", "AWS
 
 /// One entry for each external system; a folder under Sources/Connectors with its tests beside.
 let connectors: [(name: String, clients: [Target.Dependency])] = [
-    (name: "DynamoDB", clients: ["AWSClient", "AWSConfiguration", "CurlClient"]),
+    (name: "DynamoDB", clients: ["AWSClient", "AWSConfiguration", "CurlClient", "PenstockStore"]),
     (name: "EventBridge", clients: awsDestination),
     (name: "File", clients: []),
     (name: "HTTP", clients: ["CurlClient", "HTTPEndpoints"]),

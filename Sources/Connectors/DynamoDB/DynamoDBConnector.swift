@@ -40,16 +40,21 @@ package enum DynamoDBConnector: Connector {
                 partition: Self.sample(configuration),
                 tag: StreamChange.insert.rawValue
             ),
-            make: { _, context throws(SourceError) in
+            make: { trigger, context throws(SourceError) in
                 do throws(AWSError) {
                     let hubs = context.shared.part { StreamHubs() }
                     let hub = try hubs.hub(configuration.options, reactor: context.reactor)
-                    return DynamoDBSource(configuration, hub: hub)
+                    var share: ShardShare?
+                    if let leases = context.partitionLeases, let store = context.checkpoints {
+                        share = ShardShare(trigger: trigger, leases: leases, store: store)
+                    }
+                    return DynamoDBSource(configuration, hub: hub, share: share)
                 } catch {
                     throw SourceError(.rejected, "dynamodb \(configuration.summary): \(error)")
                 }
             }
         )
+        plan.capabilities.sharing = .partitions
         plan.examine = { trigger, function, context in
             do throws(AWSError) {
                 let examination = try DynamoDBExamination(configuration, reactor: context.reactor)

@@ -21,7 +21,9 @@ extension DynamoDBSource {
                 // It is read from its beginning.
             }
             // Kept even if nothing comes: the next start must not begin later.
-            if let since = reader.since { self.advance(reader, to: StreamPosition.since(since)) }
+            if self.isRead(reader), let since = reader.since {
+                self.advance(reader, to: StreamPosition.since(since))
+            }
         }
         self.turns.withLock { turns in
             turns.ended(id)
@@ -36,6 +38,7 @@ extension DynamoDBSource {
         do throws(AWSError) {
             let answer = try await self.hub.next(reader.seat, from: reader.place)
             guard !self.isStopped else { return }
+            guard self.isRead(reader) else { return self.gone(reader) }
             switch answer {
             case .page(let page, let isLast, let restUntil):
                 reader.arrived(page, isLast: isLast, restUntil: restUntil)
@@ -50,6 +53,7 @@ extension DynamoDBSource {
             self.note(nil, of: id)
         } catch {
             guard !self.isStopped else { return }
+            guard self.isRead(reader) else { return self.gone(reader) }
             return self.failed(error, reader)
         }
         self.turns.withLock { $0.ended(id, pageBytes: reader.page?.byteCount ?? 0) }
@@ -57,9 +61,18 @@ extension DynamoDBSource {
         self.calls.put(())
     }
 
+    /// A call ended of a shard that was given up meanwhile.
+    private func gone(_ reader: ShardReader) {
+        self.turns.withLock { $0.ended(reader.partition.id) }
+        // The call may have taken the seat again.
+        self.leave(reader)
+        self.calls.put(())
+    }
+
     /// Hands out records of a shard's page.
     func handOut(_ id: PartitionID, records: Int, bytes: Int) {
-        guard let reader = self.readers[id], let (block, left) = reader.take(records: records, bytes: bytes)
+        guard let reader = self.readers[id], !reader.isLeaving,
+            let (block, left) = reader.take(records: records, bytes: bytes)
         else { return self.turns.withLock { $0.handedOut(id, records: 0, bytes: 0, left: 0) } }
         self.turns.withLock {
             $0.handedOut(id, records: block.count, bytes: block.byteCount, left: left)

@@ -3,6 +3,7 @@
 import AWSClient
 import PenstockCore
 import PenstockRuntime
+import PenstockStore
 import Reactor
 import Synchronization
 
@@ -16,10 +17,12 @@ actor DynamoDBSource: WindowSource {
 
     let configuration: DynamoDBSourceConfiguration
     nonisolated let hub: StreamHub
+    /// How shards are shared with other Penstocks; nil when there are none.
+    nonisolated let share: ShardShare?
     nonisolated let reactor: Reactor
 
     nonisolated let turns: Mutex<ShardTurns>
-    private nonisolated let committed = Mutex<[PartitionID: PartitionLag]>([:])
+    nonisolated let committed = Mutex<[PartitionID: PartitionLag]>([:])
     /// What the pipeline has not seen yet.
     nonisolated let events = Mailbox<SourceEvent>()
     /// Wakes ``run()`` when there may be a turn; closed by the stop.
@@ -42,11 +45,22 @@ actor DynamoDBSource: WindowSource {
     var listed: Instant
     var listedAt = Timestamp(milliseconds: 0)
     var random = SplitMix64(seed: .random(in: .min ... .max))
-    private var lastPartition: UInt32 = 0
+    var lastPartition: UInt32 = 0
+    /// Whether windows are kept.
+    var hasWindows = false
+    /// Shards that other members want, on their way.
+    var leaving: [RevocationID: [PartitionID]] = [:]
+    var lastRevocation: UInt64 = 0
+    /// When the checkpoints of other members are looked at next.
+    var refreshAt: Instant
+    /// Wakes ``share(_:)`` when leases have changed, or what is wanted; closed by the stop.
+    nonisolated let leaseCalls = Mailbox<Void>()
+    /// Whether the pipeline was told that shards are listed.
+    private var hasListed = false
     /// What is wrong with finding and listing; shown until that goes well again.
     private var problem: String?
     /// What is wrong with single shards.
-    private var shardProblems: [PartitionID: String] = [:]
+    var shardProblems: [PartitionID: String] = [:]
     private var shownProblem: String?
     private(set) var isStopped = false
     private var running = SourceRun()
@@ -58,10 +72,12 @@ actor DynamoDBSource: WindowSource {
     static let backoff = Backoff(initial: .milliseconds(200), factor: 2, max: .seconds(20), jitter: .full)
 
     /// A source that has called nothing yet; it is a member of the hub, and leaves it.
-    init(_ configuration: DynamoDBSourceConfiguration, hub: StreamHub) {
+    init(_ configuration: DynamoDBSourceConfiguration, hub: StreamHub, share: ShardShare? = nil) {
         self.configuration = configuration
         self.hub = hub
+        self.share = share
         self.reactor = hub.reactor
+        self.refreshAt = hub.reactor.now
         self.listed = hub.reactor.now + .seconds(-1)
         self.turns = Mutex(ShardTurns(most: configuration.pollers))
     }
@@ -73,13 +89,18 @@ actor DynamoDBSource: WindowSource {
     // MARK: - The pipeline's side
 
     func start(checkpoints: [String: Position]) async throws(SourceError) {
-        try await self.start(checkpoints: checkpoints, windows: [:])
+        self.begin(checkpoints, [:])
     }
 
     func start(
         checkpoints: [String: Position],
         windows: [String: KeptWindow]
     ) async throws(SourceError) {
+        self.hasWindows = true
+        self.begin(checkpoints, windows)
+    }
+
+    private func begin(_ checkpoints: [String: Position], _ windows: [String: KeptWindow]) {
         self.windows = windows
         for (partition, position) in checkpoints {
             let name = ShardName(partition)
@@ -123,6 +144,7 @@ actor DynamoDBSource: WindowSource {
             self.committed.withLock { $0[id] = nil }
             self.leave(reader)
             self.tree.finish(reader.shard.id)
+            self.share?.leases.finish([reader.partition.name])
         }
         guard !ended.isEmpty else { return owned }
         self.events.put(.ended(ended))
@@ -131,7 +153,11 @@ actor DynamoDBSource: WindowSource {
         return owned
     }
 
-    nonisolated func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {}
+    nonisolated func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {
+        self.reactor.submit { [weak self] in
+            self?.assumeIsolated { $0.revoked(id, positions) }
+        }
+    }
 
     nonisolated func lag() -> [PartitionLag] {
         self.committed.withLock { $0.values.sorted { $0.partition < $1.partition } }
@@ -143,10 +169,12 @@ actor DynamoDBSource: WindowSource {
         self.hasStopped.withLock { $0 = true }
         self.calls.close()
         self.looks.close()
+        self.leaseCalls.close()
         await withCheckedContinuation { self.running.wait($0) }
         self.events.close()
         guard isFirst else { return }
         for reader in self.readers.values { self.leave(reader) }
+        self.share?.leases.clear()
         await self.hub.leave()
     }
 
@@ -159,6 +187,12 @@ actor DynamoDBSource: WindowSource {
         let loop = self.reactor
         await withDiscardingTaskGroup { group in
             group.addTask(executorPreference: loop) { await self.follow() }
+            if let share = self.share {
+                group.addTask(executorPreference: loop) { await self.share(share) }
+                group.addTask(executorPreference: loop) {
+                    while await share.leases.changes() { self.leaseCalls.put(()) }
+                }
+            }
             while !self.isStopped {
                 while let turn = self.turns.withLock({ $0.next() }) {
                     switch turn {
@@ -176,11 +210,24 @@ actor DynamoDBSource: WindowSource {
         }
     }
 
-    /// Begins the shards whose turn has come.
+    /// Begins the shards whose turn has come, or wants leases of them.
     func beginShards() {
-        guard let stream = self.stream else { return }
-        let ready = self.tree.takeReady()
-        guard !ready.isEmpty else { return }
+        guard self.share == nil else {
+            // That is all there may be to say where other members read all shards.
+            if !self.hasListed { self.events.put(.assigned([])) }
+            self.hasListed = true
+            self.leaseCalls.put(())
+            return
+        }
+        self.begin(self.tree.takeReady())
+    }
+
+    /// Begins these shards, under leases by the partition's name.
+    func begin(
+        _ ready: [(shard: ShardTree.Shard, reading: ShardTree.Reading)],
+        under fences: [String: Fence] = [:]
+    ) {
+        guard let stream = self.stream, !ready.isEmpty else { return }
         let begun = ready.map { shard, reading in
             self.lastPartition += 1
             let id = PartitionID(self.lastPartition)
@@ -190,7 +237,7 @@ actor DynamoDBSource: WindowSource {
                 name: name,
                 kept: self.windows.removeValue(forKey: name)
             )
-            return ShardReader(
+            let reader = ShardReader(
                 partition: partition,
                 stream: stream,
                 shard: shard,
@@ -198,6 +245,8 @@ actor DynamoDBSource: WindowSource {
                 seat: self.hub.seat(shard, of: stream),
                 now: self.listedAt
             )
+            reader.fence = fences[name]
+            return reader
         }
         self.events.put(.assigned(begun.map(\.partition)))
         self.committed.withLock { committed in
@@ -219,6 +268,11 @@ actor DynamoDBSource: WindowSource {
     func leave(_ reader: ShardReader) {
         let seat = reader.seat
         self.hub.assumeIsolated { $0.leave(seat) }
+    }
+
+    /// Whether a shard is still read here: it may have been given up during a call.
+    func isRead(_ reader: ShardReader) -> Bool {
+        self.readers[reader.partition.id] === reader && !reader.isLeaving
     }
 
     private func begin(_ reader: ShardReader) {
@@ -276,7 +330,7 @@ actor DynamoDBSource: WindowSource {
         self.showProblem()
     }
 
-    private func showProblem() {
+    func showProblem() {
         let first = self.shardProblems.min { $0.key.rawValue < $1.key.rawValue }?.value
         let shown = self.problem ?? first
         guard shown != self.shownProblem else { return }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PenstockCore
+import PenstockStore
 
 /// Where the reading of one shard stands.
 ///
@@ -29,6 +30,12 @@ final class ShardReader {
 
     /// Whether the page is the shard's last one.
     private(set) var isReadOut = false
+
+    /// The lease under which it is read; nil where shards are not shared.
+    var fence: Fence?
+
+    /// Whether the shard is about to be given up: nothing more is read of it.
+    var isLeaving = false
 
     /// Failures since the last page.
     var failures = 0

@@ -43,7 +43,8 @@ struct ShardTree {
 
     private enum State: Equatable {
         case waiting(Reading)
-        case reading
+        /// With how it was begun.
+        case reading(Reading)
         case finished
     }
 
@@ -142,15 +143,59 @@ struct ShardTree {
     mutating func takeReady() -> [(shard: Shard, reading: Reading)] {
         var ready: [(shard: Shard, reading: Reading)] = []
         for (id, node) in self.nodes {
-            guard case .waiting(let reading) = node.state else { continue }
-            let waits = node.shard.parents.contains { parent in
-                self.nodes[parent].map { $0.state != .finished } ?? false
-            }
-            if waits, reading != .gone { continue }
-            self.nodes[id]?.state = .reading
+            guard case .waiting(let reading) = node.state, self.isDue(node) else { continue }
+            self.nodes[id]?.state = .reading(reading)
             ready.append((node.shard, reading))
         }
         return ready.sorted { $0.shard.id < $1.shard.id }
+    }
+
+    /// Whether a shard is read, or may be begun.
+    private func isDue(_ node: Node) -> Bool {
+        switch node.state {
+        case .finished: return false
+        case .reading, .waiting(.gone): return true
+        case .waiting:
+            return node.shard.parents.allSatisfy { parent in
+                self.nodes[parent].map { $0.state == .finished } ?? true
+            }
+        }
+    }
+
+    // MARK: - Shards that others read
+
+    /// The shards that are being read or may be begun, here or by somebody else.
+    var due: Set<String> { Set(self.nodes.filter { self.isDue($0.value) }.keys) }
+
+    /// What is kept of a shard by now; it changes nothing while the shard is read here.
+    ///
+    /// - Parameters:
+    ///   - id: The shard.
+    ///   - position: Behind what it goes on.
+    ///   - isUnfinished: Whether a window of it is open.
+    mutating func update(_ id: String, _ position: Position, isUnfinished: Bool) {
+        guard let node = self.nodes[id], case .waiting(let reading) = node.state else { return }
+        if position == StreamPosition.end {
+            if isUnfinished { self.nodes[id]?.state = .waiting(.skip) } else { self.finish(id) }
+        } else if reading != .gone {
+            let time = StreamPosition.time(in: position)
+            self.nodes[id]?.state = .waiting(time.map { .oldest(since: $0) } ?? .after(position))
+        }
+    }
+
+    /// Begins one shard that is due; nil when it is not, or is read here already.
+    mutating func take(_ id: String) -> (shard: Shard, reading: Reading)? {
+        guard let node = self.nodes[id], case .waiting(let reading) = node.state, self.isDue(node) else {
+            return nil
+        }
+        self.nodes[id]?.state = .reading(reading)
+        return (node.shard, reading)
+    }
+
+    /// A shard is not read here any more, and not at its end.
+    mutating func giveBack(_ id: String) {
+        guard case .reading(let reading) = self.nodes[id]?.state else { return }
+        self.nodes[id]?.state = .waiting(reading)
     }
 
     /// All of a shard is settled, and that is durable: its children may begin.

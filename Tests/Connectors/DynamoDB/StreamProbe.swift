@@ -3,6 +3,7 @@
 import AWSClient
 import PenstockConfiguration
 import PenstockRuntime
+import PenstockStore
 import PenstockTesting
 import Reactor
 import Synchronization
@@ -28,13 +29,15 @@ extension ScriptedStreams {
         _ more: String = "",
         stream: String? = nil,
         hubs: StreamHubs = StreamHubs(),
+        share: ShardShare? = nil,
         on reactor: Reactor
     ) throws -> DynamoDBSource {
         let yaml = self.settings(more, stream: stream)
         let read = ConfigurationLoader.process.parse(yaml, file: "t.yaml")
             .read(DynamoDBSourceConfiguration.self)
         let configuration = try #require(read.value, "\(read.findings)")
-        return DynamoDBSource(configuration, hub: try hubs.hub(configuration.options, reactor: reactor))
+        let hub = try hubs.hub(configuration.options, reactor: reactor)
+        return DynamoDBSource(configuration, hub: hub, share: share)
     }
 }
 
@@ -52,6 +55,10 @@ final class StreamProbe {
     private(set) var ended: [String] = []
     /// The shards whose checkpoints nobody needs, in order.
     private(set) var forgotten: [String] = []
+    /// What is asked back, and not answered; the shards that were given back, and those that were lost.
+    private(set) var revocations: [Revocation] = []
+    private(set) var givenBack: [String] = []
+    private(set) var lost: [String] = []
     private(set) var gaps: [SourceGap] = []
     private(set) var statuses: [SourceStatus] = []
     /// The keys received, in order, by shard.
@@ -81,13 +88,18 @@ final class StreamProbe {
         checkpoints: [String: Position] = [:],
         windows: [String: KeptWindow] = [:],
         with hubs: StreamHubs = StreamHubs(),
+        share: ShardShare? = nil,
         on shared: Reactor? = nil,
         _ body: (StreamProbe) async throws -> Void
     ) async throws -> [String: Position] {
         let reactor = try shared ?? Reactor(name: "dynamodb-test")
-        let source = try streams.makeSource(more, stream: stream, hubs: hubs, on: reactor)
+        let source = try streams.makeSource(more, stream: stream, hubs: hubs, share: share, on: reactor)
         let probe = StreamProbe(source, checkpoints)
-        try await source.start(checkpoints: checkpoints, windows: windows)
+        if windows.isEmpty {
+            try await source.start(checkpoints: checkpoints)
+        } else {
+            try await source.start(checkpoints: checkpoints, windows: windows)
+        }
         async let running: Void = source.run()
         let result: Result<Void, any Error>
         do {
@@ -152,7 +164,44 @@ final class StreamProbe {
             self.checkpoints[partition.name] = last
             self.unsettled[shard] = nil
         }
+        guard !positions.isEmpty else { return }
+        if let share = self.source.share, try await !self.keep(positions, share) { return }
         _ = try await self.source.commit(positions)
+    }
+
+    /// Keeps positions in the store that members share; false when a lease is gone.
+    private func keep(_ positions: [PartitionPosition], _ share: ShardShare) async throws -> Bool {
+        do {
+            try await share.store.save(
+                positions.map {
+                    Checkpoint(trigger: share.trigger, partition: $0.name, position: $0.position)
+                }
+            )
+            return true
+        } catch {
+            guard error.code == .fenced else { throw error }
+            return false
+        }
+    }
+
+    /// Answers what is asked back, with what came of it.
+    func answerRevocations() async throws {
+        for revocation in self.revocations {
+            var positions: [PartitionPosition] = []
+            for id in revocation.partitions {
+                guard let shard = self.names[id], let partition = self.owned[shard], partition.id == id else {
+                    continue
+                }
+                if let last = self.unsettled.removeValue(forKey: shard)?.last {
+                    positions.append(PartitionPosition(partition: id, name: partition.name, position: last))
+                }
+                self.owned[shard] = nil
+                self.givenBack.append(shard)
+            }
+            if let share = self.source.share, try await !self.keep(positions, share) { positions = [] }
+            self.source.finishRevocation(revocation.id, positions: positions)
+        }
+        self.revocations = []
     }
 
     private func note(_ event: SourceEvent) {
@@ -191,7 +240,15 @@ final class StreamProbe {
             }
         case .gap(let gap): self.gaps.append(gap)
         case .status(let status): self.statuses.append(status)
-        case .lost, .revoking, .overtaken: Issue.record("nobody takes shards away")
+        case .revoking(let revocation): self.revocations.append(revocation)
+        case .lost(let ids):
+            for id in ids {
+                guard let shard = self.names[id], self.owned[shard]?.id == id else { continue }
+                self.owned[shard] = nil
+                self.unsettled[shard] = nil
+                self.lost.append(shard)
+            }
+        case .overtaken: Issue.record("nothing is overtaken here")
         }
     }
 
