@@ -28,8 +28,15 @@ package final class PostgresServer: Sendable {
     /// - Parameters:
     ///   - password: What the superuser must say; nobody must say anything when it is nil.
     ///   - settings: Settings of the server, such as `wal_level=logical`.
+    ///   - files: Files that it finds in its folder under these names, such as `server.crt`.
+    ///   - rules: Who may connect from where (pg_hba.conf); all who may by the password when it is nil.
     /// - Throws: ``TestEnvironment/Unavailable`` when Postgres is not installed, or does not start.
-    package init(password: String? = nil, settings: [String] = []) throws {
+    package init(
+        password: String? = nil,
+        settings: [String] = [],
+        files: [String: String] = [:],
+        rules: String? = nil
+    ) throws {
         self.port = FreePort.pick()
         self.password = password
         self.settings = settings
@@ -49,12 +56,22 @@ package final class PostgresServer: Sendable {
         }
         let (executable, all) = try Self.command("initdb", arguments)
         _ = try ForeignProcess.answer(of: executable, all)
+        for (name, path) in files { try self.put(Data(contentsOf: URL(fileURLWithPath: path)), name) }
+        if let rules { try self.put(Data(rules.utf8), "pg_hba.conf") }
         try self.start()
     }
 
     deinit {
         self.crash()
         try? FileManager.default.removeItem(at: self.folder)
+    }
+
+    /// Puts a file into its folder that it alone may read, as it wants its key.
+    private func put(_ contents: Data, _ name: String) throws {
+        let file = self.data.appendingPathComponent(name)
+        try contents.write(to: file)
+        _ = unsafe chmod(file.path, 0o600)
+        if let owner = Self.owner { _ = unsafe chown(file.path, owner.user, owner.group) }
     }
 
     private var data: URL { self.folder.appendingPathComponent("data") }
@@ -110,9 +127,7 @@ package final class PostgresServer: Sendable {
     /// Ends it, and starts it as a standby that follows nobody: in recovery for ever, for queries that only read.
     package func becomeStandby() throws {
         self.stop()
-        let file = self.data.appendingPathComponent("standby.signal")
-        try Data().write(to: file)
-        if let owner = Self.owner { _ = unsafe chown(file.path, owner.user, owner.group) }
+        try self.put(Data(), "standby.signal")
         try self.start()
     }
 
