@@ -8,8 +8,7 @@ import Reactor
 struct OutboxEntry: Sendable {
     var run: Run
     var receipt: OutboxStatements.Receipt
-    /// For how long the row is to be kept from everybody.
-    var milliseconds: Int64 = 0
+    var hold = OutboxStatements.Hold()
 }
 
 /// Brings settlements together: what comes while a statement is under way is in the next one, so that they share a commit.

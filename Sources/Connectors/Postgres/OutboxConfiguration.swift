@@ -131,12 +131,16 @@ package struct OutboxColumns: ConfigurationTable, Equatable {
         "done_at",
         "A timestamptz that is NULL until the row is settled; for `on_success: mark`."
     ).optional
+    static let failuresField = Field.string(
+        "failures",
+        "A whole number that is not NULL: how often the function failed on the row; without it that is counted in memory."
+    ).optional
     package static let table = FieldTable(
         "columns",
         "The columns of the table.",
         [
             idField, payloadField, lockedUntilField, attemptsField, groupField, headersField, createdAtField,
-            availableAtField, doneAtField,
+            availableAtField, doneAtField, failuresField,
         ]
     )
 
@@ -149,6 +153,7 @@ package struct OutboxColumns: ConfigurationTable, Equatable {
     var createdAt: String?
     var availableAt: String?
     var doneAt: String?
+    var failures: String?
 
     /// Those of `init-outbox`.
     static let standard: OutboxColumns = {
@@ -158,6 +163,7 @@ package struct OutboxColumns: ConfigurationTable, Equatable {
         columns.createdAt = "created_at"
         columns.availableAt = "available_at"
         columns.doneAt = "done_at"
+        columns.failures = "failures"
         return columns
     }()
 
@@ -173,11 +179,15 @@ package struct OutboxColumns: ConfigurationTable, Equatable {
         self.createdAt = reader[Self.createdAtField]
         self.availableAt = reader[Self.availableAtField]
         self.doneAt = reader[Self.doneAtField]
+        self.failures = reader[Self.failuresField]
     }
 
     /// All that are named, for a look at the table.
     var all: [String] {
         [self.id, self.payload, self.lockedUntil, self.attempts]
-            + [self.group, self.headers, self.createdAt, self.availableAt, self.doneAt].compactMap(\.self)
+            + [self.group, self.headers, self.createdAt, self.availableAt, self.doneAt, self.failures]
+            .compactMap(
+                \.self
+            )
     }
 }

@@ -24,6 +24,11 @@ struct OutboxRowReader: Sendable {
         var builder = RecordBlockBuilder(byteCapacity: rows.rows * 1024, recordCapacity: rows.rows)
         let index = builder.add(self.partition)
         for row in 0..<rows.rows { self.append(rows, row, to: &builder, index, now) }
+        var lease = lease
+        let failures = (0..<rows.rows).map {
+            UInt32(clamping: rows.integer($0, OutboxStatements.Column.failures) ?? 0)
+        }
+        if failures.contains(where: { $0 > 0 }) { lease.attempts = failures }
         return builder.finish(lease: lease)
     }
 

@@ -41,7 +41,9 @@ package struct OutboxSchema: Sendable {
                 -- Penstock's: until when the row is taken, how often it was, and when it was settled.
                 locked_until timestamptz,
                 attempts integer NOT NULL DEFAULT 0,
-                done_at timestamptz
+                done_at timestamptz,
+                -- How often the function failed on it.
+                failures integer NOT NULL DEFAULT 0
             -- Each row is written again when it is taken: with room beside it, the indexes need not be.
             ) WITH (fillfactor = 50);
             -- What is waiting, in order, without what is done.

@@ -249,7 +249,7 @@ actor OutboxSource: LeaseSource {
         let receipts = (0..<block.count).map { OutboxRowReader.receipt(block, $0) }
         // When it fails, they come again as their lease ends.
         _ = try? await self.receiver.run(
-            statements.hold(receipts, milliseconds: receipts.map { _ in 0 }),
+            statements.hold(receipts, receipts.map { _ in .init() }),
             within: .seconds(2)
         )
     }
@@ -270,9 +270,13 @@ actor OutboxSource: LeaseSource {
         var delays: Set<Duration> = []
         for settlement in settlements {
             switch settlement.kind {
-            case .acknowledge: done += Self.entries(settlement.runs, milliseconds: 0)
-            case .release(let delay, _):
-                held += Self.entries(settlement.runs, milliseconds: max(0, delay.wholeMilliseconds))
+            case .acknowledge: done += Self.entries(settlement.runs, .init())
+            case .release(let delay, let isFailure):
+                let milliseconds = max(0, delay.wholeMilliseconds)
+                held += Self.entries(
+                    settlement.runs,
+                    .init(milliseconds: milliseconds, isFailure: isFailure)
+                )
                 delays.insert(delay)
             }
         }
@@ -294,7 +298,7 @@ actor OutboxSource: LeaseSource {
         }
         if !held.isEmpty {
             do throws(SourceError) {
-                let query = statements.hold(held.map(\.receipt), milliseconds: held.map(\.milliseconds))
+                let query = statements.hold(held.map(\.receipt), held.map(\.hold))
                 outcome.lost += try await self.carryOut(query, held)
             } catch {
                 // What was acknowledged before is not to be told as unknown.
@@ -317,23 +321,24 @@ actor OutboxSource: LeaseSource {
 
     func extend(_ ticket: LeaseTicket) async throws(SourceError) -> LeaseExtension {
         let until = self.reactor.now + ticket.length
-        let entries = Self.entries(ticket.runs, milliseconds: max(1, ticket.length.wholeMilliseconds))
+        let hold = OutboxStatements.Hold(milliseconds: max(1, ticket.length.wholeMilliseconds))
+        let entries = Self.entries(ticket.runs, hold)
         guard let statements = self.statements else {
             throw SourceError(
                 .closed,
                 "postgres outbox \(self.settings.configuration.table): it was not read yet"
             )
         }
-        let query = statements.hold(entries.map(\.receipt), milliseconds: entries.map(\.milliseconds))
+        let query = statements.hold(entries.map(\.receipt), entries.map(\.hold))
         return LeaseExtension(until: until, lost: try await self.carryOut(query, entries))
     }
 
-    private static func entries(_ runs: [Run], milliseconds: Int64) -> [Entry] {
+    private static func entries(_ runs: [Run], _ hold: OutboxStatements.Hold) -> [Entry] {
         runs.flatMap { run in
             run.range.map { place in
                 let record = Run(admitted: run.admitted, range: place..<place + 1)
                 let receipt = OutboxRowReader.receipt(run.admitted.block, record.first)
-                return Entry(run: record, receipt: receipt, milliseconds: milliseconds)
+                return Entry(run: record, receipt: receipt, hold: hold)
             }
         }
     }
@@ -440,8 +445,11 @@ struct OutboxTableColumns: Sendable {
         if let name = columns.createdAt, let type = self.types[name], !type.hasPrefix("timestamp") {
             return "the column \"\(name)\" of \(table) must be a timestamptz, not \(type)"
         }
-        if let type = self.types[columns.attempts], !["smallint", "integer", "bigint"].contains(type) {
-            return "the column \"\(columns.attempts)\" of \(table) must be a whole number, not \(type)"
+        for name in [columns.attempts, columns.failures].compactMap(\.self) {
+            guard let type = self.types[name], !["smallint", "integer", "bigint"].contains(type) else {
+                continue
+            }
+            return "the column \"\(name)\" of \(table) must be a whole number, not \(type)"
         }
         return nil
     }

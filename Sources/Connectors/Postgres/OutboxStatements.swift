@@ -53,10 +53,12 @@ struct OutboxStatements: Sendable {
         static let group = 3
         static let headers = 4
         static let milliseconds = 5
+        /// How often the function failed on it.
+        static let failures = 6
         /// How many rows were looked at; the same in each row.
-        static let looked = 6
+        static let looked = 7
         /// Whether there were more that may be taken than fit; the same in each row.
-        static let isCut = 7
+        static let isCut = 8
     }
 
     /// Leases the oldest free rows, and gives them in order; there is a row without a key when there are none.
@@ -88,7 +90,8 @@ struct OutboxStatements: Sendable {
                     \(attempts) AS attempts,
                     \(self.columns.group.map { self.column($0, of: "t") } ?? "NULL")::text AS grp,
                     \(self.columns.headers.map { self.column($0, of: "t") } ?? "NULL")::text AS headers,
-                    \(time ?? "NULL") AS milliseconds
+                    \(time ?? "NULL") AS milliseconds,
+                    \(self.columns.failures.map { self.column($0, of: "t") } ?? "NULL") AS failures
                 )
                 SELECT leased.*, looked.count, cut.is_cut
                 FROM looked CROSS JOIN cut LEFT JOIN leased ON true ORDER BY leased.id
@@ -180,6 +183,13 @@ struct OutboxStatements: Sendable {
         var attempts: Int64
     }
 
+    /// For how long a row is kept from everybody, and why.
+    struct Hold: Sendable, Hashable {
+        var milliseconds: Int64 = 0
+        /// Whether the function failed on it.
+        var isFailure = false
+    }
+
     /// Joins receipts with their rows; `$1` and `$2` are keys and attempts.
     private var match: String {
         """
@@ -209,15 +219,21 @@ struct OutboxStatements: Sendable {
         return PostgresQuery(sql, self.parameters(receipts))
     }
 
-    /// Keeps rows from everybody for so many milliseconds from now on: a longer lease, or a wait before they come again.
-    func hold(_ receipts: [Receipt], milliseconds: [Int64]) -> PostgresQuery {
-        PostgresQuery(
+    /// Keeps rows from everybody from now on: a longer lease, or a wait before they come again.
+    func hold(_ receipts: [Receipt], _ holds: [Hold]) -> PostgresQuery {
+        let failures = self.columns.failures.map { name in
+            ", \(PostgresName.quoted(name)) = coalesce(\(self.column(name, of: "t")), 0) + receipt.failures"
+        }
+        return PostgresQuery(
             """
             UPDATE \(self.table.quoted) t SET \(PostgresName.quoted(self.columns.lockedUntil)) =
-                clock_timestamp() + receipt.milliseconds * interval '1 millisecond'
-            FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS receipt(id, attempts, milliseconds) \(self.match)
+                clock_timestamp() + receipt.milliseconds * interval '1 millisecond'\(failures ?? "")
+            FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::int[])
+                AS receipt(id, attempts, milliseconds, failures) \(self.match)
             """,
-            self.parameters(receipts) + [.array(milliseconds.map { String($0) })]
+            self.parameters(receipts) + [
+                .array(holds.map { String($0.milliseconds) }), .array(holds.map { $0.isFailure ? "1" : "0" }),
+            ]
         )
     }
 

@@ -174,9 +174,11 @@ struct OutboxSourceTests {
         try server.run(
             "CREATE TABLE jobs (id bigserial PRIMARY KEY, payload text, locked_until timestamp, attempts int, group_key text)"
         )
-        reader.wait(problem: "has no column \"headers\", \"created_at\", \"available_at\", \"done_at\"")
+        reader.wait(
+            problem: "has no column \"headers\", \"created_at\", \"available_at\", \"done_at\", \"failures\""
+        )
         try server.run(
-            "ALTER TABLE jobs ADD headers jsonb, ADD created_at timestamptz, ADD available_at timestamptz, ADD done_at timestamptz"
+            "ALTER TABLE jobs ADD headers jsonb, ADD created_at timestamptz, ADD available_at timestamptz, ADD done_at timestamptz, ADD failures int"
         )
         reader.wait(problem: "the column \"locked_until\" of public.jobs must be a timestamptz")
         try server.run("DROP TABLE jobs")

@@ -80,6 +80,33 @@ struct PostgresOutboxTests {
         #expect(doctor.output.contains("SELECT, UPDATE on public.outbox"), "\(doctor.output)")
     }
 
+    @Test("Attempts are counted in the table, through a SIGKILL and by another Penstock")
+    func countedFailures() throws {
+        let world = try PostgresWorld()
+        try Self.makeTable(world)
+        world.refuse(["bad"])
+        let more = """
+                failure: { retries: 3, report_item_failures: true, backoff: { initial: 3s, factor: 1, jitter: none } }
+            """
+        let source = "outbox: { url: \"URL\", lease: 2s, poll: 200ms }"
+        let first = try world.start(source, more: more)
+        try world.database.run("INSERT INTO outbox (payload) VALUES ('bad')")
+        try world.wait(for: "two failures", first) {
+            try world.database.run("SELECT failures FROM outbox") == "2"
+        }
+        first.kill()
+        #expect(world.arrivals.count == 2)
+        let home = try TemporaryFolder()
+        let second = try world.start(source, more: more, in: home)
+        try world.wait(for: "the end", second) {
+            try world.database.run("SELECT count(*) FROM outbox") == "0"
+        }
+        try second.terminate()
+        #expect(world.arrivals.count == 4)
+        let list = try CommandRun(["dlq", "show", "1", "--format", "json"], in: home.url)
+        #expect(list.output.contains("RetryAttemptsExhausted"), "\(list.output)\(list.errors)")
+    }
+
     @Test(
         "SIGKILL of the program and of the server at random moments loses no row, and keeps groups in order"
     )
