@@ -19,7 +19,7 @@ final class PostgresSchema: Sendable {
 
     init() throws {
         (self.server, self.name) = try Self.shared.withLock { shared in
-            let server = try shared.server ?? PostgresServer()
+            let server = try shared.server ?? PostgresServer(settings: ["max_connections=500"])
             shared.server = server
             shared.schemas += 1
             return (server, "own_\(shared.schemas)")
