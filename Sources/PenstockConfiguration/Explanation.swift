@@ -116,13 +116,20 @@ package struct Explanation {
         case .secret:
             return Self.scalar(scalar.isFromOutside ? scalar.source : Secret.redacted)
         case .url:
-            let hidden = scalar.source.contains("@") ? Secret.redacted : scalar.source
-            return Self.scalar(ServiceURL(scalar.source)?.description ?? hidden)
+            return Self.scalar(Self.withoutPassword(scalar.source))
+        case .text where scalar.source.contains("://"):
+            return Self.scalar(Self.withoutPassword(scalar.source))
         case .node where scalar.isPlain && !scalar.isSubstituted:
             return text.isEmpty ? "null" : text
         case .string, .text, .timestamp, .reference, .node, .list, .map, .table, .oneOf:
             return Self.scalar(scalar.isSubstituted ? scalar.source : text.replacing("${", with: "$${"))
         }
+    }
+
+    /// A URL without its password.
+    private static func withoutPassword(_ url: String) -> String {
+        if url.contains("password=") { return Secret.redacted }
+        return ServiceURL(url)?.description ?? (url.contains("@") ? Secret.redacted : url)
     }
 
     /// A text as a YAML scalar: plain where that reads back as the same text, otherwise in double quotes.

@@ -27,11 +27,13 @@ extension Kind {
 
     /// Text that is read by `parse`, which throws an error whose description ends the sentence `"key" …`.
     ///
-    /// `name` says what the text must be (`a cron or rate expression`); `pattern` is for the schema.
+    /// `name` says what the text must be (`a cron or rate expression`); `pattern` is for the schema. A password that
+    /// `holdsPassword` finds in a text of the file itself is a warning; `explain` shows none that stands in a URL.
     package static func parsed(
         _ name: String,
         pattern: String? = nil,
         placeholder: Value,
+        holdsPassword: @escaping @Sendable (Value) -> Bool = { _ in false },
         _ parse: @escaping @Sendable (String) throws -> Value
     ) -> Self {
         .scalar(
@@ -43,7 +45,11 @@ extension Kind {
             subject,
             findings in
             do {
-                return try parse(scalar.text)
+                let value = try parse(scalar.text)
+                if holdsPassword(value), !scalar.isSubstituted || scalar.source.contains(":-") {
+                    findings.append(subject.literalSecret("the URL in \"\(subject.label)\" holds a password"))
+                }
+                return value
             } catch {
                 let reason = scalar.isSubstituted ? "" : ": \(error)"
                 let message = "\"\(subject.label)\" must be \(name)\(reason)"

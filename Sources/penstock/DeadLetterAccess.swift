@@ -12,7 +12,8 @@ import Reactor
 
 /// Dead letters through the admin API, or straight from the store when no Penstock answers.
 ///
-/// The store is locked by whoever has it open, so a Penstock that runs and does not answer is noticed.
+/// A file of SQLite is locked by whoever has it open, so a Penstock that runs and does not answer is noticed. A Postgres
+/// database may be used by others at the same time.
 struct DeadLetterAccess {
     let plan: Plan
 
@@ -192,11 +193,14 @@ struct DeadLetterAccess {
 }
 
 extension Plan {
-    /// Opens the store for as long as `body` takes; nobody else may have it open.
-    func withStore<Value>(_ body: (SQLiteStore) async throws -> Value) async throws -> Value {
-        let store: SQLiteStore =
+    /// Opens the store for as long as `body` takes; nobody else may have a file of SQLite open.
+    func withStore<Value>(_ body: (any StateStore) async throws -> Value) async throws -> Value {
+        let reactor = try Reactor()
+        defer { reactor.stop() }
+        let store: any StateStore =
             switch self.state {
             case .sqlite(let path): try SQLiteStore.open(path: path)
+            case .postgres(let location): try await PostgresStore.open(location, on: reactor)
             }
         do {
             let value = try await body(store)

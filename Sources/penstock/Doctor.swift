@@ -6,6 +6,7 @@ import Foundation
 import PenstockAdmin
 import PenstockConfiguration
 import PenstockRuntime
+import PenstockStore
 import Reactor
 
 /// `penstock doctor`.
@@ -41,7 +42,7 @@ struct Doctor: AnsweringCommand {
         let reactor = try Reactor()
         defer { reactor.stop() }
         let context = RuntimeContext(reactor: reactor, logger: self.log.logger)
-        var parts = [Part(name: "store", diagnoses: [await Self.store(plan)])]
+        var parts = [Part(name: "store", diagnoses: await Self.store(plan, reactor))]
         parts += await Self.look(at: Self.examinations(of: plan), context)
         return Self.outcome(parts, findings)
     }
@@ -83,12 +84,25 @@ struct Doctor: AnsweringCommand {
         }
     }
 
-    /// The store: looked at as a file, for to open it would bring it up to this version.
-    private static func store(_ plan: Plan) async -> Diagnosis {
+    /// The store: looked at from outside, for to open it would bring it up to this version.
+    private static func store(_ plan: Plan, _ reactor: Reactor) async -> [Diagnosis] {
+        switch plan.state {
+        case .sqlite(let path): return [await Self.file(path, plan)]
+        case .postgres(let location):
+            return await PostgresServerCheck.examine(location, on: reactor).map { finding in
+                switch finding.grade {
+                case .ok: .ok(finding.check, finding.detail)
+                case .warning: .warning(finding.check, finding.detail)
+                case .error: .error(finding.check, finding.detail)
+                }
+            }
+        }
+    }
+
+    private static func file(_ path: String, _ plan: Plan) async -> Diagnosis {
         if await Self.runs(plan.admin) {
             return .ok("store", "\(plan.state) is that of the Penstock that runs at \(plan.admin.listen)")
         }
-        guard case .sqlite(let path) = plan.state else { return .ok("store", "\(plan.state)") }
         let files = FileManager.default
         guard files.fileExists(atPath: path) else { return Self.newStore(plan.state, path) }
         guard files.isReadableFile(atPath: path), files.isWritableFile(atPath: path) else {

@@ -71,6 +71,7 @@ struct Run: AsyncParsableCommand {
         let store: any StateStore =
             switch plan.state {
             case .sqlite(let path): try SQLiteStore.open(path: path)
+            case .postgres(let location): try await PostgresStore.open(location, on: reactor)
             }
         let context = RuntimeContext(reactor: reactor, logger: logger)
         let supervisor = try await Supervisor(

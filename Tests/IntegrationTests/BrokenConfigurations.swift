@@ -176,16 +176,33 @@ extension BrokenConfiguration {
             "A store that there is not",
             #"""
             state: mysql:data
-            ! connectors.yaml:1:8: error: "state" must be sqlite: and a path: write it like \#
-            sqlite:data/penstock.db [bad-value]
+            ! connectors.yaml:1:8: error: "state" must be sqlite: and a path, or the URL of a Postgres database: write it like \#
+            sqlite:data/penstock.db, or postgres://user@host:5432/database [bad-value]
             """#
         ),
         .init(
             "A store without a path",
             #"""
             state: "sqlite:"
-            ! connectors.yaml:1:8: error: "state" must be sqlite: and a path: write it like \#
-            sqlite:data/penstock.db [bad-value]
+            ! connectors.yaml:1:8: error: "state" must be sqlite: and a path, or the URL of a Postgres database: write it like \#
+            sqlite:data/penstock.db, or postgres://user@host:5432/database [bad-value]
+            """#
+        ),
+        .init(
+            "A database for the store that cannot be, which is not shown",
+            #"""
+            state: "postgres://app:p@ss@db/penstock"
+            ! connectors.yaml:1:8: error: "state" must be sqlite: and a path, or the URL of a Postgres database: it is no \#
+            connection string; write postgresql://user@host:5432/database, or host=… dbname=…, and other than plain \#
+            characters of a user or a password as %XX [bad-value]
+            """#
+        ),
+        .init(
+            "A schema for the store that is no name",
+            #"""
+            state: postgres://db/penstock?schema=my-store
+            ! connectors.yaml:1:8: error: "state" must be sqlite: and a path, or the URL of a Postgres database: it names no \#
+            schema; write schema= and a name of letters, digits and underscores, such as schema=penstock [bad-value]
             """#
         ),
         .init(

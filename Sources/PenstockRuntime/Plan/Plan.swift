@@ -2,6 +2,7 @@
 
 package import PenstockConfiguration
 import PenstockCore
+package import PenstockStore
 
 /// A whole configuration, typed and checked: what `penstock run` carries out.
 package struct Plan: Sendable {
@@ -30,17 +31,39 @@ package struct Plan: Sendable {
 package enum StateLocation: Sendable, Equatable, CustomStringConvertible {
     /// A file, made when it does not exist.
     case sqlite(path: String)
+    /// A schema of a Postgres database, which several Penstocks may share.
+    case postgres(PostgresLocation)
 
+    /// Without a password.
     package var description: String {
         switch self {
         case .sqlite(let path): "sqlite:\(path)"
+        case .postgres(let location): location.description
         }
     }
 
-    /// `sqlite:` and a path.
+    /// Whether a password is in it.
+    var hasPassword: Bool {
+        guard case .postgres(let location) = self else { return false }
+        return location.hasPassword
+    }
+
+    /// What it may be, for findings.
+    static let form = "sqlite: and a path, or the URL of a Postgres database"
+
+    /// `sqlite:` and a path, or `postgres://…`; errors tell nothing of the text, which may hold a password.
     static func parse(_ text: String) throws -> StateLocation {
+        if PostgresLocation.matches(text) {
+            do throws(StoreError) {
+                return .postgres(try PostgresLocation(text))
+            } catch {
+                throw MalformedText(description: "it \(error.detail)")
+            }
+        }
         guard text.hasPrefix("sqlite:"), text.utf8.count > "sqlite:".utf8.count else {
-            throw MalformedText(description: "write it like sqlite:data/penstock.db")
+            throw MalformedText(
+                description: "write it like sqlite:data/penstock.db, or postgres://user@host:5432/database"
+            )
         }
         return .sqlite(path: String(text.dropFirst("sqlite:".count)))
     }
@@ -142,10 +165,12 @@ package struct PlanReader: Sendable {
         self.registry = registry
         self.state = Field(
             "state",
-            "Where checkpoints and dead letters are kept: sqlite: and a path.",
-            .parsed("sqlite: and a path", placeholder: StateLocation.sqlite(path: ":")) {
-                try StateLocation.parse($0)
-            },
+            "Where checkpoints and dead letters are kept: sqlite: and a path, or postgres://user@host:5432/database?schema=penstock, which several Penstocks may share.",
+            .parsed(
+                StateLocation.form,
+                placeholder: StateLocation.sqlite(path: ":"),
+                holdsPassword: { $0.hasPassword }
+            ) { try StateLocation.parse($0) },
             absence: .value(.sqlite(path: "data/penstock.db"), shown: .string("sqlite:data/penstock.db"))
         )
         let functionForms = registry.functionKinds.map { $0.alternative }

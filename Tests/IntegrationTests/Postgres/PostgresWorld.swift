@@ -92,10 +92,13 @@ final class PostgresWorld: Sendable {
     func refuse(_ payloads: Set<String>) { self.state.state.withLock { $0.refused = payloads } }
 
     /// Starts the program with a source, what stands under `postgres:`; in a folder of its own when it is one of several.
+    ///
+    /// Its state is in a file of SQLite, or in `state`.
     func start(
         _ source: String,
         more: String = "",
         port: UInt16? = nil,
+        state: String? = nil,
         in folder: TemporaryFolder? = nil
     ) throws -> PenstockProcess {
         let source = source.replacingOccurrences(of: "URL", with: self.database.url(port: port))
@@ -103,7 +106,7 @@ final class PostgresWorld: Sendable {
         return try PenstockProcess(
             in: home.url,
             configuration: """
-                state: "sqlite:\(home.url.path)/penstock.db"
+                state: "\(state ?? "sqlite:\(home.url.path)/penstock.db")"
                 admin: { listen: "127.0.0.1:0" }
                 drain_timeout: 1s
                 functions:
