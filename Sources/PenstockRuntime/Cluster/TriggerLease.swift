@@ -23,6 +23,9 @@ package struct TriggerLease: Sendable {
         self.drainTimeout = drainTimeout
     }
 
+    /// Whether this process holds it now.
+    var isHeld: Bool { self.group.fence(of: self.name) != nil }
+
     /// What is known of it now; nil when this process does not hold it.
     var held: HeldLease? { self.group.held()[self.name] }
 

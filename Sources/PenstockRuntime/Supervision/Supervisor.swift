@@ -238,7 +238,7 @@ package actor Supervisor: Service {
                 store: store,
                 seed: seed
             )
-            if let lease { parts.mayInvoke = { lease.held != nil } }
+            if let lease { parts.mayInvoke = { lease.isHeld } }
             return parts
         }
         return RunningTrigger(runner: runner, destinations: destinations)

@@ -23,8 +23,10 @@ final class ClusterWorld {
     /// One of the members; a new process after each start.
     private final class Member {
         let home: TemporaryFolder
+        /// Nil while it is dead.
         var process: PenstockProcess?
-        var isStopped = false
+        /// When it goes on, or is started again; nil while it runs.
+        var ableAt: ContinuousClock.Instant?
 
         init() throws { self.home = try TemporaryFolder() }
     }
@@ -73,45 +75,56 @@ final class ClusterWorld {
         )
     }
 
-    /// Lets things happen to members, one after the other, until `isOver`; at the end all run again.
-    func disturb(_ random: inout SplitMix64, until isOver: () -> Bool) throws {
+    /// Lets things happen to members, at times to several at once, until `isOver`; at the end all run again.
+    ///
+    /// One at least goes on.
+    func disturb(
+        by mishaps: [Mishap] = Mishap.allCases,
+        _ random: inout SplitMix64,
+        until isOver: () -> Bool
+    ) throws {
         while !isOver() {
-            self.pause(.milliseconds(Int.random(in: 200...3000, using: &random)), unless: isOver)
-            let index = Int.random(in: 0..<self.members.count, using: &random)
-            let mishap = Mishap.allCases.randomElement(using: &random) ?? .killed
-            try self.happen(mishap, to: index, &random, isOver)
+            self.pause(.milliseconds(Int.random(in: 100...2500, using: &random)), unless: isOver)
+            try self.wake(before: .now)
+            let able = self.members.indices.filter { self.members[$0].ableAt == nil }
+            guard able.count > 1, let index = able.randomElement(using: &random) else { continue }
+            try self.happen(mishaps.randomElement(using: &random) ?? .killed, to: index, &random)
         }
-        for (index, member) in self.members.enumerated() where member.process == nil { try self.start(index) }
+        try self.wake(before: nil)
     }
 
-    private func happen(
-        _ mishap: Mishap,
-        to index: Int,
-        _ random: inout SplitMix64,
-        _ isOver: () -> Bool
-    ) throws {
+    private func happen(_ mishap: Mishap, to index: Int, _ random: inout SplitMix64) throws {
         let member = self.members[index]
-        guard let process = member.process else { return try self.start(index) }
+        guard let process = member.process else { return }
         self.mishaps[mishap, default: 0] += 1
         switch mishap {
         case .killed:
             process.kill()
             member.process = nil
-            self.pause(.milliseconds(Int.random(in: 0...2000, using: &random)), unless: isOver)
-            try self.start(index)
-        case .stopped: self.halt(process, for: .milliseconds(Int.random(in: 11_000...15_000, using: &random)))
-        case .halted: self.halt(process, for: .milliseconds(Int.random(in: 100...9000, using: &random)))
+            member.ableAt = .now + .milliseconds(Int.random(in: 0...4000, using: &random))
+        case .stopped:
+            _ = Glibc.kill(process.id, SIGSTOP)
+            member.ableAt = .now + .milliseconds(Int.random(in: 11_000...15_000, using: &random))
+        case .halted:
+            _ = Glibc.kill(process.id, SIGSTOP)
+            member.ableAt = .now + .milliseconds(Int.random(in: 100...9000, using: &random))
         case .restarted:
             try process.terminate()
-            member.process = nil
             try self.start(index)
         }
     }
 
-    private func halt(_ process: PenstockProcess, for duration: Duration) {
-        _ = Glibc.kill(process.id, SIGSTOP)
-        self.pause(duration) { false }
-        _ = Glibc.kill(process.id, SIGCONT)
+    /// Lets go on what has stood still, or starts again what was killed, for long enough; all with nil.
+    private func wake(before now: ContinuousClock.Instant?) throws {
+        for (index, member) in self.members.enumerated() {
+            guard let ableAt = member.ableAt, now.map({ ableAt <= $0 }) ?? true else { continue }
+            member.ableAt = nil
+            if let process = member.process {
+                _ = Glibc.kill(process.id, SIGCONT)
+            } else {
+                try self.start(index)
+            }
+        }
     }
 
     /// Lets time pass: what is looked for is what happens meanwhile.

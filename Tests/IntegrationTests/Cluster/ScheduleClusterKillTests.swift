@@ -63,6 +63,24 @@ struct ScheduleClusterKillTests {
 
     @Test("Three Penstocks that die and stand still fire each instant of 50 schedules once")
     func fires() throws {
+        let (world, seed, again) = try Self.run(ClusterWorld.Mishap.allCases)
+        // Only what was under way when its member died or stood still comes again.
+        let abrupt = ClusterWorld.Mishap.allCases.filter { $0 != .restarted }
+        let count = abrupt.reduce(0) { $0 + (world.mishaps[$1] ?? 0) }
+        #expect(again <= count * Self.schedules, "seed \(seed)")
+    }
+
+    @Test("A rolling restart of three Penstocks invokes nothing twice")
+    func rolls() throws {
+        let (_, seed, again) = try Self.run([.restarted])
+        #expect(again == 0, "seed \(seed)")
+    }
+
+    /// Lets mishaps happen to three members for a while, and checks that each instant fired, and was decided once; how many
+    /// invocations were of instants that had been invoked before.
+    private static func run(
+        _ mishaps: [ClusterWorld.Mishap]
+    ) throws -> (world: ClusterWorld, seed: UInt64, again: Int) {
         let arrivals = Arrivals()
         let server = try TestHTTPServer { request, exchange in
             arrivals.add(request)
@@ -77,10 +95,9 @@ struct ScheduleClusterKillTests {
         let limit =
             ProcessInfo.processInfo.environment["PENSTOCK_CLUSTER_SECONDS"].flatMap { Int($0) } ?? 30
         let end = ContinuousClock.now + .seconds(limit)
-        try world.disturb(&random) { ContinuousClock.now >= end }
+        try world.disturb(by: mishaps, &random) { ContinuousClock.now >= end }
         // All fire again, and what was missed is caught up with.
         let now = Int(Date().timeIntervalSince1970)
-        let names = (0..<Self.schedules).map { "tick\($0)" }
         let areDone = BoundedWait.until(within: .seconds(90)) {
             let done = Set(arrivals.list.filter { $0.instant > now + 2 }.map(\.schedule))
             return done.count == Self.schedules
@@ -88,35 +105,37 @@ struct ScheduleClusterKillTests {
         #expect(areDone, "seed \(seed): \(world.processes.map(\.logTail))")
         try world.terminateAll()
         let all = Dictionary(grouping: arrivals.list, by: \.schedule)
-        var twice = 0
-        for name in names {
-            let own = all[name] ?? []
-            let byInstant = Dictionary(grouping: own, by: \.instant)
-            let fires = try Self.fires(of: name, database)
-            let instants = fires.map(\.instant)
-            let first = try #require(instants.first)
-            let last = try #require(instants.last)
-            // Each instant from the first to the last is in the fire log, once.
-            #expect(instants == Array(stride(from: first, through: last, by: 2)), "\(name), seed \(seed)")
-            for fire in fires {
-                let got = byInstant[fire.instant] ?? []
-                #expect(!got.isEmpty || fire.outcome == "waiting", "\(name) \(fire), seed \(seed)")
-                #expect(
-                    Set(got.map(\.id)).count <= 1,
-                    "\(name) \(fire.instant) has several ids, seed \(seed)"
-                )
-                twice += max(0, got.count - 1)
-            }
-            #expect(fires.allSatisfy { $0.outcome == "settled" || $0.outcome == "waiting" })
+        var again = 0
+        for name in (0..<Self.schedules).map({ "tick\($0)" }) {
+            again += try Self.check(name, all[name] ?? [], try Self.fires(of: name, database), seed)
         }
-        world.report(
-            "cluster schedules: seed \(seed), \(arrivals.list.count) invocations, \(twice) of them again"
-        )
-        // Only what was under way when its member died or stood still comes again.
-        let abrupt = [ClusterWorld.Mishap.killed, .stopped, .halted].reduce(0) {
-            $0 + (world.mishaps[$1] ?? 0)
+        let count = arrivals.list.count
+        world.report("cluster schedules: seed \(seed), \(count) invocations, \(again) of them again")
+        return (world, seed, again)
+    }
+
+    /// Checks one schedule; how many invocations were of an instant that had been invoked before.
+    private static func check(
+        _ name: String,
+        _ arrivals: [Arrival],
+        _ fires: [Fire],
+        _ seed: UInt64
+    ) throws -> Int {
+        let byInstant = Dictionary(grouping: arrivals, by: \.instant)
+        let instants = fires.map(\.instant)
+        let first = try #require(instants.first)
+        let last = try #require(instants.last)
+        // Each instant from the first to the last is in the fire log, once.
+        #expect(instants == Array(stride(from: first, through: last, by: 2)), "\(name), seed \(seed)")
+        #expect(fires.allSatisfy { $0.outcome == "settled" || $0.outcome == "waiting" })
+        var again = 0
+        for fire in fires {
+            let got = byInstant[fire.instant] ?? []
+            #expect(!got.isEmpty || fire.outcome == "waiting", "\(name) \(fire), seed \(seed)")
+            #expect(Set(got.map(\.id)).count <= 1, "\(name) \(fire.instant) has several ids, seed \(seed)")
+            again += max(0, got.count - 1)
         }
-        #expect(twice <= abrupt * Self.schedules, "seed \(seed)")
+        return again
     }
 
     /// A line of the fire log.
