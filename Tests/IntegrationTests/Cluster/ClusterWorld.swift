@@ -38,7 +38,9 @@ final class ClusterWorld {
     /// What was done, for the report.
     private(set) var mishaps: [Mishap: Int] = [:]
 
-    /// - Parameter configuration: What stands below `state`, `admin` and `drain_timeout`; each life of a member has a name.
+    /// Members that are not started yet.
+    ///
+    /// `configuration` is what stands below `state`, `admin` and `drain_timeout`; each life of a member has a name.
     init(
         _ database: PostgresServer,
         members: Int,
