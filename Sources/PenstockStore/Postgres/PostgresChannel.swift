@@ -7,8 +7,8 @@ import Reactor
 /// One of the store's sessions: connected when it is needed, and again after it was lost, with pauses that grow.
 ///
 /// While there is no connection, each call fails at once with the reason of the last attempt, until it is time for the next
-/// one. A session follows its predecessor only when the server no longer has that: what was under way there when it was lost
-/// is done or undone by then, and never comes behind what the new one does.
+/// one. A session that was lost with something under way is followed by another one only when the server no longer has it: what
+/// was under way is done or undone by then, and never comes behind what the new one does.
 final class PostgresChannel: @unchecked Sendable {
     // @unchecked: touched on the reactor's thread only.
 
@@ -34,6 +34,8 @@ final class PostgresChannel: @unchecked Sendable {
     private let lockPatience: Duration
     private var state = State.idle
     private var backend: Backend?
+    /// The session that was lost with something under way, until the server no longer has it.
+    private var lost: Backend?
     private var failures = 0
     /// Why there is no connection, and until when none is tried.
     private var refusal: (error: StoreError, until: Instant)?
@@ -46,7 +48,7 @@ final class PostgresChannel: @unchecked Sendable {
         max: .seconds(5),
         jitter: .full
     )
-    /// How long a predecessor may take to end.
+    /// How long a session that was lost may take to end.
     private static let endPatience = Duration.seconds(5)
 
     /// A channel that connects when it is first asked to.
@@ -71,10 +73,12 @@ final class PostgresChannel: @unchecked Sendable {
         }
     }
 
-    /// The session is of no more use.
+    /// The session is of no more use, and something may still be under way there.
     func drop(_ link: PostgresLink) {
         link.close()
-        if case .open(let own) = self.state, own === link { self.state = .idle }
+        guard case .open(let own) = self.state, own === link else { return }
+        self.state = .idle
+        self.lost = self.backend
     }
 
     /// Ends it for good; whoever waits for a connection, or for a statement, is told.
@@ -139,13 +143,15 @@ final class PostgresChannel: @unchecked Sendable {
             """
     }
 
-    /// Hands the connection out when the session before it has ended, which is asked for.
+    /// Hands the connection out when the session that was lost has ended, which is asked for.
+    ///
+    /// One that was idle is left alone: a pooler may have given it to somebody else.
     private func succeed(_ link: PostgresLink, _ backend: Backend, until deadline: Instant) {
-        guard let predecessor = self.backend else { return self.opened(link, backend) }
+        guard let lost = self.lost else { return self.opened(link, backend) }
         let query = """
             SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-            WHERE pid = \(predecessor.process) AND pid <> pg_backend_pid()
-                AND (extract(epoch FROM backend_start) * 1000000)::bigint = \(predecessor.started)
+            WHERE pid = \(lost.process) AND pid <> pg_backend_pid()
+                AND (extract(epoch FROM backend_start) * 1000000)::bigint = \(lost.started)
             """
         link.send(PostgresQuery(query), within: Self.openTimeout) { result in
             switch result {
@@ -168,6 +174,7 @@ final class PostgresChannel: @unchecked Sendable {
     private func opened(_ link: PostgresLink, _ backend: Backend) {
         guard case .opening(let waiters) = self.state else { return link.close() }
         self.backend = backend
+        self.lost = nil
         self.failures = 0
         self.refusal = nil
         self.state = .open(link)

@@ -5,7 +5,8 @@ import PostgresClient
 extension PostgresStore {
     @discardableResult
     package func append(_ write: JournalWrite, to journal: String) async throws(StoreError) -> Int {
-        try await self.write(.journal(write, journal: journal))
+        let bytes = write.entries.reduce(128 * write.fires.count) { $0 + $1.body.count }
+        return try await self.write(about: bytes) { .journal(write, journal: journal) }
     }
 
     package func mark(of journal: String) async throws(StoreError) -> String? {

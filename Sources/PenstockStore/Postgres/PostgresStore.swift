@@ -69,7 +69,8 @@ package struct PostgresStore: StateStore {
     // MARK: - Dead letters
 
     package func append(_ letters: [DeadLetter]) async throws(StoreError) {
-        _ = try await self.write(.append(letters))
+        let bytes = letters.reduce(0) { $0 + ($1.body?.count ?? 0) }
+        _ = try await self.write(about: bytes) { .append(letters) }
     }
 
     package func deadLetters(
@@ -153,6 +154,18 @@ package struct PostgresStore: StateStore {
         write.fences = self.fences
         return try await self.sessions.write(write)
     }
+
+    /// The same for a write of about so many bytes, which is made into text elsewhere when that takes long: the caller's thread
+    /// may be the reactor's.
+    func write(
+        about bytes: Int,
+        _ make: @escaping @Sendable () -> PostgresWrite
+    ) async throws(StoreError) -> Int {
+        try await self.write(bytes < 256 << 10 ? make() : await Self.made(make))
+    }
+
+    @concurrent
+    private static func made(_ make: @Sendable () -> PostgresWrite) async -> PostgresWrite { make() }
 
     /// Reads rows, from one snapshot that holds all writes that have returned.
     func rows<Value>(

@@ -27,6 +27,9 @@ final class PostgresWriter: @unchecked Sendable {
     /// How many transactions were committed.
     private(set) var commits = 0
 
+    /// Postgres takes messages up to 1 GiB.
+    private static let bytesMax = 900 << 20
+
     /// The server may take so long for a transaction.
     private static let timeout = Duration.seconds(20)
 
@@ -40,6 +43,10 @@ final class PostgresWriter: @unchecked Sendable {
     func add(_ write: PostgresWrite, _ waiter: Waiter) {
         guard !self.isClosing else { return waiter.resume(returning: .failure(.closed(self.location))) }
         guard !write.statements.isEmpty else { return waiter.resume(returning: .success(0)) }
+        guard write.bytes <= Self.bytesMax else {
+            let text = "a write of \(write.bytes >> 20) MiB is more than one message to the server may be"
+            return waiter.resume(returning: .failure(StoreError(.inputOutput, "\(self.location): \(text)")))
+        }
         self.queue.add(write, waiter)
         self.advance()
     }
