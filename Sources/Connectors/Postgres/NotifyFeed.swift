@@ -38,7 +38,7 @@ final class NotifyFeed: JournalFeed {
     private let end = Mailbox<Void>()
 
     /// Entries of one intake.
-    private static let intakeMax = 256
+    private static let intakeMax = 1024
     /// Bytes that wait at most.
     private static let bytesMax = 64 << 20
 

@@ -108,14 +108,19 @@ struct OutboxStatements: Sendable {
     /// Bytes of payloads that a receive brings at most, unless one row alone has more.
     private static let receiveBytes = 16 << 20
 
+    /// The bytes of a row's payload.
+    private func size(_ alias: String) -> String {
+        "octet_length(\(self.column(self.columns.payload, of: alias))::text)"
+    }
+
     /// The first of the `candidates` as `chosen`, as many as fit, and whether that leaves any.
     private var chosen: String {
         """
         chosen AS MATERIALIZED (
         SELECT id FROM (
-            SELECT candidates.id, sum(octet_length(\(self.column(self.columns.payload, of: "p"))::text)) OVER (
-                ORDER BY candidates.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-            ) AS before FROM candidates JOIN \(self.table.quoted) p ON \(self.id("p")) = candidates.id
+            SELECT id, sum(size) OVER (
+                ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS before FROM candidates
         ) sized WHERE coalesce(before, 0) < \(Self.receiveBytes)
         ), cut AS (
         SELECT (SELECT count(*) FROM candidates) > (SELECT count(*) FROM chosen) AS is_cut
@@ -127,7 +132,7 @@ struct OutboxStatements: Sendable {
     private func freeRows(limit: Int) -> String {
         """
         candidates AS MATERIALIZED (
-        SELECT \(self.id("o")) AS id FROM \(self.table.quoted) o
+        SELECT \(self.id("o")) AS id, \(self.size("o")) AS size FROM \(self.table.quoted) o
         WHERE \(self.isUnfinished("o")) AND \(self.isFree("o"))
         ORDER BY \(self.id("o")) LIMIT \(limit) FOR UPDATE OF o SKIP LOCKED
         ), looked AS (
@@ -155,13 +160,13 @@ struct OutboxStatements: Sendable {
                 SELECT id, grp, lone, bool_and(is_free) OVER (PARTITION BY grp, lone ORDER BY id) AS is_next FROM oldest
             ) ordered WHERE is_next ORDER BY id LIMIT \(limit)
             ), locked AS MATERIALIZED (
-            SELECT wanted.id, wanted.grp, wanted.lone, wanted.place
+            SELECT wanted.id, wanted.grp, wanted.lone, wanted.place, \(self.size("o")) AS size
             FROM wanted JOIN \(self.table.quoted) o ON \(self.id("o")) = wanted.id
             WHERE \(self.isUnfinished("o")) AND \(self.isFree("o"))
             FOR UPDATE OF o SKIP LOCKED
             ), candidates AS MATERIALIZED (
-            SELECT id FROM (
-                SELECT id, place, row_number() OVER (PARTITION BY grp, lone ORDER BY id) AS own_place FROM locked
+            SELECT id, size FROM (
+                SELECT id, size, place, row_number() OVER (PARTITION BY grp, lone ORDER BY id) AS own_place FROM locked
             ) placed WHERE place = own_place
             )
             """

@@ -104,6 +104,18 @@ struct CatchUpSourceTests {
         try await second.stop()
     }
 
+    @Test("A page of large rows is cut by their bytes, and the rest follows at once")
+    func largeRows() async throws {
+        let (server, file) = (try PostgresServer(), StoreFile())
+        try server.run(Self.table)
+        try server.run(
+            "INSERT INTO orders (payload) SELECT repeat('x', 4000000) FROM generate_series(1, 11) i"
+        )
+        let probe = try await NotifyProbe(Self.yaml(server.url()), store: file.url)
+        probe.wait(for: "all rows") { $0.records.count == 11 }
+        try await probe.stop()
+    }
+
     @Test("A row that becomes visible after one with a greater number comes, too")
     func lateCommit() async throws {
         let (server, file) = (try PostgresServer(), StoreFile())
