@@ -61,13 +61,13 @@ class Database:
         return self.run(f"SELECT NOT EXISTS (SELECT FROM {table})") == "t"
 
     def wait_until_empty(self, table: str, seconds: float) -> None:
-        """Waits until a table has no row; looks seldom, for a look reads what was deleted."""
+        """Waits until a table has no row."""
         deadline = time.monotonic() + seconds
         while not self.is_empty(table):
             if time.monotonic() > deadline:
                 left = self.run(f"SELECT count(*) FROM {table}")
                 raise RunFailed(f"after {seconds:.0f} s {left} rows are left in {table}")
-            time.sleep(0.05)
+            time.sleep(0.01)
 
 
 def free_port() -> int:

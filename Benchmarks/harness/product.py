@@ -118,9 +118,9 @@ class Product:
         """Waits until all have joined their groups; looks seldom, for a look takes time that they need."""
         self.wait(f"{count} partitions", START_SECONDS + count / 10, lambda: self.owns(count), pause=0.5)
 
-    def wait_for_records(self, sink: Sink, count: int) -> Measurement:
+    def wait_for_records(self, sink: Sink, count: int, pause: float = 0.01) -> Measurement:
         """Waits until the sink has received so many records; what it says then."""
-        self.wait(f"{count} records", ARRIVE_SECONDS, lambda: int(sink.stats()["records"]) >= count)
+        self.wait(f"{count} records", ARRIVE_SECONDS, lambda: int(sink.stats()["records"]) >= count, pause)
         return sink.stats()
 
     def wait_for_deletions(self, queue: Queue, count: int) -> None:
