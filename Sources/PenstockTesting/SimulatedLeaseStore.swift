@@ -25,9 +25,14 @@ package final class SimulatedLeases: Sendable {
         self.clock = clock
     }
 
-    fileprivate func join(_ member: ClusterMember, for ttl: Duration) {
+    /// Whether it lives behind that.
+    fileprivate func join(_ member: ClusterMember, for ttl: Duration) -> Bool {
         let now = self.clock()
-        self.state.withLock { $0.members[member.id] = Member(member: member, expires: now + ttl) }
+        return self.state.withLock { state in
+            if state.members[member.id] != nil, !Self.lives(member.id, state, now) { return false }
+            state.members[member.id] = Member(member: member, expires: now + ttl)
+            return true
+        }
     }
 
     fileprivate func beat(_ id: MemberID, _ pools: Set<String>, _ ttl: Duration) -> ClusterView? {
@@ -52,7 +57,7 @@ package final class SimulatedLeases: Sendable {
             for name in names {
                 var lease = state.leases[name.name] ?? LeaseState(lease: name, owner: nil, epoch: 0)
                 let isFree = lease.owner.map { !Self.lives($0, state, now) } ?? true
-                let isReserved = lease.askedBy.map { $0 != id && Self.lives($0, state, now) } ?? false
+                let isReserved = lease.askedBy.map { $0 != id && Self.wants($0, lease, state, now) } ?? false
                 guard isFree, !isReserved else { continue }
                 state.epoch += 1
                 lease.epoch = state.epoch
@@ -69,8 +74,10 @@ package final class SimulatedLeases: Sendable {
         let now = self.clock()
         self.state.withLock { state in
             for name in names {
-                guard let lease = state.leases[name], lease.owner != id else { continue }
-                let isTaken = lease.askedBy.map { Self.lives($0, state, now) } ?? false
+                guard let lease = state.leases[name], let owner = lease.owner, owner != id,
+                    Self.lives(owner, state, now), Self.lives(id, state, now)
+                else { continue }
+                let isTaken = lease.askedBy.map { Self.wants($0, lease, state, now) } ?? false
                 if !isTaken { state.leases[name]?.askedBy = id }
             }
         }
@@ -95,7 +102,10 @@ package final class SimulatedLeases: Sendable {
     fileprivate func leave(_ id: MemberID) {
         self.state.withLock { state in
             state.members[id] = nil
-            for (name, lease) in state.leases where lease.owner == id { state.leases[name]?.owner = nil }
+            for (name, lease) in state.leases {
+                if lease.owner == id { state.leases[name]?.owner = nil }
+                if lease.askedBy == id { state.leases[name]?.askedBy = nil }
+            }
         }
     }
 
@@ -111,6 +121,16 @@ package final class SimulatedLeases: Sendable {
 
     private static func lives(_ id: MemberID, _ state: borrowing State, _ now: Instant) -> Bool {
         state.members[id].map { $0.expires > now } ?? false
+    }
+
+    /// Whether a member lives and takes leases of this one's pool.
+    private static func wants(
+        _ id: MemberID,
+        _ lease: LeaseState,
+        _ state: borrowing State,
+        _ now: Instant
+    ) -> Bool {
+        self.lives(id, state, now) && state.members[id]?.member.pools.contains(lease.lease.pool) == true
     }
 
     private static func view(_ state: borrowing State, _ now: Instant) -> ClusterView {
@@ -179,7 +199,9 @@ package final class SimulatedLeaseStore: LeaseStore, StoreView {
 
     package func join(_ member: ClusterMember, for ttl: Duration) async throws(StoreError) {
         try self.pass()
-        self.leases.join(member, for: ttl)
+        guard self.leases.join(member, for: ttl) else {
+            throw StoreError(.fenced, "the member \(member.name) is dead already; it joins under a new id")
+        }
     }
 
     package func beat(

@@ -16,7 +16,10 @@ import Testing
         }
     }
 
-    @Test("The Postgres store keeps the contract of leases", arguments: LeaseStoreConformance.checks)
+    @Test(
+        "The Postgres store keeps the contract of leases",
+        arguments: LeaseStoreConformance.checks + LeaseStoreConformance.raceChecks
+    )
     func conforms(check: LeaseStoreConformance.Check) async throws {
         let schema = try PostgresSchema()
         try await withReactor { reactor in

@@ -187,6 +187,24 @@ import Testing
         }
     }
 
+    @Test("Large letters and entries come back whole")
+    func large() async throws {
+        let schema = try PostgresSchema()
+        try await withReactor { reactor in
+            let store = try await PostgresStore.open(schema.location(), on: reactor)
+            var letter = DeadLetter.fixture(1)
+            letter.body = (0..<(6 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+            let entry = JournalEntry(key: "k", timestamp: letter.at, body: letter.body ?? [])
+            try await store.append([letter, .fixture(2)])
+            let count = try await store.append([entry], to: "j", mark: nil)
+            #expect(count == 1)
+            let ids = try await store.deadLetters(matching: DeadLetterQuery()).map(\.id)
+            #expect(try await store.deadLetter(ids[0])?.letter == letter)
+            #expect(try await store.entries(of: "j", after: 0, limit: 9).map(\.entry) == [entry])
+            await store.close()
+        }
+    }
+
     @Test("A redrive that is noted by several at once is added for each of them")
     func redrives() async throws {
         let schema = try PostgresSchema()
