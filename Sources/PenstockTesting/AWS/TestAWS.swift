@@ -2,10 +2,26 @@
 
 import Foundation
 
-/// Services of AWS for a test: ministack, an emulator, on a port of its own.
+/// Services of AWS for a test: an emulator, on a port of its own.
 ///
 /// It comes with the PyPI package of that name, which `make setup` installs into `.venv`. It verifies no signature.
 package final class TestAWS: Sendable {
+    /// Who speaks for AWS.
+    package enum Emulator: Sendable {
+        /// Most of it, fast; its account is 000000000000.
+        case ministack
+        /// Another opinion, by other people; its account is 123456789012. It deletes by stale receipts, gives only the last
+        /// message of a group again, and tells of changes that change nothing.
+        case moto
+
+        fileprivate var program: String {
+            switch self {
+            case .ministack: "ministack"
+            case .moto: "moto_server"
+            }
+        }
+    }
+
     /// `http://127.0.0.1:PORT`.
     package let endpoint: String
 
@@ -17,13 +33,12 @@ package final class TestAWS: Sendable {
     /// Starts it and waits until it answers.
     ///
     /// - Throws: ``TestEnvironment/Unavailable`` when it is not installed or does not answer.
-    package init() throws {
+    package init(_ emulator: Emulator = .ministack) throws {
         let port = FreePort.pick()
         self.endpoint = "http://127.0.0.1:\(port)"
-        let python = TestEnvironment.program("ministack")
         self.process = try ForeignProcess(
-            python,
-            [],
+            TestEnvironment.program(emulator.program),
+            emulator == .moto ? ["-H", "127.0.0.1", "-p", "\(port)"] : [],
             environment: ["BIND_HOST": "127.0.0.1", "GATEWAY_PORT": "\(port)"]
         )
         let answers = BoundedWait.until(within: .seconds(60)) {
@@ -31,7 +46,7 @@ package final class TestAWS: Sendable {
         }
         guard answers else {
             throw TestEnvironment.Unavailable(
-                description: "ministack does not listen on \(self.endpoint): \(self.process.output)"
+                description: "\(emulator.program) does not listen on \(self.endpoint): \(self.process.output)"
             )
         }
     }

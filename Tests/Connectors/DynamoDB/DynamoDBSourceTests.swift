@@ -324,6 +324,39 @@ struct DynamoDBSourceTests {
             #expect(ContinuousClock.now - began > .seconds(2))
         }
     }
+
+    @Test("Thousands of shards are listed and read within what AWS allows")
+    func thousands() async throws {
+        let streams = try ScriptedStreams(shards: 1500)
+        defer { streams.stop() }
+        // All are split once.
+        let children = streams.openShards.flatMap { streams.replace([$0], by: 1) }
+        let lists = Mutex<[ContinuousClock.Instant]>([])
+        streams.setFaults { call in
+            if call.operation == "DescribeStream" { lists.withLock { $0.append(.now) } }
+            return nil
+        }
+        try await StreamProbe.run(streams) { probe in
+            probe.grant()
+            try await probe.settleOn()
+            try await probe.receive { $0.assigned.count == 3000 }
+            #expect(probe.ended.count == 1500 && Set(probe.owned.keys) == Set(children))
+            let last = children[1499]
+            streams.write(["a"], to: last)
+            try await probe.receive(1)
+        }
+        let times = lists.withLock { $0 }
+        #expect(times.count >= 30)
+        for (index, time) in times.enumerated() {
+            let within = times[index...].prefix { $0 - time < .seconds(1) }
+            #expect(within.count <= 10, "ten calls a second are allowed")
+        }
+        let reads = streams.calls.filter { $0.operation == "GetRecords" }
+        #expect(
+            reads.filter { !children.contains($0.shard) }.count == 1500,
+            "a shard that is over is read once"
+        )
+    }
 }
 
 /// True so many times.

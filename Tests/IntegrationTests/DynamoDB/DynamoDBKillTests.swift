@@ -8,7 +8,9 @@ import Testing
 /// A scripted stream whose shards are split and merged, real processes, and a far end that counts by itself.
 @Suite(.serialized, .ownThreads, .timeLimit(.minutes(5)))
 struct DynamoDBKillTests {
-    @Test("SIGKILL at random moments over splits and merges loses no change, and each item's stay in order")
+    @Test(
+        "SIGKILL at random moments over splits and merges, and an outage of the stream before each, lose no change, and each item's stay in order"
+    )
     func killed() throws {
         let (generations, each) = (5, 20_000)
         let began = ContinuousClock.now
@@ -19,6 +21,7 @@ struct DynamoDBKillTests {
         for generation in 1..<generations {
             world.write(each)
             let penstock = try world.start()
+            try world.cut(penstock, after: Int.random(in: 200...1000, using: &random))
             let wanted = min(
                 generation * each - 1000,
                 world.distinct + Int.random(in: 500...each, using: &random)
@@ -57,6 +60,7 @@ struct DynamoDBKillTests {
 /// A table with changes of 200 items, and Penstocks that read its stream one after the other.
 private final class DynamoDBKillWorld {
     private let streams: ScriptedStreams
+    private let proxy: TestProxy
     private let home: TemporaryFolder
     private let python = TestEnvironment.python
     /// Which items each open shard has.
@@ -80,6 +84,8 @@ private final class DynamoDBKillWorld {
 
     init() throws {
         self.streams = try ScriptedStreams("kill", shards: 4)
+        let port = self.streams.endpoint.split(separator: ":").last.flatMap { UInt16($0) }
+        self.proxy = try TestProxy(to: try #require(port))
         self.home = try TemporaryFolder()
         self.lines = ArrivedLines(self.home.url.appendingPathComponent("arrived"))
         for (number, shard) in self.streams.openShards.enumerated() {
@@ -93,7 +99,20 @@ private final class DynamoDBKillWorld {
     }
 
     deinit {
+        self.proxy.stop()
         self.streams.stop()
+    }
+
+    /// Cuts all connections to the stream after so many arrivals, until Penstock says so.
+    func cut(_ penstock: PenstockProcess, after count: Int) throws {
+        let wanted = self.distinct + count
+        try self.wait(for: "\(wanted) arrivals", penstock) {
+            self.read()
+            return self.distinct >= wanted
+        }
+        self.proxy.cut()
+        try self.wait(for: "the outage", penstock) { penstock.log.contains("source disconnected") }
+        self.proxy.restore()
     }
 
     /// Writes so many changes, of all items in turn.
@@ -144,7 +163,7 @@ private final class DynamoDBKillWorld {
                     source:
                       dynamodb:
                         table: kill
-                        endpoint: "\(self.streams.endpoint)"
+                        endpoint: "http://127.0.0.1:\(self.proxy.port)"
                         region: eu-west-1
                         credentials: { access_key_id: test, secret_access_key: test }
                     function: sink

@@ -10,9 +10,9 @@ struct DynamoDBWorld {
     let aws: TestAWS
 
     /// With a table `carts` of the keys `cart` and `line`, and `handler(event, context)` of `app.py`, which runs in ``home``.
-    init(handler: String) throws {
+    init(handler: String, on emulator: TestAWS.Emulator = .ministack) throws {
         self.home = try TemporaryFolder()
-        self.aws = try TestAWS()
+        self.aws = try TestAWS(emulator)
         try handler.write(to: self.file("app.py"), atomically: true, encoding: .utf8)
         try self.run(
             """

@@ -9,31 +9,18 @@ import Testing
 @Suite(.serialized, .ownThreads, .timeLimit(.minutes(5)))
 struct SQSKillTests {
     @Test(
-        "SIGKILL at random moments loses no message of a standard queue, and repeats only what was in flight"
+        "SIGKILL at random moments, and an outage of the queue before each, lose no message of a standard queue, and repeat only what was in flight"
     )
     func standard() throws {
         try Self.killed(messages: 50_000, groups: nil, kills: 4)
     }
 
-    @Test("SIGKILL at random moments keeps 200 message groups in order")
+    @Test("SIGKILL at random moments, and an outage before each, keep 200 message groups in order")
     func groups() throws {
         try Self.killed(messages: 50_000, groups: 200, kills: 4)
     }
 
-    @Test(
-        "Connections that are cut before each SIGKILL lose nothing, with groups and without",
-        arguments: [nil, 200]
-    )
-    func cut(groups: Int?) throws {
-        try Self.killed(messages: 20_000, groups: groups, kills: 2, cuts: true)
-    }
-
-    private static func killed(
-        messages: Int,
-        groups: Int?,
-        kills: Int,
-        cuts: Bool = false
-    ) throws {
+    private static func killed(messages: Int, groups: Int?, kills: Int) throws {
         let began = ContinuousClock.now
         let seed = UInt64.random(in: .min ... .max)
         var random = SplitMix64(seed: seed)
@@ -41,7 +28,7 @@ struct SQSKillTests {
         var bound = 0
         for _ in 0..<kills {
             let penstock = try world.start()
-            if cuts { bound += try world.cut(penstock, after: Int.random(in: 200...1000, using: &random)) }
+            bound += try world.cut(penstock, after: Int.random(in: 200...1000, using: &random))
             let wanted = world.read() + Int.random(in: 500...messages / (2 * kills), using: &random)
             try world.wait(for: "\(wanted) arrivals", penstock) { world.read() >= wanted }
             #expect(world.distinct < messages, "a kill after the last message proves nothing")
@@ -57,12 +44,13 @@ struct SQSKillTests {
         try last.terminate()
         world.read()
         let line =
-            "SIGKILL sqs\(groups == nil ? "" : " fifo")\(cuts ? " with cuts" : ""): \(messages) messages, seed \(seed), \(kills) kills, "
+            "SIGKILL sqs\(groups == nil ? "" : " fifo"): \(messages) messages, seed \(seed), \(kills) kills, "
             + "bound \(bound), \(world.duplicates) duplicates, \(ContinuousClock.now - began)\n"
         FileHandle.standardError.write(Data(line.utf8))
         #expect(world.distinct == messages)
         #expect(world.violations.prefix(5) == [])
         #expect(world.duplicates <= bound)
+        #expect(world.cutLines <= kills)
     }
 }
 
@@ -76,9 +64,12 @@ private final class SQSKillWorld {
     private var lines: ArrivedLines
     private var seen: Set<String> = []
     private var next: [Substring: Int] = [:]
+    private let bodies: Set<String>
 
     /// Messages that arrived, each counted once.
     var distinct: Int { self.seen.count }
+    /// Lines that are no message of this test.
+    private(set) var cutLines = 0
     /// Arrivals beyond the first.
     private(set) var duplicates = 0
     /// First arrivals that came before an earlier message of their group.
@@ -92,12 +83,13 @@ private final class SQSKillWorld {
         self.home = try TemporaryFolder()
         self.lines = ArrivedLines(self.home.url.appendingPathComponent("arrived"))
         let groups = groups ?? 1
-        self.queue.send(
-            (0..<messages).map { number in
-                let group = "g\(number % groups)"
-                return ("\(group) \(number / groups)", self.keepsOrder ? group : nil)
-            }
-        )
+        let keepsOrder = self.keepsOrder
+        let sent = (0..<messages).map { number -> (String, String?) in
+            let group = "g\(number % groups)"
+            return ("\(group) \(number / groups)", keepsOrder ? group : nil)
+        }
+        self.bodies = Set(sent.map(\.0))
+        self.queue.send(sent)
         try Self.function.write(
             to: self.home.url.appendingPathComponent("function.py"),
             atomically: true,
@@ -171,13 +163,14 @@ private final class SQSKillWorld {
     }
 
     private func arrived(_ line: Substring) {
-        guard self.seen.insert(String(line)).inserted else {
-            self.duplicates += 1
+        let parts = line.split(separator: " ")
+        guard parts.count == 2, let number = Int(parts[1]), self.bodies.contains(String(line)) else {
+            // A function that is killed may leave half a line, which goes on with the next one's.
+            self.cutLines += 1
             return
         }
-        let parts = line.split(separator: " ")
-        guard parts.count == 2, let number = Int(parts[1]) else {
-            self.violations.append("not a message of this test: \(line)")
+        guard self.seen.insert(String(line)).inserted else {
+            self.duplicates += 1
             return
         }
         guard self.keepsOrder else { return }

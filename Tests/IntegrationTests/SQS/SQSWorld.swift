@@ -12,9 +12,9 @@ struct SQSWorld {
     let queue: String
 
     /// With a handler, which is `handler(event, context)` of `app.py` and runs in ``home``.
-    init(queue: String, handler: String) throws {
+    init(queue: String, handler: String, on emulator: TestAWS.Emulator = .ministack) throws {
         self.home = try TemporaryFolder()
-        self.aws = try TestAWS()
+        self.aws = try TestAWS(emulator)
         self.queue = try self.aws.createQueue(queue)
         try handler.write(to: self.file("app.py"), atomically: true, encoding: .utf8)
     }
