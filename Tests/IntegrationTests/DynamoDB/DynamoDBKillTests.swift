@@ -55,6 +55,51 @@ struct DynamoDBKillTests {
         #expect(world.cutLines < generations)
         #expect(world.duplicates <= bound)
     }
+
+    @Test(
+        "Members that share a store share the shards: those that are killed or stopped lose no change, and each item's stay in order"
+    )
+    func members() throws {
+        let (generations, each) = (4, 10_000)
+        let began = ContinuousClock.now
+        let seed = UInt64.random(in: .min ... .max)
+        var random = SplitMix64(seed: seed)
+        let server = try PostgresServer()
+        let world = try DynamoDBKillWorld(state: server.url())
+        var members = [try world.start("a"), try world.start("b")]
+        // Each has a part before anything happens.
+        for member in members {
+            try world.wait(for: "shards", member) { member.log.contains("leases acquired") }
+        }
+        for generation in 1..<generations {
+            world.write(each)
+            let wanted = world.distinct + Int.random(in: 500...each / 2, using: &random)
+            try world.wait(for: "\(wanted) arrivals", members[0]) {
+                world.read()
+                return world.distinct >= wanted
+            }
+            let leaving = members.remove(at: Int.random(in: 0..<members.count, using: &random))
+            if generation % 2 == 0 { try leaving.terminate() } else { leaving.kill() }
+            world.reshape(&random)
+            members.append(try world.start("m\(generation)"))
+        }
+        world.write(each)
+        try world.wait(for: "all changes", members[0]) {
+            world.read()
+            return world.distinct == generations * each
+        }
+        for member in members { try member.terminate() }
+        world.read()
+        let line =
+            "members dynamodb: \(generations * each) changes, \(world.shards) shards, seed \(seed), "
+            + "\(world.duplicates) duplicates, \(ContinuousClock.now - began)\n"
+        FileHandle.standardError.write(Data(line.utf8))
+        #expect(world.distinct == generations * each)
+        #expect(world.violations.prefix(5) == [])
+        #expect(world.cutLines < generations)
+        // What a killed member had in hand, at most.
+        #expect(world.duplicates < 2 * each)
+    }
 }
 
 /// A table with changes of 200 items, and Penstocks that read its stream one after the other.
@@ -82,7 +127,11 @@ private final class DynamoDBKillWorld {
     /// First arrivals that came before an earlier change of their item.
     private(set) var violations: [String] = []
 
-    init() throws {
+    /// Where the state is; in a file when it is nil.
+    private let state: String?
+
+    init(state: String? = nil) throws {
+        self.state = state
         self.streams = try ScriptedStreams("kill", shards: 4)
         let port = self.streams.endpoint.split(separator: ":").last.flatMap { UInt16($0) }
         self.proxy = try TestProxy(to: try #require(port))
@@ -146,12 +195,15 @@ private final class DynamoDBKillWorld {
         }
     }
 
-    func start() throws -> PenstockProcess {
+    /// A Penstock with a folder of its own, if it has a name.
+    func start(_ member: String = "") throws -> PenstockProcess {
         let folder = self.home.url.path
+        let own = member.isEmpty ? self.home.url : self.home.url.appendingPathComponent(member)
+        try FileManager.default.createDirectory(at: own, withIntermediateDirectories: true)
         return try PenstockProcess(
-            in: self.home.url,
+            in: own,
             configuration: """
-                state: "sqlite:\(folder)/penstock.db"
+                state: "\(self.state ?? "sqlite:\(folder)/penstock.db")"
                 admin: { listen: "127.0.0.1:0" }
                 functions:
                   sink:
