@@ -83,7 +83,8 @@ extension PartitionLag {
         .document(
             ("partition", .string(self.partition)),
             ("committed", self.committed.map { .string($0.description) }),
-            ("records", self.records.map { .integer(Int($0)) })
+            ("records", self.records.map { .integer(Int($0)) }),
+            ("bytes", self.bytes.map { .integer(Int($0)) })
         )
     }
 }

@@ -185,6 +185,18 @@ extension MetricsText {
                 self.sample("lag_records", labels, "\(records)")
             }
         }
+        self.family(
+            "lag_bytes",
+            .gauge,
+            "Bytes between the committed position and the upstream's end, where upstream counts in these."
+        )
+        for snapshot in snapshots {
+            for lag in snapshot.lag {
+                guard let bytes = lag.bytes else { continue }
+                let labels = Self.labels(snapshot) + [("partition", lag.partition)]
+                self.sample("lag_bytes", labels, "\(bytes)")
+            }
+        }
     }
 
     private mutating func states(_ snapshots: [TriggerSnapshot]) {

@@ -43,6 +43,8 @@ package final class PostgresLink: @unchecked Sendable {
             guard self.results.isEmpty else { return .success(self.results) }
             return .failure(PostgresError(.connectionLost, "the server sent no result"))
         }
+        /// Called when something of its COPY may have arrived; nil for a statement that begins none.
+        var copyArrived: (@Sendable () -> Void)?
     }
 
     private let reactor: Reactor
@@ -56,6 +58,13 @@ package final class PostgresLink: @unchecked Sendable {
     private var lastID: UInt64 = 0
     /// Closes the connection when a statement that was given up does not end.
     private var patience: TimerID?
+    /// While a COPY runs in both directions: who takes what arrives.
+    private var copyArrived: (@Sendable () -> Void)?
+
+    /// Whether what the server sends of a COPY is taken in; while it is not, the server waits once the way is full.
+    package var isReadingCopy = true {
+        didSet { if self.isReadingCopy != oldValue { self.watch() } }
+    }
 
     /// The version of the server, such as 150004.
     package let serverVersion: Int
@@ -187,6 +196,7 @@ package final class PostgresLink: @unchecked Sendable {
         if let registration = self.registration.take() { self.reactor.unregister(registration) }
         if let timer = self.patience.take() { self.reactor.cancel(timer) }
         self.handle = nil
+        self.copyArrived = nil
         let requests = [self.active.take()].compactMap(\.self) + self.waiting
         self.waiting = []
         let onLoss = self.onLoss.take()
@@ -221,11 +231,34 @@ package final class PostgresLink: @unchecked Sendable {
         self.send(PostgresQuery(script: script), within: timeout, keepsAll: true, completion)
     }
 
+    /// Begins a COPY in both directions, such as `START_REPLICATION`; the completion is called once, when it has begun.
+    ///
+    /// From then on ``takeCopy(_:)`` and ``putCopy(_:)`` are for it, and no statement runs any more: to end it, close the
+    /// connection.
+    ///
+    /// - Parameters:
+    ///   - sql: The statement.
+    ///   - timeout: How long it may take to begin.
+    ///   - arrived: Called on the loop when there may be something to take.
+    ///   - completion: Called once.
+    package func startCopy(
+        _ sql: String,
+        within timeout: Duration,
+        _ arrived: @escaping @Sendable () -> Void,
+        _ completion: @escaping Completion
+    ) {
+        self.send(PostgresQuery(script: sql), within: timeout, keepsAll: false, copyArrived: arrived) { results in
+            let lost = PostgresError(.connectionLost, "the server began no COPY")
+            completion(results.flatMap { $0.last.map { .success($0) } ?? .failure(lost) })
+        }
+    }
+
     @discardableResult
     private func send(
         _ query: PostgresQuery,
         within timeout: Duration?,
         keepsAll: Bool,
+        copyArrived: (@Sendable () -> Void)? = nil,
         _ completion: @escaping ScriptCompletion
     ) -> RequestID {
         self.lastID += 1
@@ -235,6 +268,7 @@ package final class PostgresLink: @unchecked Sendable {
             return id
         }
         var request = Request(id: id, query: query, keepsAll: keepsAll, completion: completion)
+        request.copyArrived = copyArrived
         if let timeout {
             request.timer = self.reactor.schedule(at: self.reactor.now + timeout) {
                 let limit = timeout.wholeMilliseconds
@@ -308,15 +342,23 @@ package final class PostgresLink: @unchecked Sendable {
     private func flush() {
         guard let handle = self.handle else { return }
         guard let isLeft = handle.flush() else { return self.end(handle.loss) }
-        guard isLeft != self.isWriting, let registration = self.registration else { return }
+        guard isLeft != self.isWriting else { return }
         self.isWriting = isLeft
-        self.reactor.update(registration, for: isLeft ? [.readable, .writable] : .readable)
+        self.watch()
+    }
+
+    private func watch() {
+        guard let registration = self.registration else { return }
+        var interest: Reactor.Readiness = self.isReadingCopy ? .readable : []
+        if self.isWriting { interest.formUnion(.writable) }
+        self.reactor.update(registration, for: interest)
     }
 
     // MARK: - Arrivals
 
     private func ready(_ readiness: Reactor.Readiness) {
         guard let handle = self.handle else { return }
+        if let arrived = self.copyArrived { return self.copyReady(readiness, handle, arrived) }
         // What has arrived is taken in first: a server that waits for us to read takes nothing.
         let isWhole = handle.consume()
         self.takeResults()
@@ -333,6 +375,15 @@ package final class PostgresLink: @unchecked Sendable {
                 if self.active?.keepsAll == false { self.active?.results.removeAll(keepingCapacity: true) }
                 self.active?.results.append(result)
             case .failure(let error)?: self.active?.failure = error
+            case .copyBoth(let result)?:
+                guard let arrived = self.active?.copyArrived, let timer = self.active.map(\.timer) else {
+                    return self.end(PostgresError(.rejected, "COPY is not spoken here"))
+                }
+                if let timer { self.reactor.cancel(timer) }
+                self.active?.timer = nil
+                self.copyArrived = arrived
+                self.active?.completion.take()?(.success([result]))
+                return arrived()
             case .unsupported?:
                 return self.end(PostgresError(.rejected, "COPY is not spoken here"))
             case nil:
@@ -355,5 +406,47 @@ package final class PostgresLink: @unchecked Sendable {
         var notifications: [PostgresNotification] = []
         while let notification = handle.nextNotification() { notifications.append(notification) }
         if !notifications.isEmpty { self.onNotifications?(notifications) }
+    }
+
+    // MARK: - COPY in both directions
+
+    private func copyReady(
+        _ readiness: Reactor.Readiness,
+        _ handle: PostgresHandle,
+        _ arrived: () -> Void
+    ) {
+        if self.isWriting { self.flush() }
+        // A connection that is gone is told of although nobody reads.
+        guard self.isReadingCopy || !readiness.isDisjoint(with: .closed) else { return }
+        let isWhole = handle.consume()
+        arrived()
+        guard self.handle != nil, !isWhole || handle.isBroken else { return }
+        self.end(handle.loss)
+    }
+
+    /// Gives the next message of the COPY to `body`, which may look at its bytes during the call, when one has arrived.
+    ///
+    /// When the server has ended the COPY, or the connection is gone, the connection ends, and ``onLoss`` says why.
+    package func takeCopy(_ body: (UnsafeRawBufferPointer) -> Void) -> CopyArrival {
+        guard self.copyArrived != nil, let handle = self.handle else { return .broken }
+        let arrival = unsafe handle.nextCopy(body)
+        switch arrival {
+        case .message, .nothing: return arrival
+        case .broken: self.end(handle.loss)
+        case .ended:
+            var error = PostgresError(.connectionLost, "the server ended the stream")
+            while !handle.isBusy, let outcome = handle.nextOutcome() {
+                if case .failure(let refusal) = outcome { error = refusal }
+            }
+            self.end(error)
+        }
+        return arrival
+    }
+
+    /// Sends a message of the COPY.
+    package func putCopy(_ bytes: [UInt8]) {
+        guard self.copyArrived != nil, let handle = self.handle else { return }
+        guard handle.putCopy(bytes) else { return self.end(handle.loss) }
+        self.flush()
     }
 }

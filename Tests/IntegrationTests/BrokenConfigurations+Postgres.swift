@@ -88,8 +88,25 @@ extension BrokenConfiguration {
               t:
                 source: { postgres: { listen: { url: "postgres://db" } } }
                 function: f
-            ! connectors.yaml:4:27: error: unknown key "listen" in triggers.t.source.postgres; use one of notify, outbox \#
+            ! connectors.yaml:4:27: error: unknown key "listen" in triggers.t.source.postgres; use one of notify, outbox, changes \#
             [unknown-key]
+            """#
+        ),
+        .init(
+            "A slot and its tables that cannot be",
+            #"""
+            functions: { f: { local: { command: [cat] } } }
+            triggers:
+              t:
+                source:
+                  postgres:
+                    changes:
+                      url: "postgres://db"
+                      slot: Orders
+                      tables: [a, public.a]
+                function: f
+            ! connectors.yaml:7:17: error: "slot" is no name of a slot: 1 to 63 lower case letters, digits and _ [bad-value]
+            ! connectors.yaml:8:19: error: "tables" holds a table twice; keep one of them [conflict]
             """#
         ),
     ]

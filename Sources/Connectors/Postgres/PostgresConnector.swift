@@ -5,7 +5,7 @@ import PenstockCore
 package import PenstockRuntime
 import PostgresClient
 
-/// Postgres: notifications and tables as sources, tables as destinations of dead letters and of results.
+/// Postgres: notifications, tables and changes of rows as sources, tables as destinations of dead letters and of results.
 package enum PostgresConnector: Connector {
     package static let kind = "postgres"
 
@@ -27,6 +27,9 @@ package enum PostgresConnector: Connector {
                     var plan = Self.plan(configuration, terms)
                     plan.fit = { Self.plan(configuration, $0) }
                     return plan
+                },
+                .key("changes", ChangesConfiguration.table.summary, .table(ChangesConfiguration.self)) {
+                    Self.plan($0)
                 },
             ])
         ) { $0 }

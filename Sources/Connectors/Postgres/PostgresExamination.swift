@@ -7,10 +7,10 @@ import Reactor
 
 /// How `penstock doctor` looks at a database; it changes nothing there.
 struct PostgresExamination: Sendable {
-    private let connection: PostgresConnection
-    private let address: PostgresAddress
+    let connection: PostgresConnection
+    let address: PostgresAddress
 
-    private static let patience = Duration.seconds(10)
+    static let patience = Duration.seconds(10)
 
     /// Connects, looks, and ends the connection.
     static func run(
@@ -50,7 +50,7 @@ struct PostgresExamination: Sendable {
     }
 
     /// The answer to a question, or what went wrong with it.
-    private func ask(
+    func ask(
         _ check: String,
         _ query: PostgresQuery,
         _ judge: (PostgresResult) -> Diagnosis

@@ -240,13 +240,15 @@ package actor Pipeline {
         case .status(let status):
             if status != self.sourceStatus { self.logStatus(status) }
             self.sourceStatus = status
-            self.engine.isSourceConnected = status == .connected
+            self.engine.isSourceConnected = status.isConnected
         }
     }
 
     private func logStatus(_ status: SourceStatus) {
         switch status {
         case .connected: self.logger.info("source connected")
+        case .warned(let detail):
+            self.logger.warning("source needs attention", metadata: ["detail": "\(detail)"])
         case .disconnected(let detail):
             self.logger.warning("source disconnected", metadata: ["detail": "\(detail)"])
         }

@@ -168,6 +168,10 @@ package struct SourcePlan: Sendable {
     /// What makes its records belong together when order is kept by key and no other key is configured.
     package var orderingKey: any OrderingKey = RecordKey()
 
+    /// Called when a trigger with this source is configured, before any source is made: what it returns is released when
+    /// the trigger is configured no more, running or not; nil for sources that need no such thing.
+    package var claim: (@Sendable (_ trigger: String, _ context: RuntimeContext) -> (any SourceClaim)?)?
+
     /// Stands for the contents of files that it was read from besides the configuration; nil for none.
     ///
     /// A trigger for which it differs after a reload has changed. The same within one process only.
@@ -203,6 +207,14 @@ package struct SourcePlan: Sendable {
         self.sample = sample
         self.make = make
     }
+}
+
+/// What a source keeps for a trigger as long as that is configured: between two runs, and while it fails or waits.
+package protocol SourceClaim: Sendable {
+    /// The trigger is no longer configured.
+    ///
+    /// Once; any thread.
+    func release()
 }
 
 /// What a trigger says that a source may have to know: how long it leases records, and what its events look like.

@@ -184,8 +184,15 @@ package struct SourceGap: Sendable, Equatable {
 package enum SourceStatus: Sendable, Equatable {
     /// Connected, and reading what it owns.
     case connected
+    /// Connected, and reading; the text says what will go wrong unless somebody does something.
+    case warned(String)
     /// Not reachable; the source keeps trying. The text says what failed and what to do.
     case disconnected(String)
+
+    /// Whether it reads.
+    package var isConnected: Bool {
+        if case .disconnected = self { false } else { true }
+    }
 }
 
 /// How far behind a partition is.
@@ -198,6 +205,9 @@ package struct PartitionLag: Sendable, Equatable {
 
     /// Records between the committed position and the upstream's end; nil when unknown.
     package var records: Int64?
+
+    /// Bytes between the committed position and the upstream's end, where upstream counts in these; nil when unknown.
+    package var bytes: Int64?
 
     /// Whether upstream may have records that were not handed out yet; true when that is unknown.
     package var isBehind = false

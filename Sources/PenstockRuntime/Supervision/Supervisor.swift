@@ -38,6 +38,13 @@ package actor Supervisor: Service {
     private struct RunningTrigger {
         let runner: TriggerRunner
         let destinations: TriggerDestinations
+        let claim: (any SourceClaim)?
+
+        /// Closes what is the trigger's own, once its runner has ended.
+        func close() async {
+            self.claim?.release()
+            await self.destinations.close()
+        }
 
         var name: String { self.runner.name }
     }
@@ -99,7 +106,7 @@ package actor Supervisor: Service {
                 if runners.isEmpty { self.beginStop() }
             }
         }
-        for trigger in self.triggers { await trigger.destinations.close() }
+        for trigger in self.triggers { await trigger.close() }
         for function in self.functions.values { await function.shutdown() }
     }
 
@@ -148,7 +155,7 @@ package actor Supervisor: Service {
             for trigger in ending { await started[trigger.name]?.runner.inherit(from: trigger.runner) }
             guard !self.isStopping else { throw CancellationError() }
         } catch {
-            for trigger in started.values { await trigger.destinations.close() }
+            for trigger in started.values { await trigger.close() }
             for function in made.values { await function.shutdown() }
             if error is CancellationError { return nil }
             throw error
@@ -178,7 +185,7 @@ package actor Supervisor: Service {
             self.starts.put(trigger.runner)
         }
         for trigger in oldTriggers where changes.triggers.ending.contains(trigger.name) {
-            await trigger.destinations.close()
+            await trigger.close()
         }
         for name in changes.functions.ending { await oldFunctions[name]?.shutdown() }
     }
@@ -199,7 +206,7 @@ package actor Supervisor: Service {
                 made[trigger.name] = try await self.make(trigger, function, policy, isPaused: isPaused)
             }
         } catch {
-            for trigger in made.values { await trigger.destinations.close() }
+            for trigger in made.values { await trigger.close() }
             throw error
         }
         return made
@@ -241,7 +248,8 @@ package actor Supervisor: Service {
             if let lease { parts.mayInvoke = { lease.isHeld } }
             return parts
         }
-        return RunningTrigger(runner: runner, destinations: destinations)
+        let claim = trigger.value.source.claim?(trigger.name, context)
+        return RunningTrigger(runner: runner, destinations: destinations, claim: claim)
     }
 
     // MARK: - Several Penstocks

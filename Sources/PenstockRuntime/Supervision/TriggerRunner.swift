@@ -339,6 +339,7 @@ extension Pipeline {
         if let overdue = self.blocked.filter(\.isOverdue).min(by: { $0.since < $1.since }) {
             return overdue.remark
         }
+        if case .warned(let detail) = self.sourceStatus { return detail }
         return self.lastGap.map { "records are missing upstream: \($0.partition): \($0.detail)" }
     }
 

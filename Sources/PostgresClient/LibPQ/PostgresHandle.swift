@@ -16,7 +16,9 @@ final class PostgresHandle: @unchecked Sendable {
     enum Outcome {
         case rows(PostgresResult)
         case failure(PostgresError)
-        /// COPY, which nobody here speaks.
+        /// The server sends data from now on, and takes some (COPY in both directions).
+        case copyBoth(PostgresResult)
+        /// COPY in one direction, which nobody here speaks.
         case unsupported
     }
 
@@ -199,12 +201,35 @@ final class PostgresHandle: @unchecked Sendable {
         switch unsafe PQresultStatus(result) {
         case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
             return .rows(unsafe PostgresResult(result))
-        case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
+        case PGRES_COPY_BOTH: return .copyBoth(unsafe PostgresResult(result))
+        case PGRES_COPY_IN, PGRES_COPY_OUT:
             unsafe PQclear(result)
             return .unsupported
         default:
             defer { unsafe PQclear(result) }
             return .failure(unsafe Self.error(of: result) ?? self.loss)
+        }
+    }
+
+    // MARK: - COPY in both directions
+
+    /// Gives the next message of a COPY that has arrived whole to `body`, which may look at its bytes during the call.
+    func nextCopy(_ body: (UnsafeRawBufferPointer) -> Void) -> CopyArrival {
+        var buffer: UnsafeMutablePointer<CChar>?
+        let count = unsafe PQgetCopyData(self.connection, &buffer, 1)
+        guard count > 0, let start = unsafe buffer else {
+            return count == 0 ? .nothing : count == -1 ? .ended : .broken
+        }
+        defer { unsafe PQfreemem(start) }
+        unsafe body(UnsafeRawBufferPointer(start: start, count: Int(count)))
+        return .message
+    }
+
+    /// Sends a message of a COPY; false when the connection is broken.
+    func putCopy(_ bytes: [UInt8]) -> Bool {
+        unsafe bytes.withUnsafeBytes { buffer in
+            let start = unsafe buffer.baseAddress?.assumingMemoryBound(to: CChar.self)
+            return unsafe PQputCopyData(self.connection, start, Int32(clamping: buffer.count)) == 1
         }
     }
 
@@ -244,6 +269,18 @@ final class PostgresHandle: @unchecked Sendable {
     func cancellation() -> PostgresCancellation? {
         unsafe PQgetCancel(self.connection).map { unsafe PostgresCancellation($0) }
     }
+}
+
+/// What there is of a COPY.
+package enum CopyArrival: Sendable {
+    /// A message, which was given away.
+    case message
+    /// Nothing whole yet.
+    case nothing
+    /// The server has ended it.
+    case ended
+    /// The connection is gone.
+    case broken
 }
 
 /// Tells the server to give up the statement that a connection has under way.

@@ -26,6 +26,10 @@ final class PostgresWorld: Sendable {
         var groupKey: String?
         var receiveCount: Int?
         var possibleGap: Bool?
+        /// Of a change: what happened, and the number and the group of the row as it is now.
+        var kind: String?
+        var number: Int?
+        var group: Int?
     }
 
     private struct State {
@@ -43,8 +47,8 @@ final class PostgresWorld: Sendable {
         let state = Mutex(State())
     }
 
-    init() throws {
-        self.database = try PostgresServer()
+    init(settings: [String] = []) throws {
+        self.database = try PostgresServer(settings: settings)
         self.home = try TemporaryFolder()
         let shared = Shared()
         self.state = shared
@@ -73,12 +77,16 @@ final class PostgresWorld: Sendable {
         let records = event?["Records"] as? [[String: Any]] ?? []
         return records.map { record in
             let inner = record["postgres"] as? [String: Any] ?? [:]
+            let row = inner["new"] as? [String: Any]
             return Arrival(
                 id: record["eventID"] as? String ?? "",
                 payload: inner["payload"] as? String,
                 groupKey: inner["groupKey"] as? String,
                 receiveCount: inner["receiveCount"] as? Int,
-                possibleGap: inner["possibleGap"] as? Bool
+                possibleGap: inner["possibleGap"] as? Bool,
+                kind: record["eventName"] as? String,
+                number: row?["n"] as? Int,
+                group: row?["g"] as? Int
             )
         }
     }

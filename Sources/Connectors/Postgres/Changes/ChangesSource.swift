@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logging
+import PenstockCore
+import PenstockRuntime
+import PostgresClient
+import Reactor
+import Synchronization
+
+/// Reads the changes of rows that a replication slot keeps.
+///
+/// The connection is the ``SlotStream``'s, which it may share with other triggers; this is the trigger's side of it. Pinned to the
+/// reactor. See ``Source`` for what it promises. Positions are kept in the store: the server hears of them, so that it can
+/// let go of its log, and is not asked for them again.
+actor ChangesSource: Source {
+    nonisolated let format: any EventFormat = ChangesEventFormat()
+
+    private let trigger: String
+    private let configuration: ChangesConfiguration
+    private let address: PostgresAddress
+    private nonisolated let reactor: Reactor
+    private let logger: Logger
+
+    private nonisolated let partition: Partition
+    private nonisolated let budget = SlotBudget()
+    /// What the pipeline has not seen yet.
+    private nonisolated let events = Mailbox<SourceEvent>()
+    private nonisolated let current = Mutex<(stream: SlotStream, reader: SlotReader)?>(nil)
+    private nonisolated let hasStopped = Mutex(false)
+    private var checkpoint: Position?
+    private var isStopped = false
+
+    /// A source that has connected nothing yet.
+    init(
+        trigger: String,
+        _ configuration: ChangesConfiguration,
+        _ address: PostgresAddress,
+        context: RuntimeContext
+    ) {
+        self.trigger = trigger
+        self.configuration = configuration
+        self.address = address
+        self.reactor = context.reactor
+        self.logger = context.logger
+        self.partition = ChangesEventFormat.partition(
+            PartitionID(1),
+            slot: configuration.slot,
+            database: address.database
+        )
+    }
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe self.reactor.asUnownedSerialExecutor()
+    }
+
+    // MARK: - The pipeline's side
+
+    func start(checkpoints: [String: Position]) async throws(SourceError) {
+        self.checkpoint = checkpoints[self.partition.name]
+        self.read(behind: self.checkpoint)
+    }
+
+    /// Joins those who read the slot.
+    private func read(behind position: Position?) {
+        guard !self.isStopped else { return }
+        let reader = SlotReader(
+            trigger: self.trigger,
+            self.configuration,
+            partition: self.partition,
+            behind: position,
+            budget: self.budget,
+            events: self.events
+        )
+        let stream = SlotStream.join(reader, address: self.address, on: self.reactor, logger: self.logger)
+        self.current.withLock { $0 = (stream, reader) }
+    }
+
+    nonisolated func grant(_ budget: ReceiveBudget) {
+        self.budget.grant(budget, of: self.partition.id)
+        guard let stream = self.current.withLock({ $0?.stream }) else { return }
+        if self.reactor.isOnLoop { stream.poke() } else { self.reactor.submit { stream.poke() } }
+    }
+
+    nonisolated func receive() async throws(SourceError) -> [SourceEvent] {
+        var events = await self.events.takeAll()
+        if self.hasStopped.withLock({ $0 }) {
+            events.removeAll { if case .records = $0 { true } else { false } }
+        }
+        let (records, bytes) = events.received
+        if records > 0 { self.budget.returned(records: records, bytes: bytes) }
+        return events
+    }
+
+    func commit(
+        _ positions: [PartitionPosition]
+    ) async throws(SourceError) -> [PartitionPosition] {
+        let owned = positions.filter {
+            $0.partition == self.partition.id && $0.name == self.partition.name
+        }
+        guard let last = owned.last, let (stream, reader) = self.current.withLock({ $0 }) else { return [] }
+        reader.committed.withLock { $0.position = last.position }
+        stream.commit(last.position, of: reader)
+        return owned
+    }
+
+    nonisolated func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {}
+
+    nonisolated func lag() -> [PartitionLag] {
+        guard let reader = self.current.withLock({ $0?.reader }) else { return [] }
+        return [reader.lag]
+    }
+
+    func stop() async {
+        self.isStopped = true
+        self.hasStopped.withLock { $0 = true }
+        if let (stream, reader) = self.current.withLock({ $0 }) { stream.leave(reader) }
+        self.events.close()
+    }
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DequeModule
+import PenstockCore
+import PenstockRuntime
+import PostgresClient
+import Synchronization
+
+/// One trigger as a reader of a slot: which changes it wants, up to where it has them, and those that wait for its budget.
+///
+/// Changes for which there is room become records at once. While other triggers go on, those of a trigger without room wait
+/// here as they came, up to ``queueBytesMax``; beyond that it is left behind (``isAttached``), and has the stream begin again
+/// at its position once it has room. On the reactor's thread.
+final class SlotReader: @unchecked Sendable {
+    // @unchecked: touched on the reactor's thread only, but for what has a lock of its own.
+
+    let trigger: String
+    let configuration: ChangesConfiguration
+    let budget: SlotBudget
+    /// What the pipeline has not seen yet.
+    let events: Mailbox<SourceEvent>
+    let partition: Partition
+
+    /// Up to where it has all changes: handed out, or waiting here; nil before it is known where to begin.
+    private(set) var position: Position?
+    /// Up to where all is settled, as it was committed last.
+    let committed = Mutex<(position: Position?, bytes: Int64?)>((nil, nil))
+    /// Whether it gets what the stream brings.
+    private(set) var isAttached = false
+    /// Whether the pipeline knows the partition.
+    private var isAssigned = false
+    private var shownStatus: SourceStatus?
+
+    /// A change that waits.
+    private struct Waiting {
+        var table: ReplicatedTable
+        var place: ChangePlace
+        var message: [UInt8]
+    }
+
+    private var queue = Deque<Waiting>()
+    private var queueBytes = 0
+    private var builder = RecordBlockBuilder(byteCapacity: 1024, recordCapacity: 16)
+    private var index: UInt32 = 0
+    private var writer = ChangeWriter()
+    private var room = SlotBudget.Room.none
+    /// Nothing else comes up to there, once what waits is handed out.
+    private var reached: Position?
+    /// What was told of that last.
+    private var told: Position?
+
+    /// Bytes of changes that wait at most.
+    static let queueBytesMax = 4 << 20
+
+    /// A reader that goes on behind a position; nil at the slot's own.
+    init(
+        trigger: String,
+        _ configuration: ChangesConfiguration,
+        partition: Partition,
+        behind position: Position?,
+        budget: SlotBudget,
+        events: Mailbox<SourceEvent>
+    ) {
+        self.trigger = trigger
+        self.configuration = configuration
+        self.partition = partition
+        self.position = position
+        self.budget = budget
+        self.events = events
+        self.committed.withLock { $0.position = position }
+        self.index = self.builder.add(partition)
+    }
+
+    // MARK: - The stream
+
+    /// The stream has begun, at the slot's `confirmed` place or behind it: nothing before that comes any more.
+    func attach(confirmed: LogSequenceNumber) {
+        let begin = ChangePosition.change(confirmed, 0)
+        self.assign()
+        if let position = self.position {
+            if let (commit, _) = ChangePosition.parts(position), commit < confirmed {
+                let detail =
+                    "the slot was moved on to \(confirmed) by somebody else, or made anew: changes behind "
+                    + "\(ChangePosition.text(position)) are gone"
+                self.events.put(.gap(SourceGap(partition: self.partition.name, detail: detail)))
+                self.begin(at: begin)
+            }
+        } else {
+            self.begin(at: begin)
+        }
+        self.isAttached = true
+    }
+
+    /// Kept even if nothing comes: the next start must not begin later.
+    private func begin(at position: Position) {
+        self.position = position
+        self.reach(position)
+    }
+
+    /// Tells the pipeline of the partition, once.
+    func assign() {
+        guard !self.isAssigned else { return }
+        self.isAssigned = true
+        self.events.put(.assigned([self.partition]))
+    }
+
+    /// The stream has ended, or goes on without this reader.
+    func detach() { self.isAttached = false }
+
+    /// Looks at the budget before a turn.
+    func beginTurn() {
+        var room = self.budget.room
+        room.records -= self.builder.count
+        room.bytes -= self.builder.byteCount
+        self.room = room
+        self.drain()
+    }
+
+    /// Whether a change of the stream would become a record now.
+    var hasRoom: Bool { self.isAttached && self.queue.isEmpty && self.room.isOpen }
+
+    /// Whether it was left behind, and could go on.
+    var isHungry: Bool { !self.isAttached && self.queue.isEmpty && self.room.isOpen }
+
+    /// Takes a change, unless it has it already, or does not want it.
+    func offer(_ change: borrowing OfferedChange, _ message: UnsafeRawBufferPointer) {
+        guard self.isAttached, self.position.map({ $0 < change.place.position }) ?? true else { return }
+        guard self.configuration.wants(change.table.name) else {
+            self.position = change.place.position
+            return
+        }
+        if self.queue.isEmpty, self.room.isOpen {
+            self.append(change)
+        } else if self.queueBytes + message.count <= Self.queueBytesMax {
+            let copy = unsafe [UInt8](message)
+            self.queue.append(Waiting(table: change.table, place: change.place, message: copy))
+            self.queueBytes += copy.count
+        } else {
+            return self.detach()
+        }
+        self.position = change.place.position
+    }
+
+    private func append(_ change: borrowing OfferedChange) {
+        let before = self.builder.byteCount
+        self.writer.append(change, to: &self.builder, partitionIndex: self.index)
+        self.room.records -= 1
+        self.room.bytes -= self.builder.byteCount - before
+        if self.builder.isFull { self.handOut() }
+    }
+
+    /// Everything up to a position has been offered.
+    func reach(_ position: Position) {
+        guard self.isAssigned, self.position.map({ $0 <= position }) ?? true else { return }
+        self.position = position
+        self.reached = position
+    }
+
+    /// Makes records of what waits, as far as there is room.
+    private func drain() {
+        while self.room.isOpen, let waiting = self.queue.popFirst() {
+            self.queueBytes -= waiting.message.count
+            unsafe waiting.message.withUnsafeBytes { bytes in
+                // It was read before, and gives the same again.
+                guard let message = try? unsafe PgoutputMessage(bytes) else { return }
+                if let change = message.change(of: waiting.table, at: waiting.place) { self.append(change) }
+            }
+        }
+    }
+
+    /// Hands out what became records in a turn, and tells how far the stream is.
+    func endTurn() {
+        self.handOut()
+        guard self.queue.isEmpty, let reached = self.reached else { return }
+        self.reached = nil
+        guard self.told.map({ $0 < reached }) ?? true else { return }
+        self.told = reached
+        self.events.put(
+            .advanced([
+                PartitionPosition(partition: self.partition.id, name: self.partition.name, position: reached)
+            ])
+        )
+    }
+
+    private func handOut() {
+        guard self.builder.count > 0 else { return }
+        let (bytes, records) = (self.builder.byteCount, self.builder.count)
+        var full = RecordBlockBuilder(byteCapacity: min(bytes, 1 << 20), recordCapacity: min(records, 4096))
+        swap(&self.builder, &full)
+        self.index = self.builder.add(self.partition)
+        self.budget.handedOut(records: records, bytes: bytes)
+        self.events.put(.records(full.finish()))
+    }
+
+    // MARK: - Telling
+
+    /// Tells how the slot is, when that has changed.
+    func show(_ status: SourceStatus) {
+        guard self.shownStatus != status else { return }
+        self.shownStatus = status
+        self.events.put(.status(status))
+    }
+
+    /// Tells that changes are gone.
+    func tellGap(_ detail: String) {
+        self.events.put(.gap(SourceGap(partition: self.partition.name, detail: detail)))
+    }
+
+    /// How far the settled position is behind the end of the server's log.
+    var lag: PartitionLag {
+        let (position, bytes) = self.committed.withLock { $0 }
+        var lag = PartitionLag(partition: self.partition.name, committed: position, records: nil)
+        lag.bytes = bytes
+        lag.isBehind = true
+        return lag
+    }
+}
+
+extension PgoutputMessage {
+    /// The tables of which rows change.
+    @inline(__always)
+    var relation: UInt32? {
+        switch self {
+        case .insert(let id, _), .update(let id, _, _), .delete(let id, _): id
+        case .truncate, .begin, .commit, .relation, .other: nil
+        }
+    }
+
+    /// The change of a row of a table in it; nil when it has none.
+    @inline(__always)
+    func change(of table: ReplicatedTable, at place: ChangePlace) -> OfferedChange? {
+        switch self {
+        case .insert(_, let new):
+            OfferedChange(kind: .insert, table: table, old: nil, new: new, place: place)
+        case .update(_, let old, let new):
+            OfferedChange(kind: .update, table: table, old: old, new: new, place: place)
+        case .delete(_, let old):
+            OfferedChange(kind: .delete, table: table, old: old, new: nil, place: place)
+        case .truncate: OfferedChange(kind: .truncate, table: table, old: nil, new: nil, place: place)
+        case .begin, .commit, .relation, .other: nil
+        }
+    }
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logging
+import PenstockCore
+import PenstockRuntime
+import PostgresClient
+import Reactor
+import Synchronization
+
+// MARK: - Connecting, watching, losing
+
+extension SlotStream {
+    private static let openTimeout = Duration.seconds(10)
+    private static let askTimeout = Duration.seconds(15)
+    /// A slot is made once the transactions that are under way have ended.
+    private static let createTimeout = Duration.seconds(600)
+    /// How often one that stands by asks whether the slot is free.
+    private static let standbyPause = Duration.seconds(1)
+    /// How long the server may take to notice that our own last session has ended.
+    private static let ownPause = Duration.milliseconds(100)
+    private static let ownPatience = 50
+    /// Without a word of the server for three heartbeats, and for so long, the connection is taken for lost.
+    private static let silenceMin = Duration.seconds(6)
+    private static let watchPause = Duration.seconds(15)
+    /// Others that are configured begin within a moment of each other: one stream for all.
+    private static let gathering = Duration.milliseconds(300)
+    /// A lost slot is looked at now and then: an operator may have made it anew.
+    private static let lostPause = Duration.seconds(30)
+    private static let backoff = Backoff(
+        initial: .milliseconds(200),
+        factor: 2,
+        max: .seconds(20),
+        jitter: .full
+    )
+
+    /// Begins to read, or, with `again`, ends the stream and begins it anew for all readers.
+    func begin(again: Bool) {
+        guard !self.readers.isEmpty else { return }
+        if again { self.tearDown() }
+        guard self.link == nil, !self.isConnecting else { return }
+        self.connect()
+    }
+
+    /// Ends all connections.
+    func disconnect() {
+        self.tearDown()
+        self.failures = 0
+        self.hasWaitedForOthers = false
+    }
+
+    private func tearDown() {
+        self.generation &+= 1
+        self.isConnecting = false
+        for timer in [self.retry.take(), self.heartbeat.take()].compactMap(\.self) {
+            self.reactor.cancel(timer)
+        }
+        for opening in self.openings { opening.abandon() }
+        self.openings = []
+        self.link.take()?.close()
+        self.control.take()?.close()
+        for reader in self.readers { reader.detach() }
+    }
+
+    /// The connection is gone, or of no use: tells so, and tries again later.
+    func lose(_ text: String) {
+        self.tearDown()
+        self.failures += 1
+        self.show(.disconnected(text))
+        let pause = Self.backoff.delay(attempt: self.failures, using: &self.random)
+        self.tryAgain(in: max(.milliseconds(100), pause))
+    }
+
+    private func tryAgain(in pause: Duration) {
+        self.isConnecting = true
+        let generation = self.generation
+        self.retry = self.reactor.schedule(at: self.reactor.now + pause) {
+            guard self.generation == generation else { return }
+            self.retry = nil
+            self.isConnecting = false
+            self.begin(again: false)
+        }
+    }
+
+    private func show(_ status: SourceStatus) {
+        for reader in self.readers { reader.show(status) }
+    }
+
+    // MARK: - Steps
+
+    private func connect() {
+        self.isConnecting = true
+        if let control = self.control { return self.examine(control, round: 0) }
+        self.open(self.address) { control in
+            self.control = control
+            self.examine(control, round: 0)
+        }
+    }
+
+    /// Opens a connection whose loss is ours.
+    private func open(_ address: PostgresAddress, _ use: @escaping @Sendable (PostgresLink) -> Void) {
+        let generation = self.generation
+        let opening = PostgresLink.open(address, on: self.reactor, within: Self.openTimeout) { result in
+            switch result {
+            case .success(let link):
+                guard self.generation == generation else { return link.close() }
+                link.onLoss = { error in
+                    guard self.generation == generation else { return }
+                    self.lose(PostgresAdvice.text(error, self.address))
+                }
+                use(link)
+            case .failure(let error):
+                guard self.generation == generation else { return }
+                self.lose(PostgresAdvice.text(error, self.address))
+            }
+        }
+        self.openings.append(opening)
+    }
+
+    /// Runs a statement on the connection beside the stream; an error ends both.
+    func ask(
+        _ query: PostgresQuery,
+        within timeout: Duration,
+        _ use: @escaping @Sendable (PostgresResult) -> Void
+    ) {
+        let generation = self.generation
+        self.control?.send(query, within: timeout) { result in
+            guard self.generation == generation else { return }
+            switch result {
+            case .success(let rows): use(rows)
+            case .failure(let error): self.lose(PostgresAdvice.text(error, self.address))
+            }
+        }
+    }
+
+    /// What the slot is to be like for all of them.
+    private var settings: SlotSettings {
+        var settings = SlotSettings(slot: self.slot, publication: "", tables: [], isCreated: false)
+        for reader in self.readers {
+            let own = reader.configuration.settings
+            settings.publication = own.publication
+            settings.isCreated = settings.isCreated || own.isCreated
+            settings.tables += own.tables.filter { !settings.tables.contains($0) }
+        }
+        return settings
+    }
+
+    /// Looks at the slot and its publication, and does what is next.
+    private func examine(_ control: PostgresLink, round: Int) {
+        let settings = self.settings
+        let version = control.serverVersion
+        self.ask(SlotFacts.question(settings, version: version), within: Self.askTimeout) { rows in
+            self.ask(SlotFacts.tablesQuestion(settings), within: Self.askTimeout) { tables in
+                guard let facts = SlotFacts(rows, tables, settings, version: version) else {
+                    return self.lose("postgres \(self.address): it did not answer what was asked")
+                }
+                self.carryOut(facts.next(settings), facts, control, settings, round)
+            }
+        }
+    }
+
+    private func carryOut(
+        _ step: SlotStep,
+        _ facts: SlotFacts,
+        _ control: PostgresLink,
+        _ settings: SlotSettings,
+        _ round: Int
+    ) {
+        let name = "postgres \(self.address)"
+        switch step {
+        case .run(let sql):
+            guard round < 4 else { return self.lose("\(name): \(sql) did not do what it should") }
+            self.logger.info("making what is missing", metadata: ["sql": "\(sql)"])
+            self.ask(PostgresQuery(script: sql), within: Self.createTimeout) { _ in
+                self.examine(control, round: round + 1)
+            }
+        case .problem(let text): self.lose("\(name): \(text)")
+        case .lost(let text):
+            let detail = "\(name): \(text)"
+            if self.concern != detail {
+                self.concern = detail
+                for reader in self.readers { reader.tellGap(text) }
+                self.logger.error("the slot is lost", metadata: ["slot": "\(self.slot)"])
+            }
+            self.tearDown()
+            self.show(.disconnected(detail))
+            self.tryAgain(in: Self.lostPause)
+        case .wait(let owner, let text):
+            if owner == self.ownBackend, self.failures < Self.ownPatience {
+                self.failures += 1
+                return self.tryAgain(in: Self.ownPause)
+            }
+            if self.mayTerminateOwner(owner) {
+                let sql = "SELECT pg_terminate_backend(\(owner))"
+                self.ask(PostgresQuery(script: sql), within: Self.askTimeout) { _ in
+                    self.tryAgain(in: Self.ownPause)
+                }
+                return
+            }
+            self.failures = 0
+            self.show(.disconnected("\(name): \(text)"))
+            self.tryAgain(in: Self.standbyPause)
+        case .read(let confirmed):
+            guard self.isWhole || self.hasWaitedForOthers else {
+                self.hasWaitedForOthers = true
+                return self.tryAgain(in: Self.gathering)
+            }
+            self.hasWaitedForOthers = true
+            self.openStream(from: confirmed, settings)
+        }
+    }
+
+    private func openStream(from confirmed: LogSequenceNumber, _ settings: SlotSettings) {
+        self.open(self.address.replicating) { link in
+            self.ownBackend = link.announcedBackend
+            // What some have is skipped for them; before what is confirmed there is nothing.
+            let positions = self.readers.map { reader in
+                reader.position.flatMap { ChangePosition.parts($0)?.commit } ?? confirmed
+            }
+            let start = max(confirmed, positions.min() ?? confirmed)
+            let publication = PostgresName.literal(PostgresName.quoted(settings.publication))
+            let sql =
+                "START_REPLICATION SLOT \(PostgresName.quoted(self.slot)) LOGICAL \(start) "
+                + "(proto_version '1', publication_names\(publication.hasPrefix(" ") ? "" : " ")\(publication))"
+            let generation = self.generation
+            link.startCopy(sql, within: Self.askTimeout, { self.poke() }) { result in
+                guard self.generation == generation else { return }
+                switch result {
+                case .success:
+                    self.isConnecting = false
+                    self.failures = 0
+                    self.concern = nil
+                    self.link = link
+                    self.begun(confirmed: confirmed)
+                    self.beat(after: .zero)
+                    self.watch()
+                case .failure(let error) where error.sqlState == "55006":
+                    // Somebody was faster.
+                    link.onLoss = nil
+                    link.close()
+                    self.tryAgain(in: Self.ownPause)
+                case .failure(let error):
+                    self.lose(PostgresAdvice.text(error, self.address))
+                }
+            }
+        }
+    }
+
+    // MARK: - While it reads
+
+    /// Tells the server that we are there, and asks how far its log is.
+    private func beat(after pause: Duration) {
+        let generation = self.generation
+        self.heartbeat = self.reactor.schedule(at: self.reactor.now + pause) {
+            guard self.generation == generation, let link = self.link else { return }
+            let silence = self.reactor.now - self.lastHeard
+            let pause = self.readers.map(\.configuration.heartbeat).min() ?? .seconds(10)
+            if link.isReadingCopy, silence > max(pause * 3, Self.silenceMin) {
+                let seconds = Int(silence.inSeconds)
+                return self.lose("postgres \(self.address): the server has said nothing for \(seconds) s")
+            }
+            // While nobody takes anything, nothing is heard.
+            if !link.isReadingCopy { self.lastHeard = self.reactor.now }
+            self.sendStatus(wantsReply: true)
+            self.beat(after: pause)
+        }
+    }
+
+    /// Looks how far the readers are behind the end of the log, and how the slot is.
+    private func watch() {
+        guard let control = self.control else { return }
+        let generation = self.generation
+        let status = control.serverVersion >= 130_000 ? "wal_status" : "NULL"
+        let query = PostgresQuery(
+            "SELECT pg_current_wal_lsn()::text, \(status) FROM pg_replication_slots WHERE slot_name = $1",
+            [.text(self.slot)]
+        )
+        self.ask(query, within: Self.askTimeout) { rows in
+            let end = rows.rows > 0 ? rows.text(0, 0).flatMap { LogSequenceNumber($0) } : nil
+            let status = rows.rows > 0 ? rows.text(0, 1) : nil
+            for reader in self.readers { self.judge(reader, end, status) }
+            _ = self.reactor.schedule(at: self.reactor.now + Self.watchPause) {
+                if self.generation == generation { self.watch() }
+            }
+        }
+    }
+
+    private func judge(_ reader: SlotReader, _ end: LogSequenceNumber?, _ status: String?) {
+        let commit = reader.committed.withLock { $0.position }.flatMap { ChangePosition.parts($0)?.commit }
+        let bytes = end.flatMap { end in
+            commit.map { Int64(clamping: end.rawValue &- min(end.rawValue, $0.rawValue)) }
+        }
+        reader.committed.withLock { $0.bytes = bytes }
+        guard reader.isAttached || self.link != nil else { return }
+        let name = "postgres \(self.address): the slot \(self.slot)"
+        if status == "unreserved" || status == "lost" {
+            reader.show(
+                .warned(
+                    "\(name) is about to be lost: it keeps more of the log than max_slot_wal_keep_size allows; let the "
+                        + "trigger catch up, or raise that setting, before the next checkpoint of the server"
+                )
+            )
+        } else if let bytes, bytes >= Int64(reader.configuration.lagAlarm) {
+            let mib = bytes >> 20
+            reader.show(
+                .warned(
+                    "\(name) keeps \(mib) MiB of the log on the server's disk that \(reader.trigger) has not settled; see "
+                        + "why it is slow, or raise \"lag_alarm\""
+                )
+            )
+        } else {
+            reader.show(.connected)
+        }
+    }
+}
+
+extension PostgresAddress {
+    /// The same for a connection that replicates, where texts of values are the same whatever the server's settings are.
+    var replicating: PostgresAddress {
+        var address = self
+        address["replication"] = "database"
+        address["options"] =
+            (self["options"].map { $0 + " " } ?? "")
+            + "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c timezone=UTC -c bytea_output=hex"
+        return address
+    }
+}

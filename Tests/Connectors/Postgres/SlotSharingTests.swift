@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logging
+import PenstockConfiguration
+import PenstockCore
+import PenstockRuntime
+import PenstockTesting
+import Reactor
+import Testing
+
+@testable import PostgresConnector
+
+/// One slot for several triggers, and several readers of one slot.
+@Suite(.ownThreads, .serialized, .timeLimit(.minutes(10)))
+struct SlotSharingTests {
+    private static func yaml(_ server: PostgresServer, _ more: String = "") -> String {
+        "url: \"\(server.url())\"\nslot: s\nheartbeat: 1s\n\(more)\n"
+    }
+
+    private static func claim(
+        _ yaml: String,
+        _ trigger: String,
+        on reactor: Reactor
+    ) throws -> any SourceClaim {
+        let read = ConfigurationLoader.process.parse(yaml, file: "t.yaml").read(ChangesConfiguration.self)
+        let plan = PostgresConnector.plan(try #require(read.value, "\(read.findings)"))
+        let context = RuntimeContext(reactor: reactor, logger: Logger(label: "test"))
+        return try #require(plan.claim?(trigger, context))
+    }
+
+    @Test("Triggers of a slot share a connection, each with its tables, and the slowest holds the slot")
+    func shares() async throws {
+        let server = try PostgresServer.replicating()
+        try server.run("CREATE TABLE other (id int PRIMARY KEY)")
+        try server.makeSlot("s")
+        try server.run("ALTER PUBLICATION s ADD TABLE other")
+        let reactor = try Reactor(name: "sharing-test")
+        defer { reactor.stop() }
+        let yaml = Self.yaml(server)
+        // Configured, and never started: what it has is not known.
+        let third = try Self.claim(yaml, "third", on: reactor)
+        let all = try await ChangesProbe(yaml, trigger: "all", on: reactor)
+        let some = try await ChangesProbe(Self.yaml(server, "tables: [other]"), trigger: "some", on: reactor)
+        all.wait(for: "both to read") { $0.isConnected && some.isConnected }
+        try server.run("INSERT INTO s SELECT n FROM generate_series(1, 100) n; INSERT INTO other VALUES (7)")
+        let end = try server.walEnd()
+        all.wait(for: "101 records") { $0.records.count == 101 && some.records.count == 1 }
+        #expect(try server.run("SELECT count(*) FROM pg_stat_replication") == "1")
+        #expect(some.records.first?.table == "other")
+        func place(_ probe: ChangesProbe) -> String {
+            probe.last.flatMap { ChangePosition.parts($0.position) }.map { "\($0.commit)" } ?? "0/0"
+        }
+        func isBehind(_ probe: ChangesProbe) throws -> Bool {
+            try server.run("SELECT '\(place(probe))'::pg_lsn >= '\(end)'::pg_lsn") == "t"
+        }
+        try all.wait(for: "the end of the log") { try isBehind($0) && isBehind(some) }
+        let before = try server.confirmed("s")
+        try await all.settle()
+        try await some.settle()
+        // Whoever was never heard of holds all.
+        let beats = try server.run("SELECT reply_time FROM pg_stat_replication")
+        try all.wait(for: "a heartbeat") { _ in
+            try server.run("SELECT reply_time > '\(beats)'::timestamptz FROM pg_stat_replication") == "t"
+        }
+        #expect(try server.confirmed("s") == before)
+        third.release()
+        try all.wait(for: "the slot to move") { _ in try server.isAllAcknowledged("s", since: end) }
+        // One that has ended, and is not configured, holds nothing.
+        try server.run("INSERT INTO s SELECT n FROM generate_series(101, 200) n")
+        let later = try server.walEnd()
+        all.wait(for: "201 records") { $0.records.count == 201 }
+        await some.stop()
+        try all.wait(for: "the next end of the log") { probe in
+            try server.run("SELECT '\(place(probe))'::pg_lsn >= '\(later)'::pg_lsn") == "t"
+        }
+        try await all.settle()
+        try all.wait(for: "the slot to move again") { _ in try server.isAllAcknowledged("s", since: later) }
+        await all.stop()
+    }
+
+    @Test("A trigger that is left behind holds up no other, loses nothing, and the slot does not pass it")
+    func leftBehind() async throws {
+        let server = try PostgresServer.replicating()
+        try server.makeSlot("s")
+        let reactor = try Reactor(name: "sharing-test")
+        defer { reactor.stop() }
+        let slow = try await ChangesProbe(Self.yaml(server), trigger: "slow", on: reactor, grant: 0)
+        let quick = try await ChangesProbe(
+            Self.yaml(server),
+            trigger: "quick",
+            on: reactor,
+            settlesAll: true
+        )
+        quick.wait(for: "both to read") { $0.isConnected && slow.isConnected }
+        slow.source.grant(ReceiveBudget(records: 5, bytes: 1 << 20))
+        let before = try server.confirmed("s")
+        // Far more than waits for one that does not take it.
+        let count = 3000
+        try server.run("INSERT INTO s SELECT n, repeat('x', 4000) FROM generate_series(1, \(count)) n")
+        quick.wait(for: "all records") { $0.records.count == count }
+        slow.wait(for: "its five") { $0.records.count == 5 }
+        #expect(try server.confirmed("s") == before)
+        slow.source.grant(ReceiveBudget(records: 1_000_000, bytes: 1 << 30))
+        slow.wait(for: "all records, too") { $0.records.count == count }
+        #expect(slow.records.compactMap(\.id) == Array(1...count) && slow.gaps.isEmpty)
+        try server.run("INSERT INTO s VALUES (\(count + 1))")
+        slow.wait(for: "what comes then") {
+            $0.records.count == count + 1 && quick.records.count == count + 1
+        }
+        #expect(quick.records.compactMap(\.id) == Array(1...count + 1))
+        await slow.stop()
+        await quick.stop()
+    }
+
+    @Test("A second reader stands by, says who reads, and goes on when that one has ended")
+    func standsBy() async throws {
+        let server = try PostgresServer.replicating()
+        try server.makeSlot("s")
+        let first = try await ChangesProbe(Self.yaml(server))
+        first.wait(for: "the first to read") { $0.isConnected }
+        let second = try await ChangesProbe(Self.yaml(server))
+        second.wait(for: "the second to stand by") { probe in
+            probe.problems.contains { $0.contains("penstock at 127.0.0.1") && $0.contains("stands by") }
+        }
+        try server.run("INSERT INTO s VALUES (1)")
+        first.wait(for: "a record") { $0.records.count == 1 }
+        #expect(second.records.isEmpty)
+        await first.stop()
+        second.wait(for: "the record again") { $0.records.count == 1 }
+        await second.stop()
+    }
+}
