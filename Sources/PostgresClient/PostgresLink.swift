@@ -247,7 +247,8 @@ package final class PostgresLink: @unchecked Sendable {
         _ arrived: @escaping @Sendable () -> Void,
         _ completion: @escaping Completion
     ) {
-        self.send(PostgresQuery(script: sql), within: timeout, keepsAll: false, copyArrived: arrived) { results in
+        self.send(PostgresQuery(script: sql), within: timeout, keepsAll: false, copyArrived: arrived) {
+            results in
             let lost = PostgresError(.connectionLost, "the server began no COPY")
             completion(results.flatMap { $0.last.map { .success($0) } ?? .failure(lost) })
         }

@@ -105,8 +105,8 @@ extension BrokenConfiguration {
                       slot: Orders
                       tables: [a, public.a]
                 function: f
-            ! connectors.yaml:7:17: error: "slot" is no name of a slot: 1 to 63 lower case letters, digits and _ [bad-value]
-            ! connectors.yaml:8:19: error: "tables" holds a table twice; keep one of them [conflict]
+            ! connectors.yaml:8:17: error: "slot" is no name of a slot: 1 to 63 lower case letters, digits and _ [bad-value]
+            ! connectors.yaml:9:19: error: "tables" holds a table twice; keep one of them [conflict]
             """#
         ),
     ]

@@ -247,8 +247,7 @@ package actor Pipeline {
     private func logStatus(_ status: SourceStatus) {
         switch status {
         case .connected: self.logger.info("source connected")
-        case .warned(let detail):
-            self.logger.warning("source needs attention", metadata: ["detail": "\(detail)"])
+        case .warned(let text): self.logger.warning("source needs attention", metadata: ["detail": "\(text)"])
         case .disconnected(let detail):
             self.logger.warning("source disconnected", metadata: ["detail": "\(detail)"])
         }

@@ -78,6 +78,11 @@ package struct RuntimeContext: Sendable {
     /// What a source must hold to read a partition; nil where one process has them all.
     package var partitionLeases: PartitionLeases?
 
+    /// Whether the trigger's lease is held now; nil where nothing is leased.
+    ///
+    /// Another member that had it must do nothing more.
+    package var holdsLease: (@Sendable () -> Bool)?
+
     /// What parts of one process have in common; contexts that are copies of each other have the same.
     package let shared = SharedParts()
 

@@ -223,6 +223,7 @@ package actor Supervisor: Service {
         var context = self.context.with("trigger", trigger.name, journal: store)
         context.checkpoints = store
         context.partitionLeases = partitions
+        if let lease { context.holdsLease = { lease.held != nil } }
         let destinations = try await TriggerDestinations(trigger.value, store, context)
         let seed = UInt64.random(in: .min ... .max)
         let runner = TriggerRunner(

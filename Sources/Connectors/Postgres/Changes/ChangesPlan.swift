@@ -31,6 +31,7 @@ extension PostgresConnector {
                 return ChangesSource(trigger: trigger, configuration, address, context: context)
             }
         )
+        plan.sharedLease = "slot/\(slot) of \(name)"
         plan.claim = { trigger, context in
             SlotStream.claim(configuration, trigger: trigger, on: context.reactor)
         }

@@ -19,7 +19,7 @@ actor ChangesSource: Source {
     private let configuration: ChangesConfiguration
     private let address: PostgresAddress
     private nonisolated let reactor: Reactor
-    private let logger: Logger
+    private let context: RuntimeContext
 
     private nonisolated let partition: Partition
     private nonisolated let budget = SlotBudget()
@@ -41,7 +41,7 @@ actor ChangesSource: Source {
         self.configuration = configuration
         self.address = address
         self.reactor = context.reactor
-        self.logger = context.logger
+        self.context = context
         self.partition = ChangesEventFormat.partition(
             PartitionID(1),
             slot: configuration.slot,
@@ -71,7 +71,7 @@ actor ChangesSource: Source {
             budget: self.budget,
             events: self.events
         )
-        let stream = SlotStream.join(reader, address: self.address, on: self.reactor, logger: self.logger)
+        let stream = SlotStream.join(reader, address: self.address, on: self.reactor, context: self.context)
         self.current.withLock { $0 = (stream, reader) }
     }
 

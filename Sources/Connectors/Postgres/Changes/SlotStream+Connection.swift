@@ -21,6 +21,8 @@ extension SlotStream {
     private static let ownPatience = 50
     /// Without a word of the server for three heartbeats, and for so long, the connection is taken for lost.
     private static let silenceMin = Duration.seconds(6)
+    /// How often in a row another session of a Penstock is found before whoever has the lease ends it.
+    private static let ownerPatience = 3
     private static let watchPause = Duration.seconds(15)
     /// Others that are configured begin within a moment of each other: one stream for all.
     private static let gathering = Duration.milliseconds(300)
@@ -189,7 +191,10 @@ extension SlotStream {
                 self.failures += 1
                 return self.tryAgain(in: Self.ownPause)
             }
-            if self.mayTerminateOwner(owner) {
+            self.foundOwned += 1
+            let isPenstock = facts.slot?.ownerName.hasPrefix("penstock") ?? false
+            if self.foundOwned > Self.ownerPatience, isPenstock, self.mayTerminateOwner() {
+                self.logger.warning("ending the session of a former owner", metadata: ["process": "\(owner)"])
                 let sql = "SELECT pg_terminate_backend(\(owner))"
                 self.ask(PostgresQuery(script: sql), within: Self.askTimeout) { _ in
                     self.tryAgain(in: Self.ownPause)
@@ -229,6 +234,7 @@ extension SlotStream {
                     self.isConnecting = false
                     self.failures = 0
                     self.concern = nil
+                    self.foundOwned = 0
                     self.link = link
                     self.begun(confirmed: confirmed)
                     self.beat(after: .zero)

@@ -51,7 +51,9 @@ final class SlotStream: @unchecked Sendable {
     /// What the slot is like, to be told once; nil while it is well.
     var concern: String?
     /// Whether the session of a stopped owner may be ended; false as long as nobody else can say that it is stopped.
-    var mayTerminateOwner: @Sendable (_ process: Int32) -> Bool = { _ in false }
+    var mayTerminateOwner: @Sendable () -> Bool = { false }
+    /// How often the slot was found with another owner, in a row.
+    var foundOwned = 0
 
     // What arrives.
     private var transaction: ReplicatedTransaction?
@@ -160,10 +162,12 @@ final class SlotStream: @unchecked Sendable {
         _ reader: SlotReader,
         address: PostgresAddress,
         on reactor: Reactor,
-        logger: Logger
+        context: RuntimeContext
     ) -> SlotStream {
         let stream = Self.withStream(address, reader.configuration.slot, on: reactor) { stream in
-            stream.logger = logger
+            stream.logger = context.logger
+            // Whoever has the lease may end the session of the one that had it, and may stand still.
+            if let holdsLease = context.holdsLease { stream.mayTerminateOwner = holdsLease }
             stream.add(reader)
         }
         return stream
