@@ -24,6 +24,8 @@ package final class JournalSource: FiringSource {
         var done: [UInt64: String] = [:]
         /// The last position handed out.
         var position: UInt64 = 0
+        /// Where what was handed out at once ends, and how many entries it had; of what is not settled.
+        var pages: Deque<(end: UInt64, count: Int)> = []
         /// Whether the journal may hold more behind it.
         var hasMore = true
         /// Entries that are not settled.
@@ -60,6 +62,8 @@ package final class JournalSource: FiringSource {
 
     /// Entries that are read at once.
     private static let pageMax = 1024
+    /// About so many settled entries are removed in one write: what fires next must not wait behind thousands.
+    private static let removalMax = 256
     /// Intakes before what is in the journal is handed out.
     private static let roundsMax = 16
     /// A wall clock that was set is noticed within this time.
@@ -136,9 +140,11 @@ package final class JournalSource: FiringSource {
         }
         defer { self.state.withLock { $0.removing -= 1 } }
         do {
-            let count = try await self.store.removeEntries(of: self.journal, through: position.offset ?? 0)
+            for end in self.removals(through: position.offset ?? 0) {
+                let count = try await self.store.removeEntries(of: self.journal, through: end)
+                self.state.withLock { $0.waiting -= count }
+            }
             let settled = self.state.withLock { state -> [String] in
-                state.waiting -= count
                 state.committed = position
                 var keys: [String] = []
                 while let first = state.handedOut.first, first.position <= position.offset ?? 0 {
@@ -151,6 +157,23 @@ package final class JournalSource: FiringSource {
             return own
         } catch {
             throw SourceError(.unreachable, error.detail)
+        }
+    }
+
+    /// The ends of the parts in which settled entries are removed; the last is the position itself.
+    private func removals(through position: UInt64) -> [UInt64] {
+        self.state.withLock { state in
+            var ends: [UInt64] = []
+            var count = 0
+            while let page = state.pages.first, page.end <= position {
+                state.pages.removeFirst()
+                count += page.count
+                guard count >= Self.removalMax else { continue }
+                ends.append(page.end)
+                count = 0
+            }
+            if ends.last != position { ends.append(position) }
+            return ends
         }
     }
 
@@ -399,6 +422,7 @@ package final class JournalSource: FiringSource {
                 state.budget.bytes -= builder.byteCount - before
             }
             state.hasMore = state.hasMore || entries.count == limit || builder.count < entries.count
+            if builder.count > 0 { state.pages.append((state.position, builder.count)) }
             return builder.count > 0 ? builder.finish() : nil
         }
     }
@@ -464,17 +488,5 @@ package final class JournalSource: FiringSource {
             state.pause = nil
             state.isSignalled = false
         }
-    }
-}
-
-extension Deque<TimedEntry> {
-    /// Where the entry of this position is; positions grow.
-    fileprivate func place(of position: UInt64) -> Int? {
-        var (low, high) = (0, self.count)
-        while low < high {
-            let middle = low + (high - low) / 2
-            if self[middle].position < position { low = middle + 1 } else { high = middle }
-        }
-        return low < self.count && self[low].position == position ? low : nil
     }
 }
