@@ -179,7 +179,7 @@ extension SlotFacts {
             return .lost(
                 "the slot \(slot) is lost: the server threw away what was not read yet, as max_slot_wal_keep_size says; "
                     + "changes are missing. Run SELECT pg_drop_replication_slot(\(PostgresName.literal(slot))), make the slot "
-                    + "anew, and read the tables again (\"snapshot\" of a new trigger)"
+                    + "anew, and read the tables again by your own means"
             )
         }
         if let owner = found.owner {
