@@ -283,7 +283,7 @@ extension StateStoreConformance {
         let attempt = Attempt(
             at: Timestamp(milliseconds: 1_900_000_000_000),
             duration: .milliseconds(3),
-            failure: Failure(type: "Again\0", message: "still bad\0ly")
+            failure: Failure(type: "Again\0", message: "bad\0ly '\u{301} \\\u{301}")
         )
         try await store.recordRedrive([ids[0], ids[2], DeadLetterID(ids[2].rawValue + 9)], attempt: attempt)
         for (index, id) in ids.enumerated() {

@@ -7,14 +7,29 @@ package enum PostgresName {
 
     /// The name in quotes, so that it is taken as it stands (Postgres: "Identifiers and Key Words").
     package static func quoted(_ name: String) -> String {
-        "\"" + name.replacing("\"", with: "\"\"") + "\""
+        "\"" + Self.doubling([UInt8(ascii: "\"")], in: name) + "\""
     }
 
     /// The text as a literal in quotes.
     package static func literal(_ text: String) -> String {
-        let doubled = text.replacing("'", with: "''")
-        return doubled.contains("\\")
-            ? " E'" + doubled.replacing("\\", with: "\\\\") + "'" : "'" + doubled + "'"
+        let (quote, backslash) = (UInt8(ascii: "'"), UInt8(ascii: "\\"))
+        return text.utf8.contains(backslash)
+            ? " E'" + Self.doubling([quote, backslash], in: text) + "'"
+            : "'" + Self.doubling([quote], in: text) + "'"
+    }
+
+    /// The text with these bytes twice.
+    ///
+    /// By bytes, as the server reads them: a quote with an accent behind it is one Character, which is no quote.
+    private static func doubling(_ marks: [UInt8], in text: String) -> String {
+        guard text.utf8.contains(where: { marks.contains($0) }) else { return text }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(text.utf8.count + 8)
+        for byte in text.utf8 {
+            if marks.contains(byte) { bytes.append(byte) }
+            bytes.append(byte)
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// Whether it can be a name: not empty, no NUL, not longer than ``bytesMax``.

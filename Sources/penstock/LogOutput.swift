@@ -76,6 +76,13 @@ struct LineLog: LogHandler {
     }
 
     private static func oneLine(_ text: String) -> String {
-        text.replacing("\n", with: "\\n").replacing("\r", with: "\\r")
+        // By scalars: CR and LF together are one Character.
+        text.unicodeScalars.reduce(into: "") { line, scalar in
+            switch scalar {
+            case "\n": line += "\\n"
+            case "\r": line += "\\r"
+            default: line.unicodeScalars.append(scalar)
+            }
+        }
     }
 }

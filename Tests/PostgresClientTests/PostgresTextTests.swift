@@ -41,6 +41,12 @@ import Testing
     func names() {
         #expect(PostgresName.quoted("a\"b") == "\"a\"\"b\"")
         #expect(PostgresName.literal("it's") == "'it''s'")
+        // One Character, and still a quote to the server.
+        for mark in ["\u{301}", "\u{200D}", "\u{FE0F}"] {
+            #expect(Array(PostgresName.literal("'\(mark)").utf8) == Array("'''\(mark)'".utf8))
+            #expect(Array(PostgresName.literal("\\\(mark)").utf8) == Array(" E'\\\\\(mark)'".utf8))
+            #expect(Array(PostgresName.quoted("\"\(mark)").utf8) == Array("\"\"\"\(mark)\"".utf8))
+        }
         #expect(PostgresName.literal("a\\'") == " E'a\\\\'''")
         #expect(PostgresTable("Orders")?.quoted == "\"public\".\"Orders\"")
         #expect(PostgresTable("app.outbox")?.description == "app.outbox")
