@@ -437,7 +437,10 @@ package final class PostgresLink: @unchecked Sendable {
         case .ended:
             var error = PostgresError(.connectionLost, "the server ended the stream")
             while !handle.isBusy, let outcome = handle.nextOutcome() {
-                if case .failure(let refusal) = outcome { error = refusal }
+                guard case .failure(let refusal) = outcome else { continue }
+                error = refusal
+                // Behind what is no end of a COPY to libpq it says the same for ever.
+                break
             }
             self.end(error)
         }

@@ -47,7 +47,11 @@ extension DynamoDBSource {
         do throws(StoreError) {
             try await self.refresh(share)
         } catch {
+            // A shard may be further than is known here: nothing begins before the store has said so.
             self.note("\(self.configuration.summary): the store did not say how far its shards are: \(error)")
+            self.refreshAt = self.reactor.now + Self.refreshPause
+            _ = self.reactor.schedule(at: self.refreshAt) { [weak self] in self?.leaseCalls.put(()) }
+            return
         }
         guard self.stream == stream, !self.isStopped else { return }
         self.begin(gained, under: held, share)

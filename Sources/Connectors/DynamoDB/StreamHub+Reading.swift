@@ -157,8 +157,9 @@ extension StreamHub {
             }
             let page = try await self.client.records(iterator ?? "")
             feed.isReading = false
+            let before = feed.pages.bytes
             feed.arrived(page, by: iterator ?? "", now: self.reactor.now)
-            if lane.feed === feed, !page.records.isEmpty { self.bytes += page.byteCount }
+            if lane.feed === feed { self.bytes += feed.pages.bytes - before }
         } catch {
             feed.isReading = false
             try self.checkCancelled()

@@ -349,8 +349,9 @@ actor OutboxSource: LeaseSource {
             let rows = try await self.settler.run(query, within: Self.statementTimeout)
             self.note(nil, of: .settling)
             guard rows.rows < entries.count else { return [] }
-            let ours = Set((0..<rows.rows).compactMap { rows.text($0, 0) })
-            return entries.filter { !ours.contains($0.receipt.id) }.map(\.run)
+            // By attempt, too: a receipt that is void may be settled together with the row's next one.
+            let ours = Set((0..<rows.rows).map { [rows.text($0, 0), rows.text($0, 1)] })
+            return entries.filter { !ours.contains([$0.receipt.id, String($0.receipt.attempts)]) }.map(\.run)
         } catch {
             self.note(error, of: .settling)
             throw SourceError(.unreachable, self.text(error))

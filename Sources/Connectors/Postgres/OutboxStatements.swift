@@ -200,7 +200,7 @@ struct OutboxStatements: Sendable {
         """
         WHERE \(self.id("t")) = receipt.id::\(self.idType) AND \(self.column(self.columns.attempts, of: "t")) = receipt.attempts
             AND \(self.isUnfinished("t"))
-        RETURNING receipt.id
+        RETURNING receipt.id, receipt.attempts::text
         """
     }
 
