@@ -156,6 +156,7 @@ package final class SimulatedLeaseStore: LeaseStore, StoreView {
 
     private final class Way: Sendable {
         let failure = Mutex<StoreError?>(nil)
+        let answers = Mutex<StoreError?>(nil)
     }
 
     /// A way to `leases`, and to `base` for all the rest, which is closed without one.
@@ -175,6 +176,9 @@ package final class SimulatedLeaseStore: LeaseStore, StoreView {
 
     /// Fails each call from now on; nil serves again.
     package func cut(_ error: StoreError?) { self.way.failure.withLock { $0 = error } }
+
+    /// Carries out beats from now on, and loses their answers; nil gives them again.
+    package func loseAnswers(_ error: StoreError?) { self.way.answers.withLock { $0 = error } }
 
     private func pass() throws(StoreError) {
         if let error = self.way.failure.withLock({ $0 }) { throw error }
@@ -210,7 +214,9 @@ package final class SimulatedLeaseStore: LeaseStore, StoreView {
         for ttl: Duration
     ) async throws(StoreError) -> ClusterView? {
         try self.pass()
-        return self.leases.beat(member, pools, ttl)
+        let view = self.leases.beat(member, pools, ttl)
+        if let error = self.way.answers.withLock({ $0 }) { throw error }
+        return view
     }
 
     package func acquire(_ leases: [LeaseName], for member: MemberID) async throws(StoreError) -> [Fence] {

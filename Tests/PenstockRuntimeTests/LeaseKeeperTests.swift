@@ -92,6 +92,32 @@ struct LeaseKeeperTests {
         #expect(self.leases.view().members.map(\.id) == [MemberID("a-2"), MemberID("b-1")])
     }
 
+    @Test("A lease that ran out here and not in the store is acquired anew")
+    func answersLost() {
+        let member = self.member("a", wants: ["l0"])
+        self.pass(.seconds(1))
+        #expect(member.held == ["l0"])
+        member.store.loseAnswers(Self.down)
+        self.pass(.seconds(12))
+        #expect(member.held.isEmpty)
+        member.store.loseAnswers(nil)
+        self.pass(.seconds(6))
+        #expect(member.held == ["l0"])
+        #expect(self.leases.view().members.map(\.id) == [MemberID("a-1")], "the store never lost sight of it")
+    }
+
+    @Test("What was asked for and is not wanted any more comes to who wants it")
+    func unwanted() {
+        let first = self.member("a", wants: self.names(2))
+        self.pass(.seconds(1))
+        let second = self.member("b", wants: self.names(2).union(["own"]))
+        self.pass(.seconds(5))
+        second.group.want(["own"])
+        self.pass(.seconds(30)) { first.yield() }
+        #expect(first.held == self.names(2))
+        #expect(second.held == ["own"])
+    }
+
     @Test("A write under a lease that changed hands is refused, and the lease is lost at once")
     func fenced() async throws {
         let first = self.member("a", wants: ["l0"])

@@ -136,6 +136,28 @@ struct TriggerRunnerTests {
         #expect(loop.now == before, "a stop does not wait for a lease")
     }
 
+    @Test("A lease that is asked for while its trigger waits for a restart goes to who asks")
+    func askedWhileFailing() {
+        let loop = self.loop
+        let leases = SimulatedLeases { loop.now }
+        let member = SimulatedMember("a", loop, leases)
+        self.world.refuseStart(SourceError(.unreachable, "down"))
+        let lease = TriggerLease("orders", of: member.keeper.table, drainTimeout: .seconds(1))
+        let runner = self.makeRunner(under: lease)
+        let ended = Latch()
+        Task(executorPreference: loop) {
+            await runner.run()
+            ended.open()
+        }
+        #expect(loop.run(for: .seconds(3600)) { self.world.count("source refused") >= 10 })
+        let other = SimulatedMember("b", loop, leases)
+        let theirs = other.keeper.table.group(pool: TriggerLease.pool)
+        theirs.want(["orders"])
+        #expect(loop.run(for: .seconds(150)) { !theirs.held().isEmpty })
+        Task(executorPreference: loop) { await runner.stop(within: .seconds(1)) }
+        #expect(loop.run(for: .seconds(5)) { ended.isOpen })
+    }
+
     private func snapshot(_ runner: TriggerRunner) -> TriggerSnapshot? {
         let box = Mutex<TriggerSnapshot?>(nil)
         let done = Latch()

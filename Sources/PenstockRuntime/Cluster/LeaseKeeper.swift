@@ -49,6 +49,7 @@ package actor LeaseKeeper {
     private var figures = MembershipFigures()
     private var isFailing = false
     private var isStopping = false
+    private let beats = Mailbox<Void>()
     private var share: LeaseShare
     private var onBeat: (@Sendable () async -> Void)?
     private let signal = LoopSignal()
@@ -97,6 +98,18 @@ package actor LeaseKeeper {
 
     /// Beats until ``stop()``; then gives everything back and leaves.
     package func run() async {
+        let (loop, beats) = (self.loop, self.beats)
+        await withDiscardingTaskGroup { group in
+            // Beside the next beats, which must not wait for it.
+            group.addTask(executorPreference: loop) {
+                while await !beats.takeAll().isEmpty { await self.onBeat?() }
+            }
+            await self.beat()
+            beats.close()
+        }
+    }
+
+    private func beat() async {
         while !self.isStopping, !Task.isCancelled {
             let started = self.loop.now
             do {
@@ -139,20 +152,16 @@ package actor LeaseKeeper {
     }
 
     /// One beat, and what follows from it.
+    ///
+    /// The beat comes first: nothing else may keep it waiting.
     private func round(_ started: Instant) async throws(StoreError) {
         self.table.expire()
         if !self.hasJoined { try await self.join(started) }
-        try await self.giveBack()
         let wanted = self.table.wanted
         self.member.pools = Set(wanted.map(\.pool))
         let sent = self.loop.now
-        guard
-            let view = try await self.store.beat(
-                self.member.id,
-                pools: self.member.pools,
-                for: self.timing.ttl
-            )
-        else {
+        let pools = self.member.pools
+        guard let view = try await self.store.beat(self.member.id, pools: pools, for: self.timing.ttl) else {
             self.logger.error(
                 "this member was taken for dead: it did not beat in time; it begins anew",
                 metadata: ["member": "\(self.member.id.rawValue)"]
@@ -167,6 +176,21 @@ package actor LeaseKeeper {
         self.figures.members = view.members.count
         self.figures.lastBeat = self.loop.wallNow
         self.table.reconcile(view, me: self.member.id)
+        self.beats.put(())
+        do {
+            try await self.giveBack()
+            try await self.share(wanted, view)
+        } catch {
+            // Such as a lock that another member has for a moment: the next round tries again.
+            self.logger.notice(
+                "leases could not change hands; it is tried again",
+                metadata: ["error": "\(error)"]
+            )
+        }
+    }
+
+    /// Takes this member's share, and asks for what is missing.
+    private func share(_ wanted: Set<LeaseName>, _ view: ClusterView) async throws(StoreError) {
         let decision = self.share.decide(for: self.member.id, wanted: wanted, view, now: self.loop.now)
         if !decision.acquire.isEmpty {
             let fences = try await self.store.acquire(decision.acquire, for: self.member.id)
@@ -185,7 +209,6 @@ package actor LeaseKeeper {
                 metadata: ["count": "\(decision.ask.count)", "leases": "\(Self.list(decision.ask))"]
             )
         }
-        await self.onBeat?()
     }
 
     private func join(_ started: Instant) async throws(StoreError) {

@@ -42,6 +42,10 @@ package struct LeaseShare: Sendable {
         self.freeSince = self.freeSince.filter { free.contains($0.key) }
         for name in free where self.freeSince[name] == nil { self.freeSince[name] = now }
         var decision = Decision()
+        // What was asked for and is not wanted any more is kept for nobody else: it is taken, and given back at once.
+        decision.acquire = view.leases.filter {
+            $0.askedBy == me && $0.owner == nil && !wanted.contains($0.lease)
+        }.map(\.lease)
         for pool in Set(wanted.map(\.pool)).sorted() {
             let names = Set(view.leases.map(\.lease)).union(wanted).filter { $0.pool == pool }
             let counts = Self.counts(of: pool, view, me)

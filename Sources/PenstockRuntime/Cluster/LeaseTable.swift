@@ -92,6 +92,13 @@ package final class LeaseTable: Sendable {
             for (name, held) in state.held where mine[name]?.epoch != held.fence.epoch {
                 Self.lose(name, &state, &changed)
             }
+            // Over here, and not for the store: it is acquired anew, or by somebody else, when it has been given back.
+            for (name, lease) in mine where lease.epoch <= state.past[name, default: 0] {
+                let fence = Fence(lease: name, epoch: lease.epoch)
+                state.returns[fence] = state.returns[fence] ?? .release
+            }
+            let known = Set(view.leases.map(\.lease.name))
+            state.past = state.past.filter { known.contains($0.key) }
             for (name, lease) in mine where lease.epoch > state.past[name, default: 0] {
                 if state.held[name] == nil {
                     Self.gain(Fence(lease: name, epoch: lease.epoch), &state, &changed)
@@ -100,6 +107,11 @@ package final class LeaseTable: Sendable {
                 guard let held = state.held[name], held.isAsked != isAsked else { continue }
                 state.held[name]?.isAsked = isAsked
                 changed.formUnion(held.users)
+                guard !isAsked else { continue }
+                // Those that came while it was asked for.
+                let users = state.wants.filter { $0.value.contains { $0.name == name } }.keys
+                state.held[name]?.users.formUnion(users)
+                changed.formUnion(users)
             }
             return (changed.compactMap { state.boxes[$0] }, !state.returns.isEmpty)
         }

@@ -33,6 +33,8 @@ package struct TriggerLease: Sendable {
     func obtain() async -> Bool {
         self.group.want([self.name])
         while self.held.map({ $0.isAsked }) ?? true {
+            // Nothing runs under it here.
+            if self.held != nil { self.group.giveBack([self.name]) }
             guard await self.group.changes() else { return false }
         }
         return true

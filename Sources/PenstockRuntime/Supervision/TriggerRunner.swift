@@ -102,6 +102,8 @@ package actor TriggerRunner {
             // A run of a minute or more was a good one: begin with short waits again.
             if self.loop.now - started > .seconds(60) { self.restarts = 0 }
             self.restarts += 1
+            // Another member may fare better; this one wants the lease again after the wait.
+            self.lease?.group.want([])
             await self.waitForRestart()
         }
         self.lease?.group.close()

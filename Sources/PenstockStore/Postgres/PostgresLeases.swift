@@ -59,10 +59,10 @@ enum PostgresLeases {
         """
 
     private static func leases(where condition: String) -> String {
-        let living = "(SELECT id FROM members WHERE id = lease.NAME AND \(Self.lives))"
+        let living = "(SELECT id FROM members WHERE id = lease.NAME AND \(Self.lives)"
         return """
-            SELECT lease.name, lease.pool, \(living.replacing("NAME", with: "owner")), lease.epoch,
-                \(living.replacing("NAME", with: "asked_by"))
+            SELECT lease.name, lease.pool, \(living.replacing("NAME", with: "owner"))), lease.epoch,
+                \(living.replacing("NAME", with: "asked_by")) AND lease.pool = ANY(pools))
             FROM leases AS lease WHERE \(condition) ORDER BY lease.name
             """
     }

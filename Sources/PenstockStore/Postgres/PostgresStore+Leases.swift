@@ -4,8 +4,14 @@ import PenstockCore
 import PostgresClient
 
 extension PostgresStore: LeaseStore {
+    /// The server may take so long for a statement about members and leases: less than a member lives without a beat.
+    private static let patience = Duration.seconds(4)
+
     package func join(_ member: ClusterMember, for ttl: Duration) async throws(StoreError) {
-        let results = try await self.sessions.leases.run(script: PostgresLeases.join(member, for: ttl))
+        let results = try await self.sessions.leases.run(
+            script: PostgresLeases.join(member, for: ttl),
+            within: Self.patience
+        )
         guard results.last?.affected == 1 else {
             throw StoreError(.fenced, "the member \(member.name) is dead already; it joins under a new id")
         }
@@ -17,7 +23,7 @@ extension PostgresStore: LeaseStore {
         for ttl: Duration
     ) async throws(StoreError) -> ClusterView? {
         let script = PostgresLeases.beat(member, pools: pools, for: ttl)
-        let results = try await self.sessions.leases.run(script: script, within: .seconds(5))
+        let results = try await self.sessions.leases.run(script: script, within: Self.patience)
         guard results.first?.affected == 1 else { return nil }
         return try Self.view(results.dropFirst())
     }
@@ -29,7 +35,9 @@ extension PostgresStore: LeaseStore {
         guard !leases.isEmpty else { return [] }
         let schema = self.sessions.location.schema
         let script = PostgresLeases.acquire(leases, for: member, schema: schema)
-        guard let rows = try await self.sessions.leases.run(script: script).last else { return [] }
+        guard let rows = try await self.sessions.leases.run(script: script, within: Self.patience).last else {
+            return []
+        }
         return try (0..<rows.rows).map { (row) throws(StoreError) in
             try Self.fence(rows, row, name: 0, epoch: 1)
         }
@@ -37,21 +45,24 @@ extension PostgresStore: LeaseStore {
 
     package func ask(for leases: [String], by member: MemberID) async throws(StoreError) {
         guard !leases.isEmpty else { return }
-        _ = try await self.sessions.leases.run(script: PostgresLeases.ask(for: leases, by: member))
+        _ = try await self.sessions.leases.run(
+            script: PostgresLeases.ask(for: leases, by: member),
+            within: Self.patience
+        )
     }
 
     package func release(_ fences: [Fence]) async throws(StoreError) {
         guard !fences.isEmpty else { return }
-        _ = try await self.sessions.leases.run(script: PostgresLeases.release(fences))
+        _ = try await self.sessions.leases.run(script: PostgresLeases.release(fences), within: Self.patience)
     }
 
     package func remove(_ fences: [Fence]) async throws(StoreError) {
         guard !fences.isEmpty else { return }
-        _ = try await self.sessions.leases.run(script: PostgresLeases.remove(fences))
+        _ = try await self.sessions.leases.run(script: PostgresLeases.remove(fences), within: Self.patience)
     }
 
     package func leave(_ member: MemberID) async throws(StoreError) {
-        _ = try await self.sessions.leases.run(script: PostgresLeases.leave(member))
+        _ = try await self.sessions.leases.run(script: PostgresLeases.leave(member), within: Self.patience)
     }
 
     package func cluster() async throws(StoreError) -> ClusterView {
