@@ -4,6 +4,7 @@ import Foundation
 import PenstockCore
 import PenstockRuntime
 import PenstockTesting
+import PostgresClient
 import Reactor
 import Testing
 
@@ -85,6 +86,24 @@ struct ChangesFaultTests {
         try server.run("INSERT INTO s SELECT n FROM generate_series(2001, 3000) n")
         probe.wait(for: "3000 rows") { $0.records.count >= 3000 }
         #expect(probe.records.compactMap(\.id) == Array(1...3000) && probe.gaps.isEmpty)
+        await probe.stop()
+    }
+
+    @Test("A server whose log ends before the checkpoint is told as a gap, and read on")
+    func earlier() async throws {
+        let server = try PostgresServer.replicating()
+        try server.makeSlot("s")
+        let beyond = ChangePosition.change(LogSequenceNumber(1 << 40), 7)
+        let probe = try await ChangesProbe(Self.yaml(server), checkpoint: beyond)
+        probe.wait(for: "the gap") { $0.gaps.contains { $0.contains("the server's log ends at") } }
+        try server.run("INSERT INTO s VALUES (1)")
+        probe.wait(for: "a record") { $0.records.count == 1 }
+        try await probe.settle()
+        try server.run("INSERT INTO s VALUES (2)")
+        probe.wait(for: "another record") { $0.records.count == 2 }
+        // Not beyond what was settled: the server would skip what comes.
+        let query = "SELECT confirmed_flush_lsn <= pg_current_wal_lsn() FROM pg_replication_slots"
+        #expect(try server.run(query) == "t")
         await probe.stop()
     }
 

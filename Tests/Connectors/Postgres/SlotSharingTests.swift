@@ -129,4 +129,57 @@ struct SlotSharingTests {
         second.wait(for: "the record again") { $0.records.count == 1 }
         await second.stop()
     }
+
+    @Test("A trigger that comes while the stream is on its way misses nothing")
+    func joinsWhileOpening() async throws {
+        let server = try PostgresServer.replicating()
+        try server.makeSlot("s")
+        try server.run("INSERT INTO s SELECT n FROM generate_series(1, 100) n")
+        let first = try await ChangesProbe(Self.yaml(server))
+        first.wait(for: "100 records") { $0.records.count == 100 }
+        let last = try #require(first.records.last?.position)
+        await first.stop()
+        let reactor = try Reactor(name: "sharing-test")
+        defer { reactor.stop() }
+        for moment in 0..<25 {
+            let ahead = try await ChangesProbe(
+                Self.yaml(server),
+                checkpoint: last,
+                trigger: "ahead",
+                on: reactor
+            )
+            // Another step of the connection each time.
+            await reactor.pause(for: .milliseconds(moment))
+            let behind = try await ChangesProbe(Self.yaml(server), trigger: "behind", on: reactor)
+            behind.wait(for: "100 records, \(moment) ms later") { $0.records.count == 100 }
+            #expect(ahead.records.isEmpty)
+            await ahead.stop()
+            await behind.stop()
+        }
+    }
+
+    @Test("A table that is not there is told to who names it, stops nobody, and is read once it is made")
+    func missingTable() async throws {
+        let server = try PostgresServer.replicating()
+        try server.makeSlot("s")
+        let reactor = try Reactor(name: "sharing-test")
+        defer { reactor.stop() }
+        let whole = try await ChangesProbe(Self.yaml(server, "tables: [s]"), trigger: "whole", on: reactor)
+        let yaml = Self.yaml(server, "tables: [s, later]\ncreate: true")
+        let other = try await ChangesProbe(yaml, trigger: "other", on: reactor)
+        other.wait(for: "the table to be missed") { probe in
+            probe.warnings.contains { $0.contains("there is no table public.later") }
+        }
+        try server.run("INSERT INTO s VALUES (1)")
+        whole.wait(for: "a record") { $0.records.count == 1 && other.records.count == 1 }
+        try server.run("CREATE TABLE later (id int PRIMARY KEY)")
+        try other.wait(for: "the table to be published") { _ in
+            try server.run("SELECT count(*) FROM pg_publication_tables WHERE tablename = 'later'") == "1"
+        }
+        try server.run("INSERT INTO later VALUES (2)")
+        other.wait(for: "its record") { $0.records.count == 2 }
+        #expect(whole.records.count == 1)
+        await whole.stop()
+        await other.stop()
+    }
 }

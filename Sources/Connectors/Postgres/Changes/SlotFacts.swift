@@ -10,6 +10,8 @@ struct SlotSettings: Sendable, Equatable {
     var tables: [PostgresTable]
     /// Whether what is missing is made.
     var isCreated: Bool
+    /// Whether somebody wants all that is published, beside those who want tables.
+    var wantsAll = false
 }
 
 /// What a server says about a slot and its publication.
@@ -38,6 +40,8 @@ struct SlotFacts: Sendable, Equatable {
     var database: String
     var slot: Slot?
     var hasPublication: Bool
+    /// Where its log ends.
+    var end: LogSequenceNumber
     var tables: [Table]
 
     /// The questions, for a server of this version.
@@ -47,7 +51,7 @@ struct SlotFacts: Sendable, Equatable {
             SELECT current_setting('wal_level'), pg_is_in_recovery(), current_database(), s.plugin, s.database, s.active_pid,
               coalesce(a.application_name, '') || coalesce(' at ' || host(a.client_addr), ''),
               s.confirmed_flush_lsn::text, \(version >= 130_000 ? "s.wal_status" : "NULL"), p.oid IS NOT NULL,
-              s.slot_name IS NOT NULL
+              s.slot_name IS NOT NULL, CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn()::text END
             FROM (SELECT 1) AS one
             LEFT JOIN pg_replication_slots s ON s.slot_name = $1
             LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
@@ -97,6 +101,7 @@ struct SlotFacts: Sendable, Equatable {
             )
         }
         self.hasPublication = rows.boolean(0, 9) ?? false
+        self.end = rows.text(0, 11).flatMap { LogSequenceNumber($0) } ?? .none
         self.tables = settings.tables.enumerated().map { row, name in
             Table(
                 name: name,
@@ -114,8 +119,10 @@ struct SlotFacts: Sendable, Equatable {
         database: String,
         slot: Slot?,
         hasPublication: Bool,
+        end: LogSequenceNumber,
         tables: [Table]
     ) {
+        self.end = end
         self.version = version
         self.walLevel = walLevel
         self.isStandby = isStandby
@@ -155,7 +162,8 @@ extension SlotFacts {
             return .problem("the server is a standby in recovery; connect to the primary")
         }
         let missing = self.tables.filter { !$0.exists }.map { "\($0.name)" }
-        guard missing.isEmpty else {
+        // Where some are there, those who want them read on.
+        guard missing.isEmpty || missing.count < self.tables.count || settings.wantsAll else {
             return .problem(
                 "there is no table \(missing.joined(separator: ", ")); make it, or change \"tables\""
             )
@@ -194,7 +202,8 @@ extension SlotFacts {
     }
 
     private func publicationStep(_ settings: SlotSettings, _ publication: String) -> SlotStep? {
-        let names = self.tables.map(\.name.quoted).joined(separator: ", ")
+        let known = self.tables.filter(\.exists)
+        let names = settings.wantsAll ? "" : known.map(\.name.quoted).joined(separator: ", ")
         guard self.hasPublication else {
             // Partitions are published as the table that they are parts of.
             let root = self.version >= 130_000 ? " WITH (publish_via_partition_root = true)" : ""
@@ -206,7 +215,7 @@ extension SlotFacts {
                     "there is no publication \(settings.publication); run \(sql), or set \"create: true\""
                 )
         }
-        let missing = self.tables.filter { !$0.isPublished }
+        let missing = known.filter { !$0.isPublished }
         guard !missing.isEmpty else { return nil }
         let added = missing.map(\.name.quoted).joined(separator: ", ")
         let sql = "ALTER PUBLICATION \(publication) ADD TABLE \(added)"

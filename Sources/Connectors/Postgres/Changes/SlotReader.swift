@@ -30,6 +30,8 @@ final class SlotReader: @unchecked Sendable {
     /// Whether the pipeline knows the partition.
     private var isAssigned = false
     private var shownStatus: SourceStatus?
+    /// What is not as configured although it reads.
+    var concern: String?
 
     /// A change that waits.
     private struct Waiting {
@@ -74,7 +76,21 @@ final class SlotReader: @unchecked Sendable {
     // MARK: - The stream
 
     /// The stream has begun, at the slot's `confirmed` place or behind it: nothing before that comes any more.
-    func attach(confirmed: LogSequenceNumber) {
+    ///
+    /// False when the reader's own place is beyond the server's log, which ends at `end`: it begins at `confirmed` then.
+    func attach(confirmed: LogSequenceNumber, end: LogSequenceNumber) -> Bool {
+        defer { self.isAttached = true }
+        if let position = self.position, let (commit, _) = ChangePosition.parts(position), commit > end {
+            self.assign()
+            self.tellGap(
+                "the server's log ends at \(end), before \(ChangePosition.text(position)): it is another server, or was put back "
+                    + "to an earlier time; this goes on at \(confirmed), and what the old one had besides is not known"
+            )
+            self.told = nil
+            self.position = nil
+            self.begin(at: ChangePosition.change(confirmed, 0))
+            return false
+        }
         let begin = ChangePosition.change(confirmed, 0)
         self.assign()
         if let position = self.position {
@@ -88,7 +104,7 @@ final class SlotReader: @unchecked Sendable {
         } else {
             self.begin(at: begin)
         }
-        self.isAttached = true
+        return true
     }
 
     /// Kept even if nothing comes: the next start must not begin later.
@@ -200,6 +216,9 @@ final class SlotReader: @unchecked Sendable {
         self.shownStatus = status
         self.events.put(.status(status))
     }
+
+    /// Tells that it reads, and what it misses.
+    func showConnected() { self.show(self.concern.map { .warned($0) } ?? .connected) }
 
     /// Tells that changes are gone.
     func tellGap(_ detail: String) {

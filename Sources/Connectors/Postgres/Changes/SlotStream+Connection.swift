@@ -21,6 +21,8 @@ extension SlotStream {
     private static let ownPatience = 50
     /// Without a word of the server for three heartbeats, and for so long, the connection is taken for lost.
     private static let silenceMin = Duration.seconds(6)
+    /// How long it may take to answer, then, on the connection beside.
+    private static let silenceTimeout = Duration.seconds(5)
     /// How often in a row another session of a Penstock is found before whoever has the lease ends it.
     private static let ownerPatience = 3
     private static let watchPause = Duration.seconds(15)
@@ -59,6 +61,7 @@ extension SlotStream {
         for opening in self.openings { opening.abandon() }
         self.openings = []
         self.link.take()?.close()
+        self.pending.take()?.close()
         self.control.take()?.close()
         for reader in self.readers { reader.detach() }
     }
@@ -137,6 +140,7 @@ extension SlotStream {
     /// What the slot is to be like for all of them.
     private var settings: SlotSettings {
         var settings = SlotSettings(slot: self.slot, publication: "", tables: [], isCreated: false)
+        settings.wantsAll = self.readers.contains { $0.configuration.settings.tables.isEmpty }
         for reader in self.readers {
             let own = reader.configuration.settings
             settings.publication = own.publication
@@ -155,8 +159,20 @@ extension SlotStream {
                 guard let facts = SlotFacts(rows, tables, settings, version: version) else {
                     return self.lose("postgres \(self.address): it did not answer what was asked")
                 }
+                self.note(missing: Set(facts.tables.filter { !$0.exists }.map(\.name)))
                 self.carryOut(facts.next(settings), facts, control, settings, round)
             }
+        }
+    }
+
+    /// Keeps what readers miss: one that names a table which is not there stops no other.
+    private func note(missing: Set<PostgresTable>) {
+        for reader in self.readers {
+            let own = reader.configuration.settings.tables.filter { missing.contains($0) }
+            let names = own.map { "\($0)" }.joined(separator: ", ")
+            reader.concern =
+                own.isEmpty
+                ? nil : "postgres \(self.address): there is no table \(names); make it, or change \"tables\""
         }
     }
 
@@ -210,17 +226,23 @@ extension SlotStream {
                 return self.tryAgain(in: Self.gathering)
             }
             self.hasWaitedForOthers = true
-            self.openStream(from: confirmed, settings)
+            self.openStream(from: confirmed, end: facts.end, settings)
         }
     }
 
-    private func openStream(from confirmed: LogSequenceNumber, _ settings: SlotSettings) {
+    private func openStream(
+        from confirmed: LogSequenceNumber,
+        end: LogSequenceNumber,
+        _ settings: SlotSettings
+    ) {
         self.open(self.address.replicating) { link in
             self.ownBackend = link.announcedBackend
             // What some have is skipped for them; before what is confirmed there is nothing.
             let positions = self.readers.map { reader in
-                reader.position.flatMap { ChangePosition.parts($0)?.commit } ?? confirmed
+                let commit = reader.position.flatMap { ChangePosition.parts($0)?.commit } ?? confirmed
+                return commit > end ? confirmed : commit
             }
+            self.pending = link
             let start = max(confirmed, positions.min() ?? confirmed)
             let publication = PostgresName.literal(PostgresName.quoted(settings.publication))
             let sql =
@@ -235,13 +257,15 @@ extension SlotStream {
                     self.failures = 0
                     self.concern = nil
                     self.foundOwned = 0
+                    self.pending = nil
                     self.link = link
-                    self.begun(confirmed: confirmed)
+                    self.begun(confirmed: confirmed, end: end)
                     self.beat(after: .zero)
                     self.watch()
                 case .failure(let error) where error.sqlState == "55006":
                     // Somebody was faster.
                     link.onLoss = nil
+                    self.pending = nil
                     link.close()
                     self.tryAgain(in: Self.ownPause)
                 case .failure(let error):
@@ -261,13 +285,48 @@ extension SlotStream {
             let silence = self.reactor.now - self.lastHeard
             let pause = self.readers.map(\.configuration.heartbeat).min() ?? .seconds(10)
             if link.isReadingCopy, silence > max(pause * 3, Self.silenceMin) {
-                let seconds = Int(silence.inSeconds)
-                return self.lose("postgres \(self.address): the server has said nothing for \(seconds) s")
+                return self.askAfterSilence(silence, pause)
             }
             // While nobody takes anything, nothing is heard.
             if !link.isReadingCopy { self.lastHeard = self.reactor.now }
             self.sendStatus(wantsReply: true)
             self.beat(after: pause)
+        }
+    }
+
+    /// While the server reads a large transaction of which nothing is published, it says nothing: it is asked beside.
+    private func askAfterSilence(_ silence: Duration, _ pause: Duration) {
+        let query = PostgresQuery(
+            "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1",
+            [.text(self.slot)]
+        )
+        let generation = self.generation
+        self.control?.send(query, within: Self.silenceTimeout) { result in
+            guard self.generation == generation else { return }
+            let rows = try? result.get()
+            let owner = rows.flatMap { $0.rows > 0 ? $0.integer(0, 0) : nil }
+            guard let owner, Int32(truncatingIfNeeded: owner) == self.ownBackend else {
+                let seconds = Int(silence.inSeconds)
+                return self.lose("postgres \(self.address): the server has said nothing for \(seconds) s")
+            }
+            self.lastHeard = self.reactor.now
+            self.beat(after: pause)
+        }
+    }
+
+    /// Begins anew when a table is there that was not.
+    private func lookForTables() {
+        let missing = self.readers.filter { $0.concern != nil }
+        guard !missing.isEmpty else { return }
+        let settings = self.settings
+        self.ask(SlotFacts.tablesQuestion(settings), within: Self.askTimeout) { rows in
+            let there = settings.tables.enumerated().filter { rows.boolean($0.offset, 0) ?? false }
+            let names = Set(there.map(\.element))
+            let isNew = self.readers.contains { reader in
+                reader.concern != nil
+                    && reader.configuration.settings.tables.allSatisfy { names.contains($0) }
+            }
+            if isNew { self.begin(again: true) }
         }
     }
 
@@ -284,6 +343,7 @@ extension SlotStream {
             let end = rows.rows > 0 ? rows.text(0, 0).flatMap { LogSequenceNumber($0) } : nil
             let status = rows.rows > 0 ? rows.text(0, 1) : nil
             for reader in self.readers { self.judge(reader, end, status) }
+            self.lookForTables()
             _ = self.reactor.schedule(at: self.reactor.now + Self.watchPause) {
                 if self.generation == generation { self.watch() }
             }
@@ -314,7 +374,7 @@ extension SlotStream {
                 )
             )
         } else {
-            reader.show(.connected)
+            reader.showConnected()
         }
     }
 }

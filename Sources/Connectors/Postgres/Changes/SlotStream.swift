@@ -34,10 +34,14 @@ final class SlotStream: @unchecked Sendable {
     /// Up to where all is settled and durable, by trigger; none for one that has not said so yet.
     private var floors: [String: LogSequenceNumber] = [:]
     private(set) var readers: [SlotReader] = []
+    /// Those that name another publication than the readers do: they are let in when those have left.
+    private var refused: [SlotReader] = []
 
     // The connections; see SlotStream+Connection.
     var control: PostgresLink?
     var link: PostgresLink?
+    /// A connection whose stream is about to begin.
+    var pending: PostgresLink?
     var openings: [PostgresLink.Opening] = []
     /// Which attempt it is: what an earlier one still brings is not heard.
     var generation: UInt64 = 0
@@ -67,6 +71,7 @@ final class SlotStream: @unchecked Sendable {
     private var problem: String?
     /// Until when no other restart is made for one that was left behind, and how long that is.
     private var nextCatchUp = Instant.start
+    private var isCatchUpDue = false
     private var catchUpPause = SlotStream.catchUpMin
 
     /// Messages, and bytes, of a turn, so that others on the thread have theirs.
@@ -178,6 +183,7 @@ final class SlotStream: @unchecked Sendable {
         let publication = reader.configuration.publication
         if let other = self.readers.first(where: { $0.configuration.publication != publication }) {
             // One connection has one set of publications.
+            self.refused.append(reader)
             return reader.show(
                 .disconnected(
                     "postgres \(self.address): the trigger \(other.trigger) reads the slot \(self.slot) with the publication "
@@ -189,7 +195,9 @@ final class SlotStream: @unchecked Sendable {
         if let (commit, _) = reader.position.flatMap({ ChangePosition.parts($0) }) {
             self.floors[reader.trigger] = commit
         }
-        if self.link != nil { self.begin(again: true) } else { self.begin(again: false) }
+        // Also while a stream is on its way: where it begins, and which tables it has, is decided for those that were there.
+        let isDecided = self.link != nil || (self.isConnecting && self.retry == nil)
+        self.begin(again: isDecided)
     }
 
     /// Nothing more comes to it; what it has settled still counts while it is configured.
@@ -197,7 +205,11 @@ final class SlotStream: @unchecked Sendable {
     /// On the loop.
     func leave(_ reader: SlotReader) {
         self.readers.removeAll { $0 === reader }
+        self.refused.removeAll { $0 === reader }
         reader.detach()
+        let refused = self.refused
+        self.refused = []
+        for other in refused { self.add(other) }
         self.forgetUnless(reader.trigger)
     }
 
@@ -251,8 +263,8 @@ final class SlotStream: @unchecked Sendable {
 
     // MARK: - A turn
 
-    /// The stream has begun.
-    func begun(confirmed: LogSequenceNumber) {
+    /// The stream has begun, on a server whose log ends at `end`.
+    func begun(confirmed: LogSequenceNumber, end: LogSequenceNumber) {
         self.transaction = nil
         self.tables = [:]
         self.isAsking = false
@@ -260,8 +272,8 @@ final class SlotStream: @unchecked Sendable {
         self.received = .none
         self.lastHeard = self.reactor.now
         for reader in self.readers {
-            reader.attach(confirmed: confirmed)
-            reader.show(.connected)
+            if !reader.attach(confirmed: confirmed, end: end) { self.floors[reader.trigger] = confirmed }
+            reader.showConnected()
         }
         self.sendStatus(wantsReply: true)
         self.poke()
@@ -310,9 +322,11 @@ final class SlotStream: @unchecked Sendable {
         guard self.readers.contains(where: \.isHungry) else { return }
         let now = self.reactor.now
         guard now >= self.nextCatchUp else {
-            let generation = self.generation
+            guard !self.isCatchUpDue else { return }
+            self.isCatchUpDue = true
             _ = self.reactor.schedule(at: self.nextCatchUp) {
-                if self.generation == generation { self.poke() }
+                self.isCatchUpDue = false
+                if self.link != nil { self.poke() }
             }
             return
         }
