@@ -134,28 +134,31 @@ struct SlotSharingTests {
     func joinsWhileOpening() async throws {
         let server = try PostgresServer.replicating()
         try server.makeSlot("s")
-        try server.run("INSERT INTO s SELECT n FROM generate_series(1, 100) n")
+        for n in 1...100 { try server.run("INSERT INTO s VALUES (\(n))") }
         let first = try await ChangesProbe(Self.yaml(server))
         first.wait(for: "100 records") { $0.records.count == 100 }
         let last = try #require(first.records.last?.position)
         await first.stop()
         let reactor = try Reactor(name: "sharing-test")
         defer { reactor.stop() }
-        for moment in 0..<25 {
+        // It is configured: what it has is not known before it comes, and nothing is acknowledged until then.
+        let claim = try Self.claim(Self.yaml(server), "behind", on: reactor)
+        for moment in 0..<20 {
             let ahead = try await ChangesProbe(
                 Self.yaml(server),
                 checkpoint: last,
                 trigger: "ahead",
                 on: reactor
             )
-            // Another step of the connection each time.
-            await reactor.pause(for: .milliseconds(moment))
+            // Others are waited for 300 ms; then another step of the connection each time.
+            await reactor.pause(for: .microseconds(295_000 + 1000 * moment))
             let behind = try await ChangesProbe(Self.yaml(server), trigger: "behind", on: reactor)
-            behind.wait(for: "100 records, \(moment) ms later") { $0.records.count == 100 }
+            behind.wait(for: "100 records, step \(moment)", within: .seconds(15)) { $0.records.count == 100 }
             #expect(ahead.records.isEmpty)
             await ahead.stop()
             await behind.stop()
         }
+        claim.release()
     }
 
     @Test("A table that is not there is told to who names it, stops nobody, and is read once it is made")
