@@ -232,6 +232,8 @@ package struct PostgresServerCheck: Sendable {
                 (SELECT bool_and(has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
                         AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
                     FROM pg_class WHERE relkind = 'r'
+                    AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = \(name))),
+                (SELECT bool_and(has_sequence_privilege(oid, 'USAGE')) FROM pg_class WHERE relkind = 'S'
                     AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = \(name)))
             """
         )
@@ -257,6 +259,10 @@ package struct PostgresServerCheck: Sendable {
         }
         guard rows.boolean(0, 4) == true else {
             return finding(.error, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA is missing")
+        }
+        // Ids of letters and entries, and the epochs of leases.
+        guard rows.boolean(0, 5) != false else {
+            return finding(.error, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA is missing")
         }
         let names = try await Self.ask(PostgresMigrations.names(location), connection, location)
         let known = PostgresMigrations.all.map(\.name)

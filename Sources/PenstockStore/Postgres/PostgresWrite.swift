@@ -43,17 +43,24 @@ extension PostgresWrite {
 
     /// Keeps checkpoints; of several for one partition the last.
     static func save(_ checkpoints: [Checkpoint]) -> PostgresWrite {
+        // By bytes: names that look alike are not one.
         struct Place: Hashable {
-            var trigger: String
-            var partition: String
+            var trigger: [UInt8]
+            var partition: [UInt8]
         }
         var last: [Place: Int] = [:]
         for (index, checkpoint) in checkpoints.enumerated() {
-            last[Place(trigger: checkpoint.trigger, partition: checkpoint.partition)] = index
+            let place = Place(
+                trigger: Array(checkpoint.trigger.utf8),
+                partition: Array(checkpoint.partition.utf8)
+            )
+            last[place] = index
         }
         // In one order, whoever writes: two that write the same partitions wait for each other, and do not block each other.
-        let kept = last.sorted {
-            ($0.key.trigger, $0.key.partition) < ($1.key.trigger, $1.key.partition)
+        let kept = last.sorted { one, other in
+            one.key.trigger == other.key.trigger
+                ? one.key.partition.lexicographicallyPrecedes(other.key.partition)
+                : one.key.trigger.lexicographicallyPrecedes(other.key.trigger)
         }
         let rows = kept.map { entry in
             let checkpoint = checkpoints[entry.value]
@@ -225,9 +232,9 @@ extension PostgresWrite {
         }
         if !write.fires.isEmpty { statements += Self.log(write.fires, kept: write.firesKept, name) }
         if !write.members.isEmpty {
-            let marks = Dictionary(write.members.map { ($0.name, $0.mark) }) { _, last in last }
-            let rows = marks.sorted { $0.key < $1.key }.map {
-                "(\(name), \(Text.literal($0.key)), \(Text.literal($0.value)))"
+            let last = Dictionary(write.members.map { (Array($0.name.utf8), $0) }) { _, last in last }
+            let rows = last.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map {
+                "(\(name), \(Text.literal($0.value.name)), \(Text.literal($0.value.mark)))"
             }
             statements.append(
                 Statement(
@@ -297,15 +304,16 @@ extension PostgresWrite {
 
     /// One line for each time, as they come about one after the other: what has fired stays, else the last one counts.
     private static func lines(of fires: [ScheduleFire]) -> [ScheduleFire] {
-        guard Set(fires.map(\.key)).count < fires.count else { return fires }
-        var places: [String: Int] = [:]
+        guard Set(fires.map { Array($0.key.utf8) }).count < fires.count else { return fires }
+        var places: [[UInt8]: Int] = [:]
         var lines: [ScheduleFire?] = []
         for fire in fires {
-            if let place = places[fire.key] {
+            let key = Array(fire.key.utf8)
+            if let place = places[key] {
                 if lines[place]?.outcome.hasFired == true { continue }
                 lines[place] = nil
             }
-            places[fire.key] = lines.count
+            places[key] = lines.count
             lines.append(fire)
         }
         return lines.compactMap(\.self)

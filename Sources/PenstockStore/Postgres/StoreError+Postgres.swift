@@ -72,6 +72,8 @@ extension PostgresError {
         if state == "25006" { return .lost }
         // Two Penstocks that write the same lines at once find that out by the key of their order.
         if state.hasPrefix("40") || state == "23505" { return .again }
+        // Whoever holds the lock holds up the others, too: they would wait for it one after the other.
+        if state == "55P03" { return .all }
         if ["53", "57", "58", "XX"].contains(where: { state.hasPrefix($0) }) { return .all }
         return .one
     }
