@@ -66,6 +66,12 @@ penstock-bench schedules --load burst|stream|rest --schedules N --seconds 5 --fi
     more such set takes besides names and inputs.
     {"schedules", "read_seconds", "first_start_seconds", "start_seconds", "idle_cpu_percent", "bytes_per_schedule"}
 
+penstock-bench changes --database URL --slot S --publication bench --rows N --batch 1000 --store PATH
+    The real pipeline from a replication slot: changes, ledger, batches, a function that answers at once, settlement,
+    checkpoints in the SQLite store PATH. N is all that the slot has. The clock runs from the first record received to the
+    last record settled.
+    {"records", "bytes", "seconds", "records_per_second", "cpu_us_per_record", "max_rss_kb"}
+
 penstock-bench listen --database URL --notifications N --function count|discard --store PATH
     Notifications on the channel `bench`. Prints {"listening": true} on a line when it listens, and its figures when it has
     got N. count: they are counted as libpq brings them. discard: the real pipeline, each in the journal of the SQLite store

@@ -10,6 +10,7 @@ import ArgumentParser
         subcommands: [
             KafkaBench.self, StreamsBench.self, HTTPBench.self, EncodeBench.self, FilterBench.self,
             RuntimeBench.self, SettleBench.self, ScheduleBench.self, ListenBench.self,
+            ChangesBench.self,
         ]
     )
 }

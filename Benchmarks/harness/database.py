@@ -69,6 +69,15 @@ class Database:
                 raise RunFailed(f"after {seconds:.0f} s {left} rows are left in {table}")
             time.sleep(0.01)
 
+    def drop_slot(self, name: str) -> None:
+        """Drops a replication slot once its reader has left it."""
+        deadline = time.monotonic() + 30
+        while self.run(f"SELECT active FROM pg_replication_slots WHERE slot_name = '{name}'") == "t":
+            if time.monotonic() > deadline:
+                raise RunFailed(f"the slot {name} is still read")
+            time.sleep(0.05)
+        self.run(f"SELECT pg_drop_replication_slot('{name}')")
+
 
 def free_port() -> int:
     """A port that nobody listens on now."""

@@ -352,10 +352,12 @@ def table_goals() -> list[Goal]:
     queues = Side("the better job queue", better(of("pgqueuer", RATE), of("procrastinate", RATE)), "pgqueuer")
     libpq, count, kept = side("C libpq", RATE), side("ours", RATE), side("ours, kept", RATE, "ours")
     listen, rows = "NOTIFY received, 80 B, 1000 a transaction", "rows of an outbox to HTTP to deletion, batch 100"
+    changes = "changes of a slot to discard, 130 B, batch 1000"
     return [
         Goal("G28", listen, "notifications", "rec/s", libpq, count, at_least(0.60, 0.80), CPU_RECORD),
         Goal("G28b", "the same, each durable, to discard", "notifications", "rec/s", libpq, kept, None),
         Goal("G29", rows, "tables", "rows/s", queues, OURS_RATE, at_least(2.5, 3), CPU_RECORD),
+        Goal("G30", changes, "replication", "rows/s", libpq, count, at_least(0.45, 0.60), CPU_RECORD),
     ]
 
 

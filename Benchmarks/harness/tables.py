@@ -26,6 +26,13 @@ NEARLY = 0.99
 NOTIFICATIONS = 1_000_000
 KEPT_NOTIFICATIONS = 50_000
 PER_TRANSACTION = 1000
+CHANGES = 500_000
+INSERT = """
+DO $$ BEGIN FOR i IN 0..{last} LOOP
+    INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series(i * {size} + 1, least((i + 1) * {size}, {count})) n;
+    COMMIT;
+END LOOP; END $$
+"""
 NOTIFY = """
 DO $$ BEGIN FOR i IN 0..{last} LOOP
     PERFORM pg_notify('bench', lpad(n::text, 80, '.')) FROM generate_series(i * {size} + 1, least((i + 1) * {size}, {count})) n;
@@ -185,4 +192,51 @@ def notifications(bench: Bench, told: Told) -> Rounds:
         )
 
 
-EXPERIMENTS: dict[str, Experiment] = {"tables": tables, "notifications": notifications}
+def slot(server: Database, name: str) -> None:
+    """A slot that begins where the rows begin: a copy of the one that was made before them, and that nobody reads."""
+    server.run(f"SELECT pg_copy_logical_replication_slot('template', '{name}')")
+
+
+def replay(bench: Bench, server: Database, rows: int) -> Measurement:
+    """C libpq reads all changes from a slot of its own."""
+    slot(server, "peer")
+    command = [bench.peer("replication_client"), "--database", server.url + "?replication=database", "--slot", "peer"]
+    result = bench.processes.measure([*command, "--rows", str(rows)])
+    server.drop_slot("peer")
+    return result
+
+
+def changes(bench: Bench, server: Database, rows: int) -> Measurement:
+    """The real pipeline reads them, and the slot has moved on to where the other one is in the end."""
+    slot(server, "ours")
+    command = [ours.program(bench), "changes", "--database", server.url, "--slot", "ours"]
+    result = bench.processes.measure([*command, "--rows", str(rows), "--store", bench.path("store.db")])
+    begun = "SELECT confirmed_flush_lsn >= pg_lsn '{0}' FROM pg_replication_slots WHERE slot_name = 'ours'"
+    if server.run(begun.format(server.run("SELECT lsn FROM bench_end"))) != "t":
+        raise RunFailed("the slot was not moved on to the last row")
+    server.drop_slot("ours")
+    return result
+
+
+def replication(bench: Bench, told: Told) -> Rounds:
+    """Rows of about 130 B that were inserted 1000 a transaction, read again and again."""
+    rows = bench.scaled(CHANGES)
+    with database(bench) as server:
+        server.run("CREATE TABLE t (id bigint PRIMARY KEY, payload text); CREATE TABLE bench_end (lsn pg_lsn)")
+        server.run("CREATE PUBLICATION bench FOR TABLE t")
+        server.run("SELECT pg_create_logical_replication_slot('template', 'pgoutput')")
+        last = (rows - 1) // PER_TRANSACTION
+        server.run(INSERT.format(last=last, size=PER_TRANSACTION, count=rows))
+        server.run("INSERT INTO bench_end SELECT pg_current_wal_insert_lsn()")
+        return subjects_in_turn(
+            bench,
+            told,
+            {"C libpq": lambda: replay(bench, server, rows), "ours": lambda: changes(bench, server, rows)},
+        )
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "tables": tables,
+    "notifications": notifications,
+    "replication": replication,
+}

@@ -141,6 +141,15 @@ def listen(options: dict[str, str]) -> NoReturn:
     os.execv(name, [name, "--database", options["--database"], "--notifications", str(count)])
 
 
+def changes(options: dict[str, str]) -> dict[str, float]:
+    """Reads like the peer; FAKE_LOSES reads nothing, and leaves the slot where it is."""
+    if os.environ.get("FAKE_LOSES"):
+        return {"records_per_second": 1.0, "cpu_us_per_record": 1.0}
+    options["--database"] += "?replication=database"
+    names = ("--database", "--slot", "--rows")
+    return peer("replication_client", *[part for name in names for part in (name, options[name])])
+
+
 def http(options: dict[str, str]) -> dict[str, float]:
     """C libcurl."""
     return peer("http_client", *[part for pair in options.items() for part in pair])
@@ -162,6 +171,7 @@ def main() -> None:
         "runtime": runtime,
         "settle": settle,
         "schedules": schedules,
+        "changes": changes,
     }
     if subcommand == "listen":
         listen(options)

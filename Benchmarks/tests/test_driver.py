@@ -163,6 +163,12 @@ class DriverTests(unittest.TestCase):
         self.assertFalse(row["passed"])
         self.assertIn("of 2000 rows 1999 reached the function", row["verdict"])
 
+    def test_a_slot_that_was_not_moved_on_gives_no_figure(self) -> None:
+        result = driver("--repeats", "1", "--only", "replication", "--format", "json", FAKE_LOSES="1")
+        row = json.loads(result.stdout)["rows"][0]
+        self.assertFalse(row["passed"])
+        self.assertIn("not moved on", row["verdict"])
+
     def test_notifications_that_did_not_come_give_no_figure(self) -> None:
         result = driver("--repeats", "1", "--only", "notifications", "--format", "json", FAKE_LOSES="1")
         row = json.loads(result.stdout)["rows"][0]
