@@ -144,12 +144,25 @@ package enum BoundedWait {
     }
 }
 
-/// A TCP port on the loopback interface that nobody listens on now.
+/// A TCP port on the loopback interface that nobody listens on now, and that no other call of this process is given soon.
+///
+/// Below those that the system gives to outgoing connections (32768 and up): such a connection may take the port before its server
+/// does, and one that is made to it before it listens may even connect to itself.
 package enum FreePort {
-    /// Asks the system for one.
+    private static let ports = UInt16(16_384)..<32_768
+    private static let next = Mutex(UInt16.random(in: Self.ports))
+
+    /// The next one; 0 when there is none.
     package static func pick() -> UInt16 {
-        guard let socket = TestSocket.listen(port: 0) else { return 0 }
-        defer { socket.close() }
-        return socket.port
+        for _ in Self.ports {
+            let port = Self.next.withLock { next in
+                defer { next = next + 1 < Self.ports.upperBound ? next + 1 : Self.ports.lowerBound }
+                return next
+            }
+            guard let socket = TestSocket.listen(port: port) else { continue }
+            socket.close()
+            return port
+        }
+        return 0
     }
 }
