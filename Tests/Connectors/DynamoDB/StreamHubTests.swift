@@ -59,11 +59,11 @@ struct StreamHubTests {
             let probes = all.prefix(count)
             let hub = all[0].source.hub
             #expect(all.allSatisfy { $0.source.hub === hub })
+            // Others follow, as the stream is disabled.
             await Self.wait(hub) { $0.waiting == 2 }
+            #expect(streams.count("ListStreams") == 1)
             lists.open()
             for probe in all { try await probe.receive { $0.assigned == [shard] } }
-            // Others follow when the shard has ended.
-            #expect(streams.count("ListStreams") == 1)
             #expect(streams.count("DescribeStream") == 1)
             for probe in probes { probe.grant() }
             await Self.wait(hub) { $0.waiting == count - 1 }
