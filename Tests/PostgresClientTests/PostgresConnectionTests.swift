@@ -194,8 +194,9 @@ struct PostgresConnectionTests {
             // Who closes a session waits for no connection that is on its way, nor does who waits for that.
             for isSoon in [false, true] {
                 let session = PostgresSession(address, on: reactor)
-                let users = (0..<2).map { _ in Task { try await session.run(PostgresQuery("SELECT 1")) } }
+                // Before they begin: what is accepted is one of theirs.
                 let before = proxy.accepted
+                let users = (0..<2).map { _ in Task { try await session.run(PostgresQuery("SELECT 1")) } }
                 #expect(BoundedWait.until(within: .seconds(60)) { proxy.accepted > before })
                 users[1].cancel()
                 #expect(await self.failure { _ = try await users[1].value } != nil)
@@ -213,11 +214,11 @@ struct PostgresConnectionTests {
             // On a slow machine the server takes its time.
             await connection.setCancelPatience(.seconds(120))
             let slow = Task { try await connection.run(PostgresQuery("SELECT pg_sleep(600)"), within: nil) }
-            // Waits behind it, and is not sent.
-            let behind = Task { try await connection.run("CREATE TABLE never (n int)") }
             let active =
                 "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)' AND state = 'active'"
             #expect(try BoundedWait.until(within: .seconds(60)) { try server.run(active) == "1" })
+            // Waits behind it, and is not sent; only now, for tasks begin in any order.
+            let behind = Task { try await connection.run("CREATE TABLE never (n int)") }
             behind.cancel()
             #expect(await self.failure { _ = try await behind.value }?.code == .cancelled)
             slow.cancel()
