@@ -7,7 +7,7 @@ import Testing
 /// `penstock doctor` in front of real things.
 @Suite(.serialized, .ownThreads, .timeLimit(.minutes(5)))
 struct DoctorTests {
-    private struct Check {
+    struct Check {
         var part: String
         var check: String
         var grade: String
@@ -16,7 +16,7 @@ struct DoctorTests {
 
     private static let libraries = ["LD_LIBRARY_PATH": TestEnvironment.libraries]
 
-    private static func examine(
+    static func examine(
         _ configuration: String,
         in home: URL
     ) throws -> (status: Int32, checks: [Check]) {
@@ -70,6 +70,32 @@ struct DoctorTests {
                 == true
         )
         try penstock.terminate()
+    }
+
+    @Test("A function of AWS Lambda is asked for, and does not run")
+    func dryRun() throws {
+        let home = try TemporaryFolder()
+        let aws = try TestAWS()
+        let arn = try aws.createFunction("there", "def handler(event, context):\n    raise ValueError(event)")
+        let denied = try TestHTTPServer { _, exchange in
+            exchange.respond(403, [("x-amzn-ErrorType", "AccessDeniedException")], "{}")
+        }
+        defer { denied.stop() }
+        let keys = "region: \(TestAWS.region), credentials: { access_key_id: test, secret_access_key: test }"
+        let (status, checks) = try Self.examine(
+            """
+            state: "sqlite:\(home.url.path)/penstock.db"
+            functions:
+              there: { lambda: { function: "\(arn)", endpoint: "\(aws.endpoint)", \(keys) } }
+              denied: { lambda: { function: f, endpoint: "\(denied.url(""))", invocation: event, \(keys) } }
+            """,
+            in: home.url
+        )
+        let lines = checks.filter { $0.check == "invoke" }
+        #expect(status == 1 && lines.map(\.grade) == ["ok", "error"], "\(checks)")
+        #expect(lines.first?.detail == "AWS Lambda would invoke \(arn)")
+        #expect(lines.last?.detail.hasSuffix("; allow lambda:InvokeFunction") == true)
+        #expect(denied.requests.map { $0.headers["x-amz-invocation-type"] } == ["DryRun"])
     }
 
     @Test("What would fail has a line with the way out, and exit code 1")

@@ -10,7 +10,7 @@ import Testing
 
 @testable import LambdaFunction
 
-private func configuration(_ yaml: String) -> (LambdaFunctionConfiguration?, [Finding]) {
+func configuration(_ yaml: String) -> (LambdaFunctionConfiguration?, [Finding]) {
     let result = ConfigurationLoader.process.parse(yaml, file: "t.yaml").read(
         LambdaFunctionConfiguration.self
     )
@@ -18,7 +18,7 @@ private func configuration(_ yaml: String) -> (LambdaFunctionConfiguration?, [Fi
 }
 
 /// A function at an endpoint, ended in order.
-private func withFunction(
+func withFunction(
     _ endpoint: String,
     _ yaml: String,
     _ body: (LambdaFunction, Reactor) async throws -> Void
@@ -44,7 +44,7 @@ private func withFunction(
     try result.get()
 }
 
-private func invocation(_ body: String, _ reactor: Reactor) -> Invocation {
+func invocation(_ body: String, _ reactor: Reactor) -> Invocation {
     let buffer = EventBuffer()
     buffer.write(upTo: body.utf8.count) { $0.raw(Array(body.utf8)) }
     return Invocation(
