@@ -35,6 +35,11 @@ struct Members: AnsweringCommand {
         return Outcome(text: Self.text(document, leases: self.leases), result: document)
     }
 
+    /// Whether only the member's own machine can use an address.
+    private static func isNear(_ address: String) -> Bool {
+        address.hasPrefix("127.") || address.hasPrefix("localhost:") || address.hasPrefix("[::1]:")
+    }
+
     private static func text(_ document: JSONValue, leases: Bool) -> String {
         guard document["shared"] == .boolean(true) else {
             return "One Penstock: its state is a file, which it shares with nobody (docs/CLUSTER.md)."
@@ -46,7 +51,10 @@ struct Members: AnsweringCommand {
                 member["leases"]?.text ?? "0", member["admin"]?.stringValue ?? "-",
             ]
         }
-        let table = Terminal.table([["MEMBER", "VERSION", "SINCE", "LEASES", "ADMIN"]] + members)
+        var table = Terminal.table([["MEMBER", "VERSION", "SINCE", "LEASES", "ADMIN"]] + members)
+        if members.count > 1, members.contains(where: { Self.isNear($0[4]) }) {
+            table += "\n127.0.0.1 is an address on that member's machine only; admin.advertise names another."
+        }
         guard leases else { return table }
         let lines = (document["leases"]?.arrayValue ?? []).map { lease in
             [

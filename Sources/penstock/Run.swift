@@ -117,7 +117,7 @@ struct Run: AsyncParsableCommand {
             id: MemberID(""),
             name: "\(ProcessInfo.processInfo.hostName):\(getpid())",
             version: Penstock.version,
-            admin: "\(plan.admin.listen)",
+            admin: "\(plan.admin.advertise ?? plan.admin.listen)",
             started: context.reactor.wallNow
         )
         return LeaseKeeper(store, as: member, loop: context.reactor, logger: context.logger) {

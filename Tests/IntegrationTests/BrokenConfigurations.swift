@@ -221,6 +221,21 @@ extension BrokenConfiguration {
             """#
         ),
         .init(
+            "An address for others to which nobody can connect",
+            #"""
+            admin: { advertise: "10.0.0.7:0" }
+            ! connectors.yaml:1:21: error: "advertise" has the port 0, to which nobody can connect; write the port at \#
+            which other machines reach the API [conflict]
+            """#
+        ),
+        .init(
+            "An address for others that is a URL",
+            #"""
+            admin: { advertise: "http://a.example" }
+            ! connectors.yaml:1:21: error: "advertise" must be host:port: write it like 127.0.0.1:8077 [bad-value]
+            """#
+        ),
+        .init(
             "The admin API is open to all",
             #"""
             admin: { listen: "0.0.0.0:8077" }

@@ -77,17 +77,37 @@ package struct AdminConfiguration: ConfigurationTable {
         .parsed("host:port", placeholder: ListenAddress.standard) { try ListenAddress($0) },
         absence: .value(.standard, shown: .string(ListenAddress.standard.description))
     )
+    static let advertise = Field<ListenAddress>.parsed(
+        "advertise",
+        "Where other machines reach this API, which the members of a cluster show; `listen` when it is left out.",
+        "host:port",
+        placeholder: ListenAddress.standard
+    ) { try ListenAddress($0) }
+    .optional
     static let token = Field.secret("token", "The bearer token that calls must carry.").optional
-    package static let table = FieldTable("admin", "API, metrics and health checks.", [listen, token])
+    package static let table = FieldTable(
+        "admin",
+        "API, metrics and health checks.",
+        [listen, advertise, token]
+    )
 
     /// Where to listen.
     package let listen: ListenAddress
+    /// Where other machines reach it; nil when that is where it listens, if they can at all.
+    package let advertise: ListenAddress?
     /// The bearer token that calls must carry; nil on loopback without one.
     package let token: Secret?
 
     package init(_ reader: inout ConfigurationReader) {
         self.listen = reader[Self.listen]
+        self.advertise = reader[Self.advertise]
         self.token = reader[Self.token]
+        reader.require(
+            self.advertise?.port != 0,
+            at: Self.advertise,
+            "has the port 0, to which nobody can connect",
+            suggestion: "write the port at which other machines reach the API"
+        )
         reader.require(
             self.listen.isLoopback || reader.has(Self.token),
             at: Self.listen,
