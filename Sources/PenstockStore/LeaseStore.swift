@@ -10,6 +10,9 @@ package import PenstockCore
 ///
 /// The promises of writes are those of ``StateStore``. `LeaseStoreConformance` in PenstockTesting is the contract.
 package protocol LeaseStore: StateStore {
+    /// Tells this store from others: the same for all who have it open, letters and digits, 16 at most.
+    var identity: String { get }
+
     /// Makes this process a member, for `ttl` from now on.
     func join(_ member: ClusterMember, for ttl: Duration) async throws(StoreError)
 
@@ -39,6 +42,10 @@ package protocol LeaseStore: StateStore {
     /// Removes leases of what is over, such as a shard that was read to its end; those that are held by somebody else by now
     /// do not matter.
     func remove(_ fences: [Fence]) async throws(StoreError)
+
+    /// Removes leases that nobody alive holds or has asked for, and that have not changed hands for so long: those of triggers
+    /// and partitions that are no more. One that is wanted nevertheless is made anew, under a larger epoch.
+    func sweep(unusedFor age: Duration) async throws(StoreError)
 
     /// Gives back all leases of a member, and ends it. Idempotent.
     func leave(_ member: MemberID) async throws(StoreError)

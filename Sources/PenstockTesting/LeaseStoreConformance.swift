@@ -43,6 +43,7 @@ package enum LeaseStoreConformance {
         Check(description: "An epoch is never given twice", run: Self.epochs),
         Check(description: "A lease that is given back is free for all who want it", run: Self.release),
         Check(description: "A lease that was asked for is kept for who asked", run: Self.asking),
+        Check(description: "Leases that nobody has had for long are removed", run: Self.sweeping),
         Check(description: "A member sees the pools that it asks about, and what it holds", run: Self.views),
         Check(description: "A thousand leases are taken at once", run: Self.thousand),
         Check(description: "Names come back exactly, whatever their characters", run: Self.names),
@@ -282,6 +283,42 @@ package enum LeaseStoreConformance {
         )
         try await world.one.release(again.map { Fence(lease: $0.lease.name, epoch: $0.epoch) })
         _ = try await Self.take("x", for: "c", in: world.one)
+    }
+
+    private static func sweeping(_ world: World) async throws {
+        let age = Duration.milliseconds(400)
+        for id in ["a", "b"] { try await world.one.join(Self.member(id), for: Self.life) }
+        try await world.one.join(Self.member("c"), for: Self.short)
+        let old = try await Self.take("free", for: "a", in: world.one)
+        _ = try await Self.take("held", for: "a", in: world.one)
+        let asked = try await Self.take("asked", for: "a", in: world.one)
+        _ = try await Self.take("dead", for: "c", in: world.one)
+        try await world.other.ask(for: ["asked"], by: MemberID("b"))
+        try await world.one.release([old, asked])
+        try await world.pass(age)
+        try await world.other.sweep(unusedFor: .seconds(60))
+        try StateStoreConformance.expect(
+            try await Self.holders(world.one),
+            ["asked=-", "dead=-", "free=-", "held=a"],
+            "a young one is kept"
+        )
+        try await world.other.sweep(unusedFor: age)
+        try StateStoreConformance.expect(
+            try await Self.holders(world.one),
+            ["asked=-", "held=a"],
+            "what nobody alive holds or asked for is gone, and nothing else"
+        )
+        let late = world.one.fenced(by: [old])
+        try await Self.isFenced(
+            { try await late.save([Checkpoint(trigger: "t", partition: "p", position: Position(1))]) },
+            "nobody writes under a lease that is gone"
+        )
+        let again = try await Self.take("free", for: "b", in: world.other)
+        try StateStoreConformance.isTrue(again.epoch > asked.epoch, "it comes again under a larger epoch")
+        try await Self.isFenced(
+            { try await late.save([Checkpoint(trigger: "t", partition: "p", position: Position(1))]) },
+            "nor does its former holder then"
+        )
     }
 
     private static func views(_ world: World) async throws {

@@ -14,6 +14,8 @@ package final class SimulatedLeases: Sendable {
     private struct State {
         var members: [MemberID: Member] = [:]
         var leases: [String: LeaseState] = [:]
+        /// When each changed hands last.
+        var since: [String: Instant] = [:]
         var epoch: UInt64 = 0
     }
 
@@ -64,6 +66,7 @@ package final class SimulatedLeases: Sendable {
                 lease.owner = id
                 lease.askedBy = nil
                 state.leases[name.name] = lease
+                state.since[name.name] = now
                 fences.append(Fence(lease: name.name, epoch: lease.epoch))
             }
             return fences
@@ -84,9 +87,23 @@ package final class SimulatedLeases: Sendable {
     }
 
     fileprivate func release(_ fences: [Fence]) {
+        let now = self.clock()
         self.state.withLock { state in
             for fence in fences where state.leases[fence.lease]?.epoch == fence.epoch {
                 state.leases[fence.lease]?.owner = nil
+                state.since[fence.lease] = now
+            }
+        }
+    }
+
+    fileprivate func sweep(unusedFor age: Duration) {
+        let now = self.clock()
+        self.state.withLock { state in
+            for (name, lease) in state.leases {
+                let isHeld = lease.owner.map { Self.lives($0, state, now) } ?? false
+                let isAsked = lease.askedBy.map { Self.wants($0, lease, state, now) } ?? false
+                let since = state.since[name] ?? now
+                if !isHeld, !isAsked, now - since >= age { state.leases[name] = nil }
             }
         }
     }
@@ -100,10 +117,14 @@ package final class SimulatedLeases: Sendable {
     }
 
     fileprivate func leave(_ id: MemberID) {
+        let now = self.clock()
         self.state.withLock { state in
             state.members[id] = nil
             for (name, lease) in state.leases {
-                if lease.owner == id { state.leases[name]?.owner = nil }
+                if lease.owner == id {
+                    state.leases[name]?.owner = nil
+                    state.since[name] = now
+                }
                 if lease.askedBy == id { state.leases[name]?.askedBy = nil }
             }
         }
@@ -149,6 +170,8 @@ package final class SimulatedLeases: Sendable {
 
 /// One member's way to a store that simulated members share; it can be cut.
 package final class SimulatedLeaseStore: LeaseStore, StoreView {
+    package let identity = "simulated"
+
     private let leases: SimulatedLeases
     private let base: (any StateStore)?
     private let fences: [Fence]
@@ -237,6 +260,11 @@ package final class SimulatedLeaseStore: LeaseStore, StoreView {
     package func remove(_ fences: [Fence]) async throws(StoreError) {
         try self.pass()
         self.leases.remove(fences)
+    }
+
+    package func sweep(unusedFor age: Duration) async throws(StoreError) {
+        try self.pass()
+        self.leases.sweep(unusedFor: age)
     }
 
     package func leave(_ member: MemberID) async throws(StoreError) {

@@ -134,6 +134,21 @@ struct LeaseKeeperTests {
         #expect(first.group.fence(of: "l0")?.epoch ?? 0 > fence.epoch, "it is acquired anew")
     }
 
+    @Test("Leases that nobody wants any more are removed after a while, and come again under larger epochs")
+    func swept() throws {
+        let first = self.member("a", wants: self.names(4))
+        self.pass(.seconds(1))
+        let epoch = try #require(first.group.fence(of: "l3")).epoch
+        first.group.want(["l0"])
+        self.pass(.seconds(300))
+        #expect(self.leases.view().leases.count == 4)
+        self.pass(.seconds(500))
+        #expect(self.leases.view().leases.map(\.lease.name) == ["l0"])
+        first.group.want(["l0", "l3"])
+        self.pass(.seconds(6))
+        #expect(try #require(first.group.fence(of: "l3")).epoch > epoch)
+    }
+
     @Test("A lease that two groups use is given back when both have let go")
     func twoGroups() {
         let member = self.member("a", wants: ["slot"])

@@ -116,6 +116,21 @@ struct LeaseShareTests {
         #expect(cluster.leases.values.allSatisfy { $0.owner != nil })
     }
 
+    @Test("Leases that nobody has and nobody wants do not count: they are of triggers that are no more")
+    func unwanted() {
+        var cluster = Cluster()
+        cluster.add(self.member("a"))
+        cluster.add(self.member("b"))
+        for number in 100..<120 {
+            cluster.leases[self.name(number)] = LeaseState(lease: self.name(number), owner: nil, epoch: 1)
+        }
+        let wanted = Set((0..<6).map(self.name))
+        cluster.beat(MemberID("a"), wanted: wanted, now: Self.start)
+        #expect(cluster.counts() == [0, 3], "half of what is wanted, and no more")
+        cluster.beat(MemberID("b"), wanted: wanted, now: Self.start)
+        #expect(cluster.counts() == [3, 3])
+    }
+
     @Test("Members of another pool take no part in the share-out")
     func pools() {
         var cluster = Cluster()

@@ -219,6 +219,25 @@ struct ReloadTests {
         }
     }
 
+    @Test("A stop that comes at any moment of a change ends all there is", arguments: 0..<24)
+    func stopAtAnyMoment(step: Int) async throws {
+        try await SupervisorFixture.run(self.text()) { fixture in
+            await self.kept.wait(for: "source started")
+            await self.moved.wait(for: "source started")
+            async let changes = fixture.supervisor.apply(try self.plan(functionLabel: "two", size: 1))
+            for _ in 0..<step { await Task.yield() }
+            await fixture.group.triggerGracefulShutdown()
+            let isApplied = try await changes != nil
+            await self.moved.wait(for: "g shut down", count: self.moved.count("g made"))
+            let generation = await fixture.supervisor.generation
+            #expect(isApplied == (generation == 2))
+        }
+        // Whatever was made is closed, and whatever began has ended.
+        #expect(self.moved.count("source started") <= self.moved.count("source stopped"))
+        #expect(self.moved.count("g made") == self.moved.count("g shut down"))
+        #expect(self.kept.count("source stopped") == 1 && self.kept.count("f shut down") == 1)
+    }
+
     @Test("A stop in the middle of a change ends all of it, and begins nothing new")
     func stopWhileChanging() async throws {
         let (invoked, release) = (Latch(), Latch())

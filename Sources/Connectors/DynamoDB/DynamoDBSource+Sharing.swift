@@ -22,9 +22,6 @@ struct ShardShare: Sendable {
 /// member has read a shard to its end is seen in its checkpoint, which every member with shards that others read looks at: only
 /// then children are due.
 extension DynamoDBSource {
-    /// How long what is in flight may take when another member wants the shard.
-    private static let drain = Duration.seconds(25)
-
     /// Between looks at the checkpoints of other members.
     private static let refreshPause = Duration.seconds(2)
 
@@ -121,8 +118,9 @@ extension DynamoDBSource {
             self.turns.withLock { $0.remove(reader.partition.id) }
             self.leave(reader)
         }
-        self.events.put(.revoking(Revocation(id: id, partitions: partitions, within: Self.drain)))
-        _ = self.reactor.schedule(at: self.reactor.now + Self.drain) { [weak self] in
+        let drain = share.leases.drainTimeout
+        self.events.put(.revoking(Revocation(id: id, partitions: partitions, within: drain)))
+        _ = self.reactor.schedule(at: self.reactor.now + drain) { [weak self] in
             self?.assumeIsolated { $0.revocationExpired(id) }
         }
     }

@@ -48,6 +48,7 @@ package enum ScheduleConnector: Connector {
                 words: expression.words,
                 zone: configuration.zone.name
             )
+            plan.feed = { ScheduleFeed(configuration, trigger: $0) }
             plan.filesHash = configuration.filesHash
             return plan
         }
@@ -97,6 +98,7 @@ package enum ScheduleConnector: Connector {
             words: summary,
             zone: configuration.zone.name
         )
+        plan.feed = { ScheduleSetFeed(set, configuration, trigger: $0) }
         plan.scheduleMembers = ScheduleMembers(
             count: set.count,
             name: { set.name($0) },

@@ -53,9 +53,14 @@ package actor LeaseKeeper {
     private var share: LeaseShare
     private var onBeat: (@Sendable () async -> Void)?
     private let signal = LoopSignal()
+    private var nextSweep: Instant
 
     /// Rounds that changes bring about are at least so far apart.
     private static let roundsApart = Duration.milliseconds(50)
+
+    /// How often leases are looked for that nobody has had for ``unusedMax``, such as those of triggers that are no more.
+    private static let sweepPause = Duration.seconds(60)
+    private static let unusedMax = Duration.seconds(600)
 
     /// A keeper; `makeID` is called for each life as a member.
     package init(
@@ -73,6 +78,7 @@ package actor LeaseKeeper {
         self.logger = logger
         self.makeID = makeID
         self.share = LeaseShare(patience: timing.interval * 2)
+        self.nextSweep = loop.now
         self.table = LeaseTable { loop.now }
         let signal = self.signal
         self.table.onPoke { signal.raise() }
@@ -180,6 +186,10 @@ package actor LeaseKeeper {
         do {
             try await self.giveBack()
             try await self.share(wanted, view)
+            if self.loop.now >= self.nextSweep {
+                self.nextSweep = self.loop.now + Self.sweepPause
+                try await self.store.sweep(unusedFor: Self.unusedMax)
+            }
         } catch {
             // Such as a lock that another member has for a moment: the next round tries again.
             self.logger.notice(

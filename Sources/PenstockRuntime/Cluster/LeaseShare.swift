@@ -47,7 +47,9 @@ package struct LeaseShare: Sendable {
             $0.askedBy == me && $0.owner == nil && !wanted.contains($0.lease)
         }.map(\.lease)
         for pool in Set(wanted.map(\.pool)).sorted() {
-            let names = Set(view.leases.map(\.lease)).union(wanted).filter { $0.pool == pool }
+            // What nobody has and nobody here wants is of no trigger that is configured, or about to be taken by another one.
+            let had = view.leases.filter { $0.owner != nil || $0.askedBy != nil }.map(\.lease)
+            let names = wanted.union(had).filter { $0.pool == pool }
             let counts = Self.counts(of: pool, view, me)
             let fair = (names.count + counts.count - 1) / counts.count
             let mine = counts[me] ?? 0

@@ -61,9 +61,13 @@ package struct PartitionLeases: Sendable {
     private let group: LeaseGroup
     private let trigger: String
 
+    /// How long invocations may go on when another member wants a partition.
+    package let drainTimeout: Duration
+
     /// The leases of a trigger's partitions, shared out among the members that run the trigger.
-    package init(of trigger: String, _ table: LeaseTable) {
+    package init(of trigger: String, _ table: LeaseTable, drainTimeout: Duration) {
         self.trigger = trigger
+        self.drainTimeout = drainTimeout
         self.group = table.group(pool: "partitions/\(trigger)")
     }
 
@@ -99,6 +103,9 @@ package struct PartitionLeases: Sendable {
     package func finish(_ partitions: Set<String>) {
         self.group.finish(Set(partitions.map { Self.name(self.trigger, $0) }))
     }
+
+    /// Gives everything back, and wants nothing any more.
+    func close() { self.group.close() }
 
     /// Wants no partition any more; what is held is given back, and can be wanted again.
     package func clear() { self.group.want([]) }

@@ -149,7 +149,7 @@ package struct ScheduleMember: Sendable, Equatable {
     /// How it is written.
     package var facts: ScheduleFacts
 
-    /// When it fires next; nil for never, and while its trigger is not running.
+    /// When it fires next; nil for never, and where that is not looked up because its trigger does not run here.
     package var next: Timestamp?
 
     /// A member.
@@ -192,7 +192,7 @@ package struct ScheduleStatus: Sendable, Equatable {
     /// How many schedules it is made of; nil for a schedule of its own.
     package var members: Int?
 
-    /// When it fires next; nil for never, and while its trigger is not running.
+    /// When it fires next, also when another Penstock runs its trigger; nil for never, and for large sets that do not run here.
     package var next: Timestamp?
 
     /// What its fire log has.

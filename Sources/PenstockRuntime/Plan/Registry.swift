@@ -83,6 +83,9 @@ package struct RuntimeContext: Sendable {
     /// Another member that had it must do nothing more.
     package var holdsLease: (@Sendable () -> Bool)?
 
+    /// Names those that share the store, this process among them; nil where the store is not shared.
+    package var cluster: String?
+
     /// What parts of one process have in common; contexts that are copies of each other have the same.
     package let shared = SharedParts()
 
@@ -169,6 +172,9 @@ package struct SourcePlan: Sendable {
 
     /// The schedules of which it is made, when it is a set of them; nil for others.
     package var scheduleMembers: ScheduleMembers?
+
+    /// Makes its feed when it is a schedule, to be asked when it fires next where its trigger does not run; nil for others.
+    package var feed: (@Sendable (_ trigger: String) -> any JournalFeed)?
 
     /// What makes its records belong together when order is kept by key and no other key is configured.
     package var orderingKey: any OrderingKey = RecordKey()

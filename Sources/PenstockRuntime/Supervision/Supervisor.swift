@@ -12,21 +12,21 @@ import ServiceLifecycle
 ///
 /// Owns the functions and destinations it made; the store and the reactor are its caller's, and outlive it.
 package actor Supervisor: Service {
-    private nonisolated let loop: any EventLoop
+    nonisolated let loop: any EventLoop
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
         unsafe self.loop.asUnownedSerialExecutor()
     }
 
-    private let store: any StateStore
+    let store: any StateStore
     private let leases: LeaseKeeper?
     private let context: RuntimeContext
     private let starts = Mailbox<TriggerRunner>()
-    private var plan: Plan
-    private var functions: [String: any Function]
-    private var triggers: [RunningTrigger] = []
-    private var paused: Set<String>
+    private(set) var plan: Plan
+    private(set) var functions: [String: any Function]
+    private(set) var triggers: [RunningTrigger] = []
+    var paused: Set<String>
     /// How often an operator switched a trigger here.
-    private var switches = 0
+    var switches = 0
     private var isStopping = false
 
     /// Keeps the store's dead letters within the limits of the first plan.
@@ -35,14 +35,17 @@ package actor Supervisor: Service {
     /// How often another plan was applied, from 1 for the first one.
     package private(set) var generation = 1
 
-    private struct RunningTrigger {
+    /// A trigger of the plan that is carried out.
+    struct RunningTrigger {
         let runner: TriggerRunner
         let destinations: TriggerDestinations
         let claim: (any SourceClaim)?
+        let partitions: PartitionLeases?
 
         /// Closes what is the trigger's own, once its runner has ended.
         func close() async {
             self.claim?.release()
+            self.partitions?.close()
             await self.destinations.close()
         }
 
@@ -153,6 +156,15 @@ package actor Supervisor: Service {
             let ending = self.triggers.filter { changes.triggers.ending.contains($0.name) }
             await Self.stop(ending, within: self.plan.drainTimeout)
             for trigger in ending { await started[trigger.name]?.runner.inherit(from: trigger.runner) }
+            // They may have been switched since their runners were made, and again while these are told.
+            var told: Set<String>?
+            while told != self.paused {
+                let paused = self.paused
+                for trigger in started.values {
+                    await trigger.runner.setPaused(paused.contains(trigger.name))
+                }
+                told = paused
+            }
             guard !self.isStopping else { throw CancellationError() }
         } catch {
             for trigger in started.values { await trigger.close() }
@@ -160,17 +172,25 @@ package actor Supervisor: Service {
             if error is CancellationError { return nil }
             throw error
         }
-        await self.change(to: new, functions, started, changes)
+        let (oldFunctions, oldTriggers) = (self.functions, self.triggers)
+        self.change(to: new, functions, started)
+        for trigger in oldTriggers where changes.triggers.ending.contains(trigger.name) {
+            await trigger.close()
+        }
+        for name in changes.functions.ending { await oldFunctions[name]?.shutdown() }
         return changes
     }
 
+    /// Holds the new plan, and begins what is new in it.
+    ///
+    /// It waits for nothing, so that no stop comes between: that would wait for ever for a runner which is there and was never
+    /// begun.
     private func change(
         to new: Plan,
         _ functions: [String: any Function],
-        _ started: [String: RunningTrigger],
-        _ changes: PlanChanges
-    ) async {
-        let (oldPlan, oldFunctions, oldTriggers) = (self.plan, self.functions, self.triggers)
+        _ started: [String: RunningTrigger]
+    ) {
+        let (oldPlan, oldTriggers) = (self.plan, self.triggers)
         self.plan = new
         self.plan.drainTimeout = oldPlan.drainTimeout
         self.plan.text.settings = oldPlan.text.settings
@@ -179,15 +199,7 @@ package actor Supervisor: Service {
             started[trigger.name] ?? oldTriggers.first { $0.name == trigger.name }
         }
         self.generation += 1
-        for trigger in started.values {
-            // It may have been switched since the runner was made.
-            await trigger.runner.setPaused(self.paused.contains(trigger.name))
-            self.starts.put(trigger.runner)
-        }
-        for trigger in oldTriggers where changes.triggers.ending.contains(trigger.name) {
-            await trigger.close()
-        }
-        for name in changes.functions.ending { await oldFunctions[name]?.shutdown() }
+        for trigger in started.values { self.starts.put(trigger.runner) }
     }
 
     /// Triggers of a plan, ready to run.
@@ -224,6 +236,7 @@ package actor Supervisor: Service {
         context.checkpoints = store
         context.partitionLeases = partitions
         if let lease { context.holdsLease = { lease.held != nil } }
+        context.cluster = self.leases?.store.identity
         let destinations = try await TriggerDestinations(trigger.value, store, context)
         let seed = UInt64.random(in: .min ... .max)
         let runner = TriggerRunner(
@@ -250,7 +263,12 @@ package actor Supervisor: Service {
             return parts
         }
         let claim = trigger.value.source.claim?(trigger.name, context)
-        return RunningTrigger(runner: runner, destinations: destinations, claim: claim)
+        return RunningTrigger(
+            runner: runner,
+            destinations: destinations,
+            claim: claim,
+            partitions: partitions
+        )
     }
 
     // MARK: - Several Penstocks
@@ -261,7 +279,8 @@ package actor Supervisor: Service {
         let source = trigger.value.source
         switch source.capabilities.sharing {
         case .upstream: return (nil, nil)
-        case .partitions: return (nil, PartitionLeases(of: trigger.name, table))
+        case .partitions:
+            return (nil, PartitionLeases(of: trigger.name, table, drainTimeout: self.plan.drainTimeout))
         case .trigger:
             let name = source.sharedLease ?? "trigger/\(trigger.name)"
             return (TriggerLease(name, of: table, drainTimeout: self.plan.drainTimeout), nil)
@@ -294,141 +313,6 @@ package actor Supervisor: Service {
         for trigger in self.triggers where changed.contains(trigger.name) {
             await trigger.runner.setPaused(paused.contains(trigger.name))
         }
-    }
-
-    // MARK: - For operators
-
-    /// What each trigger is doing, in the order of the configuration.
-    package func snapshots() async -> [TriggerSnapshot] {
-        var snapshots: [TriggerSnapshot] = []
-        for trigger in self.triggers { snapshots.append(await trigger.runner.snapshot()) }
-        return snapshots
-    }
-
-    /// What one trigger is doing; nil when there is none of that name.
-    package func snapshot(of name: String) async -> TriggerSnapshot? {
-        await self.triggers.first { $0.name == name }?.runner.snapshot()
-    }
-
-    /// Stops or goes on invoking a trigger's function, also after a restart of Penstock; false when there is no such
-    /// trigger.
-    package func setPaused(_ isPaused: Bool, trigger: String) async throws -> Bool {
-        guard self.triggers.contains(where: { $0.name == trigger }) else { return false }
-        self.switches += 1
-        defer { self.switches += 1 }
-        try await self.store.setPaused(isPaused, trigger: trigger)
-        if isPaused { self.paused.insert(trigger) } else { self.paused.remove(trigger) }
-        // Only now: another plan may have been applied meanwhile, with another runner.
-        await self.triggers.first { $0.name == trigger }?.runner.setPaused(isPaused)
-        return true
-    }
-
-    /// Listens to the records of a trigger, for as long as `body` takes; nil when there is no such trigger.
-    package func withTap<Value: Sendable>(
-        on trigger: String,
-        _ kind: Tap.Kind,
-        _ body: @Sendable (Tap) async throws -> Value
-    ) async rethrows -> Value? {
-        guard let runner = self.triggers.first(where: { $0.name == trigger })?.runner,
-            let plan = self.plan.triggers.first(where: { $0.name == trigger })?.value
-        else { return nil }
-        let tap = Tap(kind, loop: self.loop) { plan.misses(of: $0) ?? [] }
-        runner.taps.add(tap)
-        defer { runner.taps.remove(tap) }
-        return try await body(tap)
-    }
-
-    /// What is known of one record of a trigger; nil when there is no such trigger.
-    ///
-    /// - Throws: ``RecordTraceError``, or what the store says.
-    package func trace(_ address: RecordAddress, of trigger: String) async throws -> RecordTrace? {
-        guard let runner = self.triggers.first(where: { $0.name == trigger })?.runner,
-            let plan = self.plan.triggers.first(where: { $0.name == trigger })
-        else { return nil }
-        let position = try plan.value.source.position(of: address)
-        let live = await runner.trace(address.partition, position)
-        return try await RecordTrace(address, of: plan, in: self.store, live: live)
-    }
-
-    /// All schedules, in the order of the configuration.
-    ///
-    /// - Throws: What the store says.
-    package func schedules() async throws -> [ScheduleStatus] {
-        var schedules: [ScheduleStatus] = []
-        for trigger in self.plan.triggers {
-            guard let facts = trigger.value.source.schedule else { continue }
-            let runner = self.triggers.first { $0.name == trigger.name }?.runner
-            let count = try await self.store.countFires(of: trigger.name)
-            var status = ScheduleStatus(
-                name: trigger.name,
-                facts: facts,
-                next: await runner?.firing?.next,
-                count: count
-            )
-            status.members = trigger.value.source.scheduleMembers?.count
-            schedules.append(status)
-        }
-        return schedules
-    }
-
-    /// The schedules' names, in the order of the configuration.
-    package var scheduleNames: [String] {
-        self.plan.triggers.filter { $0.value.source.schedule != nil }.map(\.name)
-    }
-
-    /// The schedules of the set that a trigger is, from the one of that name on, at most so many, and whether more follow;
-    /// nil for a trigger that is no set.
-    package func scheduleMembers(
-        of name: String,
-        from first: String,
-        limit: Int
-    ) async -> (members: [ScheduleMember], hasMore: Bool)? {
-        guard let members = self.plan.triggers.first(where: { $0.name == name })?.value.source.scheduleMembers
-        else { return nil }
-        let source = await self.triggers.first { $0.name == name }?.runner.firing
-        let start = members.lowerBound(first)
-        let end = min(members.count, start + max(0, limit))
-        let page = (start..<end).map { number in
-            let name = members.name(number)
-            return ScheduleMember(name: name, facts: members.facts(number), next: source?.next(of: name))
-        }
-        return (page, end < members.count)
-    }
-
-    /// Whether there is such a schedule.
-    ///
-    /// A trigger that is a set is none by itself, but its schedules are.
-    package func hasSchedule(_ address: ScheduleAddress) -> Bool {
-        guard let source = self.plan.triggers.first(where: { $0.name == address.trigger })?.value.source,
-            source.schedule != nil
-        else { return false }
-        guard let members = source.scheduleMembers else { return address.member == nil }
-        return address.member.map { members.contains($0) } ?? false
-    }
-
-    /// Carries an order out, durable in the store when it returns; nil when the schedule's trigger is not running now.
-    ///
-    /// - Throws: What the store says.
-    package func fire(_ order: FireOrder, schedule: ScheduleAddress) async throws -> FireReceipt? {
-        let runner = self.triggers.first { $0.name == schedule.trigger }?.runner
-        return try await runner?.firing?.fire(order, of: schedule.member)
-    }
-
-    /// Whether a trigger has filters; nil when there is no such trigger.
-    package func hasFilters(_ trigger: String) -> Bool? {
-        self.plan.triggers.first { $0.name == trigger }.map { $0.value.filter != nil }
-    }
-
-    /// The function of that name.
-    package func function(_ name: String) -> (any Function)? { self.functions[name] }
-
-    /// The functions' names, in the order of the configuration.
-    package var functionNames: [String] { self.plan.functions.map(\.name) }
-
-    /// Sends dead letters again through the running functions; see ``Plan/routes(_:to:like:)``.
-    package func redriver(to function: String? = nil, like trigger: String? = nil) -> Redriver {
-        let route = self.plan.routes(self.functions, to: function, like: trigger)
-        return Redriver(store: self.store, loop: self.loop, route: route)
     }
 }
 

@@ -67,6 +67,16 @@ enum PostgresLeases {
             """
     }
 
+    /// Makes members that look for free leases do it one after the other, and deletes those that do not live any more.
+    private static func turn(_ schema: String) -> String {
+        """
+        SELECT pg_advisory_xact_lock(hashtextextended('penstock leases ' || \(Text.literal(schema)), 0));
+        DELETE FROM members WHERE id IN (
+            SELECT id FROM members WHERE NOT \(Self.lives) FOR UPDATE SKIP LOCKED
+        )
+        """
+    }
+
     /// Takes what is free; its last result has a row for each lease that was taken.
     ///
     /// Members do it one after the other, so that none takes what another one took since it looked. What a write holds at the
@@ -77,10 +87,7 @@ enum PostgresLeases {
             unnest(\(Text.array(leases.map(\.name))), \(Text.array(leases.map(\.pool)))) AS given (name, pool)
             """
         return """
-            SELECT pg_advisory_xact_lock(hashtextextended('penstock leases ' || \(Text.literal(schema)), 0));
-            DELETE FROM members WHERE id IN (
-                SELECT id FROM members WHERE NOT \(Self.lives) FOR UPDATE SKIP LOCKED
-            );
+            \(Self.turn(schema));
             INSERT INTO leases (name, pool, epoch, since)
             SELECT DISTINCT ON (given.name) given.name, given.pool, 0, clock_timestamp() FROM \(given)
             ON CONFLICT (name) DO NOTHING;
@@ -125,6 +132,23 @@ enum PostgresLeases {
     /// Removes leases.
     static func remove(_ fences: [Fence]) -> String {
         "DELETE FROM leases AS lease USING \(Self.given(fences)) WHERE \(Self.isGiven)"
+    }
+
+    /// Removes leases that nobody has had for so long.
+    ///
+    /// A write that holds one at the moment leaves it for the next time. Writes under a lease that is not there are refused, and
+    /// its next epoch is a larger one: epochs are the sequence's.
+    static func sweep(unusedFor age: Duration, schema: String) -> String {
+        """
+        \(Self.turn(schema));
+        DELETE FROM leases WHERE name IN (
+            SELECT lease.name FROM leases AS lease
+            WHERE lease.since <= clock_timestamp() - interval '\(max(0, age.wholeMilliseconds)) milliseconds'
+                AND NOT EXISTS (SELECT 1 FROM members WHERE id = lease.owner)
+                AND NOT EXISTS (SELECT 1 FROM members WHERE id = lease.asked_by AND lease.pool = ANY(pools))
+            FOR UPDATE OF lease SKIP LOCKED
+        )
+        """
     }
 
     /// Gives all of a member back, and ends it.

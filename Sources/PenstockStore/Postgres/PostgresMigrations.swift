@@ -67,6 +67,17 @@ enum PostgresMigrations {
         PostgresQuery("SELECT name FROM \(location.quotedSchema).migrations ORDER BY name")
     }
 
+    /// Gives what tells the store from others: of which database it is, and when it was made, in hexadecimal digits.
+    static func identity(_ location: PostgresLocation) -> PostgresQuery {
+        PostgresQuery(
+            """
+            SELECT to_hex(hashtextextended(concat_ws(' ', oid, datname, \(PostgresName.literal(location.schema)),
+                (SELECT (extract(epoch FROM min(at)) * 1000000)::bigint FROM \(location.quotedSchema).migrations)), 0))
+            FROM pg_database WHERE datname = current_database()
+            """
+        )
+    }
+
     // Texts are compared by their bytes, and kept as `PostgresText` says. `attempts` and `attributes` are in the form of
     // `LetterCoding`, windows in that of `WindowCoding`. A sequence gives no number twice: not of a letter that was removed,
     // nor of a journal that was emptied. A letter's record is told by a digest of trigger, partition and position, whatever

@@ -61,6 +61,11 @@ extension PostgresStore: LeaseStore {
         _ = try await self.sessions.leases.run(script: PostgresLeases.remove(fences), within: Self.patience)
     }
 
+    package func sweep(unusedFor age: Duration) async throws(StoreError) {
+        let script = PostgresLeases.sweep(unusedFor: age, schema: self.sessions.location.schema)
+        _ = try await self.sessions.leases.run(script: script, within: Self.patience)
+    }
+
     package func leave(_ member: MemberID) async throws(StoreError) {
         _ = try await self.sessions.leases.run(script: PostgresLeases.leave(member), within: Self.patience)
     }

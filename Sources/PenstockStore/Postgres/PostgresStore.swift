@@ -12,6 +12,7 @@ package import Reactor
 /// harmless.
 package struct PostgresStore: StateStore {
     let sessions: PostgresSessions
+    package let identity: String
     /// The leases that writes are made under.
     var fences: [Fence] = []
     /// Whether it is a view of another one, which closes nothing.
@@ -32,7 +33,9 @@ package struct PostgresStore: StateStore {
         let sessions = PostgresSessions(location, on: reactor)
         do throws(StoreError) {
             try await sessions.migrate()
-            return PostgresStore(sessions: sessions)
+            let identity = try await sessions.read(PostgresMigrations.identity(location)).text(0, 0)
+            guard let identity else { throw StoreError.unreadable("the list of its migrations") }
+            return PostgresStore(sessions: sessions, identity: identity)
         } catch {
             await sessions.close()
             throw error

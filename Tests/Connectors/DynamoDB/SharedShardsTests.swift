@@ -19,6 +19,7 @@ struct SharedShardsTests {
         let reactor: Reactor
         let leases: SimulatedLeases
         let base: SQLiteStore
+        var drainTimeout = Duration.seconds(25)
 
         /// A member that runs for as long as `body` takes, each with a hub of its own, as processes have.
         func member(
@@ -41,7 +42,7 @@ struct SharedShardsTests {
                 logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
             ) { MemberID("\(name)-\(UUID().uuidString)") }
             async let beats: Void = keeper.run()
-            let leases = PartitionLeases(of: "t", keeper.table)
+            let leases = PartitionLeases(of: "t", keeper.table, drainTimeout: self.drainTimeout)
             let share = ShardShare(trigger: "t", leases: leases, store: leases.store(way))
             let checkpoints = try await self.base.checkpoints(of: "t")
             let result: Result<Void, any Error>
@@ -63,7 +64,10 @@ struct SharedShardsTests {
         }
     }
 
-    private static func cluster(_ body: (Cluster) async throws -> Void) async throws {
+    private static func cluster(
+        drainTimeout: Duration = .seconds(25),
+        _ body: (Cluster) async throws -> Void
+    ) async throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
             "penstock-\(UUID().uuidString)"
         )
@@ -71,7 +75,9 @@ struct SharedShardsTests {
         let base = try SQLiteStore.open(path: folder.appendingPathComponent("s.db").path)
         let reactor = try Reactor(name: "dynamodb-test")
         defer { reactor.stop() }
-        try await body(Cluster(reactor: reactor, leases: SimulatedLeases { reactor.now }, base: base))
+        let leases = SimulatedLeases { reactor.now }
+        let cluster = Cluster(reactor: reactor, leases: leases, base: base, drainTimeout: drainTimeout)
+        try await body(cluster)
         await base.close()
     }
 
@@ -88,6 +94,31 @@ struct SharedShardsTests {
             for probe in probes {
                 try await probe.receiveSome()
                 try await probe.answerRevocations()
+            }
+        }
+    }
+
+    @Test("What is not drained within drain_timeout is void, and the other member has the shard then")
+    func drainTimeout() async throws {
+        let streams = try ScriptedStreams(shards: 2)
+        defer { streams.stop() }
+        for shard in streams.openShards { streams.write(Self.keys("\(shard)/", 5), to: shard) }
+        try await Self.cluster(drainTimeout: .milliseconds(500)) { cluster in
+            try await cluster.member("a", streams) { first, _ in
+                first.grant()
+                try await first.receive(10)
+                let began = ContinuousClock.now
+                try await cluster.member("b", streams) { second, _ in
+                    second.grant()
+                    // The first one's function is at work, and never answers.
+                    while second.keys.count < 5 {
+                        try await first.receiveSome()
+                        try await second.receiveSome()
+                    }
+                    #expect(first.revocations.map(\.within) == [.milliseconds(500)])
+                    #expect(first.lost.count == 1 && first.givenBack.isEmpty)
+                    #expect(ContinuousClock.now - began < .seconds(20))
+                }
             }
         }
     }
