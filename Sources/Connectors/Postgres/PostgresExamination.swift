@@ -62,16 +62,19 @@ struct PostgresExamination: Sendable {
         }
     }
 
-    private func primary() async -> Diagnosis {
+    /// Whether it takes writes and LISTEN; a pooler matters to those who listen.
+    private func primary(listens: Bool) async -> Diagnosis {
         await self.ask("server", PostgresQuery("SELECT pg_is_in_recovery(), pg_backend_pid()")) { rows in
             guard rows.boolean(0, 0) == false else {
-                return .error("server", PostgresAdvice.standby(self.address))
+                let what = listens ? "nothing can listen" : "nothing can be written"
+                return .error("server", PostgresAdvice.standby(self.address, where: what))
             }
             guard rows.integer(0, 1) == Int64(self.connection.announcedBackend) else {
-                return .warning(
-                    "server",
-                    "a pooler stands before it; notifications need one in session mode, which run finds out"
-                )
+                return listens
+                    ? .warning(
+                        "server",
+                        "a pooler stands before it; notifications need one in session mode, which run finds out"
+                    ) : .ok("server", "the primary, behind a pooler")
             }
             return .ok("server", "the primary, without a pooler before it")
         }
@@ -79,7 +82,7 @@ struct PostgresExamination: Sendable {
 
     /// What notifications need.
     func notifications(_ configuration: NotifyConfiguration) async -> [Diagnosis] {
-        var found = [await self.primary()]
+        var found = [await self.primary(listens: true)]
         found.append(
             await self.ask("queue", PostgresQuery("SELECT (100 * pg_notification_queue_usage())::int")) {
                 rows in
@@ -110,7 +113,8 @@ struct PostgresExamination: Sendable {
             OutboxTableColumns(rows).problem(of: configuration).map { .error("table", $0) }
                 ?? .ok("table", "\(table) has the columns that are named")
         }
-        guard columns.grade == .ok else { return [columns] }
+        let server = await self.primary(listens: configuration.channel != nil)
+        guard columns.grade == .ok else { return [server, columns] }
         let end = configuration.end == .delete ? "DELETE" : "UPDATE"
         let privileges = await self.ask(
             "permissions",
@@ -125,7 +129,7 @@ struct PostgresExamination: Sendable {
                 ? .ok("permissions", "\(Set(names).sorted().joined(separator: ", ")) on \(table)")
                 : .error("permissions", "GRANT \(missing.joined(separator: ", ")) ON \(table) is missing")
         }
-        return [columns, privileges]
+        return [server, columns, privileges]
     }
 
     /// What a table for documents needs.
@@ -143,13 +147,14 @@ struct PostgresExamination: Sendable {
                 ? .ok("table", "\(table) has the columns that are needed")
                 : .error("table", "\(table) has no column \(missing.joined(separator: ", "))")
         }
-        guard columns.grade == .ok else { return [columns] }
+        let server = await self.primary(listens: false)
+        guard columns.grade == .ok else { return [server, columns] }
         let privileges = PostgresQuery(
             "SELECT has_table_privilege($1, 'INSERT') AND has_table_privilege($1, 'UPDATE') AND has_table_privilege($1, 'SELECT')",
             [.text(table.quoted)]
         )
         return [
-            columns,
+            server, columns,
             await self.ask("permissions", privileges) { rows in
                 rows.boolean(0, 0) == true
                     ? .ok("permissions", "SELECT, INSERT and UPDATE on \(table)")

@@ -85,7 +85,8 @@ final class ChangesProbe: Sendable {
 
     /// Reads what stands under `changes:` in YAML, and begins behind the checkpoint.
     ///
-    /// With `settlesAll` it settles whatever comes at once, and otherwise nothing but by ``settle(_:)``.
+    /// With `settlesAll` it settles whatever comes at once, and otherwise nothing but by ``settle(_:)``. With a cluster it holds
+    /// the slot's lease in that.
     init(
         _ yaml: String,
         checkpoint: Position? = nil,
@@ -94,7 +95,8 @@ final class ChangesProbe: Sendable {
         grant: Int = 100_000,
         settlesAll: Bool = false,
         keepsRecords: Bool = true,
-        journal: (any JournalStore)? = nil
+        journal: (any JournalStore)? = nil,
+        cluster: String? = nil
     ) async throws {
         let read = ConfigurationLoader.process.parse(yaml, file: "t.yaml").read(ChangesConfiguration.self)
         let configuration = try #require(read.value, "\(read.findings)")
@@ -104,7 +106,10 @@ final class ChangesProbe: Sendable {
         self.grant = grant
         self.settlesAll = settlesAll
         self.keepsRecords = keepsRecords
-        let context = RuntimeContext(reactor: own, logger: Logger(label: "test"), journal: journal)
+        var context = RuntimeContext(reactor: own, logger: Logger(label: "test"), journal: journal)
+        context.cluster = cluster
+        // As if it had just got the lease.
+        if cluster != nil { context.holdsLease = { true } }
         let plan = PostgresConnector.plan(configuration)
         let source = try plan.make(trigger, context)
         self.source = source

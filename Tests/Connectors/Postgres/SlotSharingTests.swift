@@ -130,6 +130,58 @@ struct SlotSharingTests {
         await second.stop()
     }
 
+    @Test("Whoever has the lease ends the session of another member, whatever its URL calls it")
+    func takesOver() async throws {
+        let server = try PostgresServer.replicating()
+        try server.makeSlot("s")
+        let url = "url: \"\(server.url())?application_name=orders\"\nslot: s\nheartbeat: 1s\n"
+        let first = try await ChangesProbe(url, cluster: "1f")
+        first.wait(for: "the first to read") { $0.isConnected }
+        let owner = "SELECT active_pid FROM pg_replication_slots"
+        let before = try server.run(owner)
+        let name = "SELECT application_name FROM pg_stat_activity WHERE pid = \(before)"
+        #expect(try server.run(name) == "penstock 1f orders")
+        let second = try await ChangesProbe(Self.yaml(server), cluster: "1f")
+        try second.wait(for: "the first one's session to end") { _ in try server.run(owner) != before }
+        await first.stop()
+        second.wait(for: "the second to read") { $0.isConnected }
+        await second.stop()
+    }
+
+    @Test("The session of a Penstock with another store is waited for, and never ended")
+    func foreign() async throws {
+        let server = try PostgresServer.replicating()
+        try server.makeSlot("s")
+        let first = try await ChangesProbe(Self.yaml(server), cluster: "1f")
+        first.wait(for: "the first to read") { $0.isConnected }
+        let owner = "SELECT active_pid FROM pg_replication_slots"
+        let before = try server.run(owner)
+        for cluster in ["1f2", "2"] {
+            let second = try await ChangesProbe(Self.yaml(server), cluster: cluster)
+            second.wait(for: "the second to stand by") { probe in
+                probe.problems.contains {
+                    $0.contains("another Penstock, which does not share this one's store")
+                        && $0.contains("penstock 1f at")
+                }
+            }
+            // It looks again and again.
+            var looks: Set<String> = []
+            try second.wait(for: "six looks") { _ in
+                looks.insert(
+                    try server.run(
+                        "SELECT max(query_start) FROM pg_stat_activity WHERE query LIKE '%publication_rel%' AND pid <> pg_backend_pid()"
+                    )
+                )
+                return looks.count > 6
+            }
+            #expect(try server.run(owner) == before)
+            await second.stop()
+        }
+        try server.run("INSERT INTO s VALUES (1)")
+        first.wait(for: "a record") { $0.records.count == 1 }
+        await first.stop()
+    }
+
     @Test("A trigger that comes while the stream is on its way misses nothing")
     func joinsWhileOpening() async throws {
         let server = try PostgresServer.replicating()

@@ -25,11 +25,88 @@ extension PostgresExamination {
             return [.error("slot", PostgresAdvice.text(error, self.address))]
         }
         return [
+            Self.level(facts),
             Self.slot(facts, settings),
+            await self.publication(facts, settings),
+            await self.creation(facts, settings),
             await self.room(facts),
             await self.lag(configuration),
-            await self.identities(configuration),
+            await self.identities(facts, settings),
         ].compactMap(\.self)
+    }
+
+    /// Whether the server writes what can be read.
+    private static func level(_ facts: SlotFacts) -> Diagnosis? {
+        facts.walLevel == "logical" ? .ok("wal_level", "logical") : nil
+    }
+
+    /// Which tables are published, and which of their changes.
+    private func publication(_ facts: SlotFacts, _ settings: SlotSettings) async -> Diagnosis? {
+        guard facts.hasPublication else { return nil }
+        let missing = facts.tables.filter { !$0.exists }.map { "\($0.name)" }
+        guard missing.isEmpty else {
+            return .error(
+                "publication",
+                "there is no table \(missing.joined(separator: ", ")); make it, or change \"tables\""
+            )
+        }
+        let query = PostgresQuery(
+            """
+            SELECT (SELECT count(*) FROM pg_publication_tables t WHERE t.pubname = p.pubname),
+              pubinsert, pubupdate, pubdelete, pubtruncate FROM pg_publication p WHERE pubname = $1
+            """,
+            [.text(settings.publication)]
+        )
+        return await self.ask("publication", query) { rows in
+            let count = rows.integer(0, 0) ?? 0
+            let kinds = ["insert", "update", "delete", "truncate"]
+            let left = kinds.indices.filter { rows.boolean(0, $0 + 1) == false }.map { kinds[$0] }
+            let text = "\(settings.publication) has \(count) table\(count == 1 ? "" : "s")"
+            if count == 0 {
+                return .warning("publication", "\(text): nothing comes; ALTER PUBLICATION … ADD TABLE")
+            }
+            return left.isEmpty
+                ? .ok("publication", "\(text), and all of their changes")
+                : .warning(
+                    "publication",
+                    "\(text), without \(left.joined(separator: ", ")): these never come; ALTER PUBLICATION … SET (publish = …)"
+                )
+        }
+    }
+
+    /// Whether the user may make what is missing.
+    private func creation(_ facts: SlotFacts, _ settings: SlotSettings) async -> Diagnosis? {
+        let unpublished = facts.tables.filter { $0.exists && !$0.isPublished }.map(\.name)
+        guard settings.isCreated, !facts.hasPublication || !unpublished.isEmpty else { return nil }
+        let names = settings.tables.isEmpty ? [] : unpublished
+        let query = PostgresQuery(
+            """
+            SELECT r.rolsuper, has_database_privilege(current_database(), 'CREATE'),
+              (SELECT string_agg(t.name, ', ') FROM unnest($1::text[]) AS t (name)
+                JOIN pg_class c ON c.oid = to_regclass(t.name) WHERE NOT pg_has_role(c.relowner, 'USAGE')),
+              (SELECT pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = $2)
+            FROM pg_roles r WHERE rolname = current_user
+            """,
+            [.array(names.map(\.quoted)), .text(settings.publication)]
+        )
+        return await self.ask("permissions", query) { rows in
+            let what = "the publication \(settings.publication)"
+            if rows.boolean(0, 0) == true { return .ok("permissions", "a superuser, who may make \(what)") }
+            let way = "; or make \(what) as another user, and leave \"create\" out"
+            if facts.hasPublication {
+                guard rows.boolean(0, 3) == true else {
+                    return .error("permissions", "only the owner of \(what) may add tables to it\(way)")
+                }
+            } else if settings.tables.isEmpty {
+                return .error("permissions", "only a superuser may publish all tables; name \"tables\"\(way)")
+            } else if rows.boolean(0, 1) != true {
+                return .error("permissions", "GRANT CREATE ON DATABASE \(facts.database) is missing\(way)")
+            }
+            guard let others = rows.text(0, 2) else {
+                return .ok("permissions", "the user may make \(what)")
+            }
+            return .error("permissions", "only the owner of \(others) may publish it\(way)")
+        }
     }
 
     /// Whether the slot could be read now.
@@ -94,22 +171,29 @@ extension PostgresExamination {
         return .ok("lag", text)
     }
 
-    /// Which tables cannot tell the old row.
-    private func identities(_ configuration: ChangesConfiguration) async -> Diagnosis {
+    /// Which tables cannot tell the old row, of those that are published and those that would be.
+    private func identities(_ facts: SlotFacts, _ settings: SlotSettings) async -> Diagnosis {
+        let added = settings.isCreated ? facts.tables.filter { $0.exists && !$0.isPublished } : []
+        let addsAll = settings.isCreated && !facts.hasPublication && settings.tables.isEmpty
         let query = PostgresQuery(
             """
-            SELECT t.schemaname || '.' || t.tablename FROM pg_publication_tables t
-            JOIN pg_class c ON c.oid = to_regclass(quote_ident(t.schemaname) || '.' || quote_ident(t.tablename))
-            WHERE t.pubname = $1 AND (c.relreplident = 'n' OR c.relreplident = 'd' AND NOT EXISTS (
+            SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE (c.relreplident = 'n' OR c.relreplident = 'd' AND NOT EXISTS (
               SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))
+            AND (c.oid IN (
+                SELECT to_regclass(quote_ident(t.schemaname) || '.' || quote_ident(t.tablename))::oid
+                FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname
+                WHERE p.pubname = $1 AND (p.pubupdate OR p.pubdelete))
+              OR c.oid IN (SELECT to_regclass(u.name)::oid FROM unnest($2::text[]) AS u (name))
+              OR $3 AND c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
             ORDER BY 1 LIMIT 20
             """,
-            [.text(configuration.publication)]
+            [.text(settings.publication), .array(added.map(\.name.quoted)), .boolean(addsAll)]
         )
         return await self.ask("identity", query) { rows in
             let names = (0..<rows.rows).compactMap { rows.text($0, 0) }
             guard !names.isEmpty else {
-                return .ok("identity", "all published tables can tell which row changed")
+                return .ok("identity", "all tables that are or would be published can tell which row changed")
             }
             return .warning(
                 "identity",
@@ -122,7 +206,7 @@ extension PostgresExamination {
     static func replication(_ address: PostgresAddress, on reactor: Reactor) async -> Diagnosis {
         do throws(PostgresError) {
             let connection = try await PostgresConnection.open(
-                address.replicating,
+                address.replicating(),
                 on: reactor,
                 within: Self.patience
             )

@@ -12,6 +12,8 @@ struct SlotSettings: Sendable, Equatable {
     var isCreated: Bool
     /// Whether somebody wants all that is published, beside those who want tables.
     var wantsAll = false
+    /// Names those that share the store, this process among them; nil for a store of its own.
+    var cluster: String?
 }
 
 /// What a server says about a slot and its publication.
@@ -21,7 +23,9 @@ struct SlotFacts: Sendable, Equatable {
         var database: String
         /// The server process that reads it, and whose it is; nil when nobody reads.
         var owner: Int32?
+        /// What it calls itself, and where it is.
         var ownerName: String
+        var ownerHost = ""
         var confirmed: LogSequenceNumber
         /// `reserved`, `extended`, `unreserved` or `lost`; nil before version 13.
         var walStatus: String?
@@ -49,9 +53,10 @@ struct SlotFacts: Sendable, Equatable {
         PostgresQuery(
             """
             SELECT current_setting('wal_level'), pg_is_in_recovery(), current_database(), s.plugin, s.database, s.active_pid,
-              coalesce(a.application_name, '') || coalesce(' at ' || host(a.client_addr), ''),
+              coalesce(a.application_name, ''),
               s.confirmed_flush_lsn::text, \(version >= 130_000 ? "s.wal_status" : "NULL"), p.oid IS NOT NULL,
-              s.slot_name IS NOT NULL, CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn()::text END
+              s.slot_name IS NOT NULL, CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn()::text END,
+              coalesce(host(a.client_addr), '')
             FROM (SELECT 1) AS one
             LEFT JOIN pg_replication_slots s ON s.slot_name = $1
             LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
@@ -96,6 +101,7 @@ struct SlotFacts: Sendable, Equatable {
                 database: rows.text(0, 4) ?? "",
                 owner: rows.integer(0, 5).map { Int32(truncatingIfNeeded: $0) },
                 ownerName: rows.text(0, 6) ?? "",
+                ownerHost: rows.text(0, 12) ?? "",
                 confirmed: rows.text(0, 7).flatMap { LogSequenceNumber($0) } ?? .none,
                 walStatus: rows.text(0, 8)
             )
@@ -190,14 +196,7 @@ extension SlotFacts {
                     + "anew, and read the tables again by your own means"
             )
         }
-        if let owner = found.owner {
-            let name = found.ownerName.isEmpty ? "" : " (\(found.ownerName))"
-            return .wait(
-                owner: owner,
-                "the slot \(slot) is read by another session, the server's process \(owner)\(name); this one stands by, and "
-                    + "takes over when that ends"
-            )
-        }
+        if let owner = found.owner { return found.wait(owner, settings) }
         return .read(confirmed: found.confirmed)
     }
 
@@ -225,5 +224,51 @@ extension SlotFacts {
                 "the publication \(settings.publication) has no table "
                     + missing.map { "\($0.name)" }.joined(separator: ", ") + "; run \(sql)"
             )
+    }
+}
+
+extension SlotFacts.Slot {
+    /// Whether a Penstock that shares the store reads it.
+    func isOwned(by cluster: String) -> Bool {
+        let mark = Self.mark(of: cluster)
+        return self.ownerName == mark || self.ownerName.hasPrefix(mark + " ")
+    }
+
+    /// Who reads it, for those who wait for that to end.
+    fileprivate func wait(_ owner: Int32, _ settings: SlotSettings) -> SlotStep {
+        let place = self.ownerHost.isEmpty ? "" : " at \(self.ownerHost)"
+        let name = self.ownerName.isEmpty ? "" : " (\(self.ownerName)\(place))"
+        let isForeign =
+            settings.cluster.map { self.ownerName.hasPrefix("penstock") && !self.isOwned(by: $0) } ?? false
+        let reader = isForeign ? "another Penstock, which does not share this one's store" : "another session"
+        let advice = isForeign ? ". Give each its own slot, or both the same \"state\"" : ""
+        return .wait(
+            owner: owner,
+            "the slot \(settings.slot) is read by \(reader), the server's process \(owner)\(name); this one stands by, and "
+                + "takes over when that ends\(advice)"
+        )
+    }
+
+    /// How sessions of those who share a store begin their names.
+    fileprivate static func mark(of cluster: String) -> String { "penstock \(cluster)" }
+}
+
+extension PostgresAddress {
+    /// The same for a connection that reads a slot, by whose name others see who shares the store that `cluster` names; nil for
+    /// a store of its own.
+    ///
+    /// Texts of values are the same there whatever the server's settings are.
+    func replicating(as cluster: String? = nil) -> PostgresAddress {
+        var address = self
+        address["replication"] = "database"
+        if let cluster {
+            // What a server has too little room for is cut off at the end.
+            let own = self["application_name"].map { " " + $0 } ?? ""
+            address["application_name"] = SlotFacts.Slot.mark(of: cluster) + own
+        }
+        address["options"] =
+            (self["options"].map { $0 + " " } ?? "")
+            + "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c timezone=UTC -c bytea_output=hex"
+        return address
     }
 }

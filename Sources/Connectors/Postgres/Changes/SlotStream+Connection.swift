@@ -23,7 +23,7 @@ extension SlotStream {
     private static let silenceMin = Duration.seconds(6)
     /// How long it may take to answer, then, on the connection beside.
     private static let silenceTimeout = Duration.seconds(5)
-    /// How often in a row another session of a Penstock is found before whoever has the lease ends it.
+    /// How often in a row a session of another member is found before whoever has the lease ends it.
     private static let ownerPatience = 3
     private static let watchPause = Duration.seconds(15)
     /// Others that are configured begin within a moment of each other: one stream for all.
@@ -140,6 +140,7 @@ extension SlotStream {
     /// What the slot is to be like for all of them.
     private var settings: SlotSettings {
         var settings = SlotSettings(slot: self.slot, publication: "", tables: [], isCreated: false)
+        settings.cluster = self.cluster
         settings.wantsAll = self.readers.contains { $0.configuration.settings.tables.isEmpty }
         for reader in self.readers {
             let own = reader.configuration.settings
@@ -208,8 +209,8 @@ extension SlotStream {
                 return self.tryAgain(in: Self.ownPause)
             }
             self.foundOwned += 1
-            let isPenstock = facts.slot?.ownerName.hasPrefix("penstock") ?? false
-            if self.foundOwned > Self.ownerPatience, isPenstock, self.mayTerminateOwner() {
+            let isOurs = self.cluster.map { facts.slot?.isOwned(by: $0) ?? false } ?? false
+            if self.foundOwned > Self.ownerPatience, isOurs, self.mayTerminateOwner() {
                 self.logger.warning("ending the session of a former owner", metadata: ["process": "\(owner)"])
                 let sql = "SELECT pg_terminate_backend(\(owner))"
                 self.ask(PostgresQuery(script: sql), within: Self.askTimeout) { _ in
@@ -235,7 +236,7 @@ extension SlotStream {
         end: LogSequenceNumber,
         _ settings: SlotSettings
     ) {
-        self.open(self.address.replicating) { link in
+        self.open(self.address.replicating(as: self.cluster)) { link in
             self.ownBackend = link.announcedBackend
             // What some have is skipped for them; before what is confirmed there is nothing.
             let positions = self.readers.map { reader in
@@ -376,17 +377,5 @@ extension SlotStream {
         } else {
             reader.showConnected()
         }
-    }
-}
-
-extension PostgresAddress {
-    /// The same for a connection that replicates, where texts of values are the same whatever the server's settings are.
-    var replicating: PostgresAddress {
-        var address = self
-        address["replication"] = "database"
-        address["options"] =
-            (self["options"].map { $0 + " " } ?? "")
-            + "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c timezone=UTC -c bytea_output=hex"
-        return address
     }
 }

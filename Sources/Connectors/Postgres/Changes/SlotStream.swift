@@ -56,6 +56,8 @@ final class SlotStream: @unchecked Sendable {
     var concern: String?
     /// Whether the session of a stopped owner may be ended; false as long as nobody else can say that it is stopped.
     var mayTerminateOwner: @Sendable () -> Bool = { false }
+    /// Names those that share the store; only their sessions may be ended.
+    var cluster: String?
     /// How often the slot was found with another owner, in a row.
     var foundOwned = 0
 
@@ -173,6 +175,7 @@ final class SlotStream: @unchecked Sendable {
             stream.logger = context.logger
             // Whoever has the lease may end the session of the one that had it, and may stand still.
             if let holdsLease = context.holdsLease { stream.mayTerminateOwner = holdsLease }
+            stream.cluster = context.cluster
             stream.add(reader)
         }
         return stream
