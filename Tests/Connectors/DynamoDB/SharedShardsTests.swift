@@ -20,6 +20,8 @@ struct SharedShardsTests {
         let leases: SimulatedLeases
         let base: SQLiteStore
         var drainTimeout = Duration.seconds(25)
+        /// So long a member lives without a beat.
+        var ttl = Duration.seconds(2)
 
         /// A member that runs for as long as `body` takes, each with a hub of its own, as processes have.
         func member(
@@ -37,7 +39,7 @@ struct SharedShardsTests {
                     version: "1",
                     started: Timestamp(milliseconds: 0)
                 ),
-                timing: LeaseTiming(ttl: .seconds(2), interval: .milliseconds(100)),
+                timing: LeaseTiming(ttl: self.ttl, interval: .milliseconds(100)),
                 loop: self.reactor,
                 logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
             ) { MemberID("\(name)-\(UUID().uuidString)") }
@@ -66,6 +68,7 @@ struct SharedShardsTests {
 
     private static func cluster(
         drainTimeout: Duration = .seconds(25),
+        ttl: Duration = .seconds(2),
         _ body: (Cluster) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
@@ -76,7 +79,8 @@ struct SharedShardsTests {
         let reactor = try Reactor(name: "dynamodb-test")
         defer { reactor.stop() }
         let leases = SimulatedLeases { reactor.now }
-        let cluster = Cluster(reactor: reactor, leases: leases, base: base, drainTimeout: drainTimeout)
+        var cluster = Cluster(reactor: reactor, leases: leases, base: base)
+        (cluster.drainTimeout, cluster.ttl) = (drainTimeout, ttl)
         try await body(cluster)
         await base.close()
     }
@@ -103,11 +107,11 @@ struct SharedShardsTests {
         let streams = try ScriptedStreams(shards: 2)
         defer { streams.stop() }
         for shard in streams.openShards { streams.write(Self.keys("\(shard)/", 5), to: shard) }
-        try await Self.cluster(drainTimeout: .milliseconds(500)) { cluster in
+        // No member is taken for dead meanwhile, however slow the machine is.
+        try await Self.cluster(drainTimeout: .milliseconds(500), ttl: .seconds(120)) { cluster in
             try await cluster.member("a", streams) { first, _ in
                 first.grant()
                 try await first.receive(10)
-                let began = ContinuousClock.now
                 try await cluster.member("b", streams) { second, _ in
                     second.grant()
                     // The first one's function is at work, and never answers.
@@ -117,7 +121,6 @@ struct SharedShardsTests {
                     }
                     #expect(first.revocations.map(\.within) == [.milliseconds(500)])
                     #expect(first.lost.count == 1 && first.givenBack.isEmpty)
-                    #expect(ContinuousClock.now - began < .seconds(20))
                 }
             }
         }
