@@ -8,8 +8,8 @@ package import Reactor
 /// Pinned to the reactor's thread. Statements run one after the other. Close it with ``close()``; it closes when the last
 /// reference goes, too.
 package actor PostgresConnection {
-    private nonisolated let reactor: Reactor
-    private nonisolated let link: PostgresLink
+    nonisolated let reactor: Reactor
+    nonisolated let link: PostgresLink
 
     private init(_ link: PostgresLink, _ reactor: Reactor) {
         self.link = link

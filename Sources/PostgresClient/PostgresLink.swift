@@ -45,6 +45,8 @@ package final class PostgresLink: @unchecked Sendable {
         }
         /// Called when something of its COPY may have arrived; nil for a statement that begins none.
         var copyArrived: (@Sendable () -> Void)?
+        /// Whether the COPY is of rows that the server sends, and the statement goes on behind it.
+        var isCopyOut = false
     }
 
     private let reactor: Reactor
@@ -58,7 +60,7 @@ package final class PostgresLink: @unchecked Sendable {
     private var lastID: UInt64 = 0
     /// Closes the connection when a statement that was given up does not end.
     private var patience: TimerID?
-    /// While a COPY runs in both directions: who takes what arrives.
+    /// While a COPY runs: who takes what arrives.
     private var copyArrived: (@Sendable () -> Void)?
 
     /// Whether what the server sends of a COPY is taken in; while it is not, the server waits once the way is full.
@@ -254,12 +256,40 @@ package final class PostgresLink: @unchecked Sendable {
         }
     }
 
+    /// Runs `COPY … TO STDOUT`; the completion is called once, when it has ended or failed.
+    ///
+    /// What it brings is taken by ``takeCopy(_:)``, a row at a time; while ``isReadingCopy`` is false, the server waits.
+    ///
+    /// - Parameters:
+    ///   - sql: The statement.
+    ///   - timeout: How long it may take to begin.
+    ///   - arrived: Called on the loop when there may be something to take.
+    ///   - completion: Called once; rows may be left to take only when it failed.
+    package func copyOut(
+        _ sql: String,
+        within timeout: Duration,
+        _ arrived: @escaping @Sendable () -> Void,
+        _ completion: @escaping Completion
+    ) {
+        self.send(
+            PostgresQuery(script: sql),
+            within: timeout,
+            keepsAll: false,
+            copyArrived: arrived,
+            isCopyOut: true
+        ) { results in
+            let lost = PostgresError(.connectionLost, "the server ended no COPY")
+            completion(results.flatMap { $0.last.map { .success($0) } ?? .failure(lost) })
+        }
+    }
+
     @discardableResult
     private func send(
         _ query: PostgresQuery,
         within timeout: Duration?,
         keepsAll: Bool,
         copyArrived: (@Sendable () -> Void)? = nil,
+        isCopyOut: Bool = false,
         _ completion: @escaping ScriptCompletion
     ) -> RequestID {
         self.lastID += 1
@@ -270,6 +300,7 @@ package final class PostgresLink: @unchecked Sendable {
         }
         var request = Request(id: id, query: query, keepsAll: keepsAll, completion: completion)
         request.copyArrived = copyArrived
+        request.isCopyOut = isCopyOut
         if let timeout {
             request.timer = self.reactor.schedule(at: self.reactor.now + timeout) {
                 let limit = timeout.wholeMilliseconds
@@ -385,6 +416,14 @@ package final class PostgresLink: @unchecked Sendable {
                 self.copyArrived = arrived
                 self.active?.completion.take()?(.success([result]))
                 return arrived()
+            case .copyOut?:
+                guard let request = self.active, request.isCopyOut, let arrived = request.copyArrived else {
+                    return self.end(PostgresError(.rejected, "COPY is not spoken here"))
+                }
+                if let timer = request.timer { self.reactor.cancel(timer) }
+                self.active?.timer = nil
+                self.copyArrived = arrived
+                return arrived()
             case .unsupported?:
                 return self.end(PostgresError(.rejected, "COPY is not spoken here"))
             case nil:
@@ -409,7 +448,7 @@ package final class PostgresLink: @unchecked Sendable {
         if !notifications.isEmpty { self.onNotifications?(notifications) }
     }
 
-    // MARK: - COPY in both directions
+    // MARK: - COPY
 
     private func copyReady(
         _ readiness: Reactor.Readiness,
@@ -427,13 +466,18 @@ package final class PostgresLink: @unchecked Sendable {
 
     /// Gives the next message of the COPY to `body`, which may look at its bytes during the call, when one has arrived.
     ///
-    /// When the server has ended the COPY, or the connection is gone, the connection ends, and ``onLoss`` says why.
+    /// When the server has ended the COPY, or the connection is gone, the connection ends, and ``onLoss`` says why; behind the end
+    /// of a ``copyOut(_:within:_:_:)`` the connection goes on.
     package func takeCopy(_ body: (UnsafeRawBufferPointer) -> Void) -> CopyArrival {
         guard self.copyArrived != nil, let handle = self.handle else { return .broken }
         let arrival = unsafe handle.nextCopy(body)
         switch arrival {
         case .message, .nothing: return arrival
         case .broken: self.end(handle.loss)
+        case .ended where self.active?.isCopyOut == true:
+            self.copyArrived = nil
+            self.isReadingCopy = true
+            self.takeResults()
         case .ended:
             var error = PostgresError(.connectionLost, "the server ended the stream")
             while !handle.isBusy, let outcome = handle.nextOutcome() {

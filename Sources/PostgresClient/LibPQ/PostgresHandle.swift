@@ -18,7 +18,9 @@ final class PostgresHandle: @unchecked Sendable {
         case failure(PostgresError)
         /// The server sends data from now on, and takes some (COPY in both directions).
         case copyBoth(PostgresResult)
-        /// COPY in one direction, which nobody here speaks.
+        /// The server sends rows from now on (COPY … TO STDOUT).
+        case copyOut
+        /// COPY … FROM STDIN, which nobody here speaks.
         case unsupported
     }
 
@@ -202,7 +204,10 @@ final class PostgresHandle: @unchecked Sendable {
         case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
             return .rows(unsafe PostgresResult(result))
         case PGRES_COPY_BOTH: return .copyBoth(unsafe PostgresResult(result))
-        case PGRES_COPY_IN, PGRES_COPY_OUT:
+        case PGRES_COPY_OUT:
+            unsafe PQclear(result)
+            return .copyOut
+        case PGRES_COPY_IN:
             unsafe PQclear(result)
             return .unsupported
         default:
@@ -211,7 +216,7 @@ final class PostgresHandle: @unchecked Sendable {
         }
     }
 
-    // MARK: - COPY in both directions
+    // MARK: - COPY
 
     /// Gives the next message of a COPY that has arrived whole to `body`, which may look at its bytes during the call.
     func nextCopy(_ body: (UnsafeRawBufferPointer) -> Void) -> CopyArrival {
