@@ -104,9 +104,12 @@ extension BrokenConfiguration {
                       url: "postgres://db"
                       slot: Orders
                       tables: [a, public.a]
+                      snapshot: [a, b]
                 function: f
             ! connectors.yaml:8:17: error: "slot" is no name of a slot: 1 to 63 lower case letters, digits and _ [bad-value]
             ! connectors.yaml:9:19: error: "tables" holds a table twice; keep one of them [conflict]
+            ! connectors.yaml:10:21: error: "snapshot" holds public.b, which is not one of "tables"; add it there, so that \#
+            its changes follow [conflict]
             """#
         ),
     ]

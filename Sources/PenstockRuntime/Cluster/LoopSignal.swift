@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PenstockCore
-import Reactor
+package import PenstockCore
+package import Reactor
 import Synchronization
 
 /// Something to do, raised from any thread, that one task waits for with a deadline.
-final class LoopSignal: Sendable {
+package final class LoopSignal: Sendable {
     private struct State {
         var isRaised = false
         var pause: LoopPause?
@@ -13,10 +13,13 @@ final class LoopSignal: Sendable {
 
     private let state = Mutex(State())
 
+    /// Nothing is raised.
+    package init() {}
+
     /// Lets the waiter go, now or when it comes.
     ///
     /// Any thread.
-    func raise() {
+    package func raise() {
         self.state.withLock { state in
             state.isRaised = true
             return state.pause.take()
@@ -26,7 +29,7 @@ final class LoopSignal: Sendable {
     /// Waits until it is raised, for the deadline, or for the end of the task, whichever is first.
     ///
     /// It is not raised any more then. One task at a time.
-    func wait(until deadline: Instant, on loop: any EventLoop) async {
+    package func wait(until deadline: Instant, on loop: any EventLoop) async {
         let pause = LoopPause()
         let mustWait = self.state.withLock { state in
             if !state.isRaised { state.pause = pause }

@@ -113,8 +113,9 @@ final class ChangesProbe: Sendable {
         let plan = PostgresConnector.plan(configuration)
         let source = try plan.make(trigger, context)
         self.source = source
-        self.running = Task(executorPreference: own) { await source.run() }
         try await source.start(checkpoints: checkpoint.map { [configuration.slot: $0] } ?? [:])
+        // As a pipeline does it: begun before, it could find that there is nothing to do.
+        self.running = Task(executorPreference: own) { await source.run() }
         if grant > 0 { source.grant(ReceiveBudget(records: grant, bytes: 64 << 20)) }
         Task(executorPreference: own) { [weak self] in
             while let events = try? await source.receive(), !events.isEmpty {

@@ -198,17 +198,24 @@ import Testing
         }
     }
 
-    @Test("Positions grow with the log, tell their place, and rows of a snapshot come before all")
+    @Test("Positions grow with the log and tell their place; rows of a snapshot stand right before theirs")
     func positions() {
         let change = ChangePosition.change(LogSequenceNumber(0x1_0000_0000), 12)
         #expect(ChangePosition.text(change) == "1/0-12" && change.description == "42949672960000000012")
         #expect(ChangePosition.read("1/0-12") == change)
         #expect(ChangePosition.read(change.description) == change)
         #expect(ChangePosition.read("1/0") == ChangePosition.change(LogSequenceNumber(0x1_0000_0000), 0))
-        #expect(ChangePosition.read("snapshot-5") == Position(5))
-        #expect(ChangePosition.text(Position(5)) == "snapshot-5")
-        #expect(ChangePosition.parts(Position(5)) == nil)
-        #expect(Position(9_000_000_000_000_000) < ChangePosition.change(LogSequenceNumber(0x100_0000), 0))
+        let row = ChangePosition.row(LogSequenceNumber(0x1_0000_0000), 17)
+        #expect(
+            ChangePosition.text(row) == "snapshot-1/0-17" && ChangePosition.read("snapshot-1/0-17") == row
+        )
+        #expect(ChangePosition.read(row.description) == row)
+        // Behind all that was committed before, and before all since.
+        #expect(ChangePosition.change(LogSequenceNumber(0xFFFF_FFF8), 9_999_999_999) < row)
+        #expect(row < ChangePosition.change(LogSequenceNumber(0x1_0000_0000), 0))
+        for text in ["snapshot-5", "snapshot-1/1-1", "snapshot-0/0-1", "snapshot-", "snapshot-1/0-x"] {
+            #expect(ChangePosition.read(text) == nil, "\(text)")
+        }
         #expect(ChangePosition.change(LogSequenceNumber(.max), 9_999_999_999) > change)
         for text in ["", "x", "1/0-", "1/0-x", "1/0-99999999999", "-5", "1/", "/1", "1/2/3"] {
             #expect(ChangePosition.read(text) == nil, "\(text)")

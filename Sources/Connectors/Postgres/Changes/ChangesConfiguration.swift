@@ -20,6 +20,12 @@ package struct ChangesConfiguration: ConfigurationTable {
         of: Self.tableKind,
         count: 0...1000
     )
+    static let snapshotField = Field<[PostgresTable]>.list(
+        "snapshot",
+        "Tables of which all rows are read once, before the changes that follow them; a part of `tables`.",
+        of: Self.tableKind,
+        count: 0...1000
+    )
     static let createField = Field.boolean(
         "create",
         "Whether publication and slot are made when they are missing, and `tables` are added to the publication.",
@@ -41,7 +47,8 @@ package struct ChangesConfiguration: ConfigurationTable {
         "changes",
         "Changes of rows, by logical replication: each one a record, in the order of the commits.",
         PostgresFields.all + [
-            slotField, publicationField, tablesField, createField, heartbeatField, lagAlarmField,
+            slotField, publicationField, tablesField, snapshotField, createField, heartbeatField,
+            lagAlarmField,
         ]
     )
 
@@ -57,6 +64,7 @@ package struct ChangesConfiguration: ConfigurationTable {
     let slot: String
     let publication: String
     let tables: [PostgresTable]
+    let snapshot: [PostgresTable]
     let isCreated: Bool
     let heartbeat: Duration
     let lagAlarm: Int
@@ -68,6 +76,7 @@ package struct ChangesConfiguration: ConfigurationTable {
         let publication = reader[Self.publicationField]
         self.publication = publication ?? self.slot
         self.tables = reader[Self.tablesField]
+        self.snapshot = reader[Self.snapshotField]
         self.isCreated = reader[Self.createField]
         self.heartbeat = reader[Self.heartbeatField]
         self.lagAlarm = reader[Self.lagAlarmField]
@@ -95,6 +104,20 @@ package struct ChangesConfiguration: ConfigurationTable {
             "holds a table twice",
             suggestion: "keep one of them"
         )
+        reader.require(
+            Set(self.snapshot).count == self.snapshot.count,
+            at: Self.snapshotField,
+            "holds a table twice",
+            suggestion: "keep one of them"
+        )
+        for table in self.snapshot where !self.wants(table) {
+            reader.require(
+                false,
+                at: Self.snapshotField,
+                "holds \(table), which is not one of \"tables\"",
+                suggestion: "add it there, so that its changes follow"
+            )
+        }
     }
 
     /// Whether changes of a table are wanted.

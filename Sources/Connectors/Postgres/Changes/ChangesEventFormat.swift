@@ -76,7 +76,7 @@ package struct ChangesEventFormat: EventFormat {
     private static let index: StaticString = #","index":"#
 
     /// Of the words above, of the longest numbers and of the name of the change, and a few more.
-    private static let fixedSize = 360
+    private static let fixedSize = 376
 
     /// Where a test of a configuration says nothing.
     private static let defaultSchema: StaticString = "public"
@@ -141,7 +141,7 @@ package struct ChangesEventFormat: EventFormat {
         writer.literal(Self.lsn)
         if let lsn = unsafe parts.lsn { unsafe writer.string(lsn) } else { writer.literal("null") }
         writer.literal(Self.commitLSN)
-        writer.utf8("\(place?.commit ?? .none)")
+        writer.utf8("\(place.map { ChangePosition.snapshot($0.commit) ?? $0.commit } ?? .none)")
         writer.literal(Self.commitTime)
         writer.utf8(PostgresEventFormat.seconds(entry.timestamp))
         writer.literal(Self.transaction)
@@ -156,7 +156,9 @@ package struct ChangesEventFormat: EventFormat {
         _ position: Position,
         into writer: inout EventWriter
     ) {
-        guard let (commit, index) = place else { return writer.utf8(ChangePosition.text(position)) }
+        guard let (commit, index) = place, ChangePosition.snapshot(commit) == nil else {
+            return writer.utf8(ChangePosition.text(position))
+        }
         writer.utf8("\(commit)")
         writer.byte(UInt8(ascii: "-"))
         writer.decimal(index)

@@ -28,6 +28,9 @@ extension PostgresConnector {
                 guard let address = configuration.address else {
                     throw SourceError(.rejected, "no database is configured")
                 }
+                guard configuration.snapshot.isEmpty || context.journal != nil else {
+                    throw SourceError(.rejected, "a snapshot needs a store for its progress")
+                }
                 return ChangesSource(trigger: trigger, configuration, address, context: context)
             }
         )

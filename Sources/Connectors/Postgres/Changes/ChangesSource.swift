@@ -3,6 +3,7 @@
 import Logging
 import PenstockCore
 import PenstockRuntime
+import PenstockStore
 import PostgresClient
 import Reactor
 import Synchronization
@@ -15,20 +16,33 @@ import Synchronization
 actor ChangesSource: Source {
     nonisolated let format: any EventFormat = ChangesEventFormat()
 
-    private let trigger: String
-    private let configuration: ChangesConfiguration
-    private let address: PostgresAddress
-    private nonisolated let reactor: Reactor
-    private let context: RuntimeContext
+    let trigger: String
+    let configuration: ChangesConfiguration
+    let address: PostgresAddress
+    nonisolated let reactor: Reactor
+    let context: RuntimeContext
 
     private nonisolated let partition: Partition
     private nonisolated let budget = SlotBudget()
     /// What the pipeline has not seen yet.
     private nonisolated let events = Mailbox<SourceEvent>()
-    private nonisolated let current = Mutex<(stream: SlotStream, reader: SlotReader)?>(nil)
+    nonisolated let current = Mutex<(stream: SlotStream, reader: SlotReader)?>(nil)
     private nonisolated let hasStopped = Mutex(false)
-    private var checkpoint: Position?
-    private var isStopped = false
+    private(set) var isStopped = false
+    private var running = SourceRun()
+
+    // Of the snapshot; see ChangesSource+Snapshot.
+    var progress: SnapshotProgress
+    /// What is still to be read.
+    var rest: [SnapshotProgress.Part] = []
+    /// How many gaps it knows of.
+    var knownGaps = 0
+    /// Up to where all is settled.
+    private(set) var settled: Position?
+    /// Raised when there may be something to do for the snapshot.
+    nonisolated let signal = LoopSignal()
+    /// What a stop must end.
+    var sessions: [PostgresSession] = []
 
     /// A source that has connected nothing yet.
     init(
@@ -42,6 +56,7 @@ actor ChangesSource: Source {
         self.address = address
         self.reactor = context.reactor
         self.context = context
+        self.progress = SnapshotProgress(slot: configuration.slot)
         self.partition = ChangesEventFormat.partition(
             PartitionID(1),
             slot: configuration.slot,
@@ -56,8 +71,41 @@ actor ChangesSource: Source {
     // MARK: - The pipeline's side
 
     func start(checkpoints: [String: Position]) async throws(SourceError) {
-        self.checkpoint = checkpoints[self.partition.name]
-        self.read(behind: self.checkpoint)
+        let checkpoint = checkpoints[self.partition.name]
+        self.settled = checkpoint
+        if let journal = self.context.journal { try await self.readProgress(journal, checkpoint) }
+        self.read(behind: checkpoint)
+    }
+
+    /// Finds out what is left of the snapshot; which tables it has is in the store before anything is read.
+    private func readProgress(
+        _ journal: any JournalStore,
+        _ checkpoint: Position?
+    ) async throws(SourceError) {
+        do throws(StoreError) {
+            let mark = try await journal.mark(of: self.trigger)
+            if let mark, let kept = SnapshotProgress(mark: mark, slot: self.configuration.slot) {
+                self.progress = kept
+            }
+            let isFirst = mark == nil && checkpoint == nil
+            let isChanged = self.progress.want(self.configuration.snapshot, isFirst: isFirst)
+            self.rest = self.progress.resume(behind: checkpoint)
+            if isChanged { try await self.keepProgress(in: journal) }
+        } catch {
+            throw SourceError(.unreachable, error.detail)
+        }
+    }
+
+    /// Writes down how far the snapshot is.
+    func keepProgress(in journal: any JournalStore) async throws(StoreError) {
+        try await journal.append([], to: self.trigger, mark: self.progress.mark)
+    }
+
+    func run() async {
+        guard let journal = self.context.journal, !self.rest.isEmpty, !self.isStopped else { return }
+        self.running.begin()
+        await self.readSnapshot(journal)
+        self.running.end()
     }
 
     /// Joins those who read the slot.
@@ -71,6 +119,8 @@ actor ChangesSource: Source {
             budget: self.budget,
             events: self.events
         )
+        reader.ignored = self.progress.untouched
+        if !self.rest.isEmpty { reader.turned = { [signal] in signal.raise() } }
         let stream = SlotStream.join(reader, address: self.address, on: self.reactor, context: self.context)
         self.current.withLock { $0 = (stream, reader) }
     }
@@ -98,6 +148,7 @@ actor ChangesSource: Source {
             $0.partition == self.partition.id && $0.name == self.partition.name
         }
         guard let last = owned.last, let (stream, reader) = self.current.withLock({ $0 }) else { return [] }
+        self.settled = last.position
         reader.committed.withLock { $0.position = last.position }
         stream.commit(last.position, of: reader)
         return owned
@@ -113,7 +164,13 @@ actor ChangesSource: Source {
     func stop() async {
         self.isStopped = true
         self.hasStopped.withLock { $0 = true }
-        if let (stream, reader) = self.current.withLock({ $0 }) { stream.leave(reader) }
+        if let (stream, reader) = self.current.withLock({ $0 }) {
+            reader.turned = nil
+            stream.leave(reader)
+        }
+        self.signal.raise()
+        await self.closeSessions()
+        await withCheckedContinuation { self.running.wait($0) }
         self.events.close()
     }
 }

@@ -29,7 +29,8 @@ extension PostgresExamination {
             Self.slot(facts, settings),
             await self.publication(facts, settings),
             await self.creation(facts, settings),
-            await self.room(facts),
+            await self.room(facts, configuration),
+            await self.snapshot(configuration),
             await self.lag(configuration),
             await self.identities(facts, settings),
         ].compactMap(\.self)
@@ -120,7 +121,7 @@ extension PostgresExamination {
     }
 
     /// Whether the server has room for a slot and a session that reads it.
-    private func room(_ facts: SlotFacts) async -> Diagnosis {
+    private func room(_ facts: SlotFacts, _ configuration: ChangesConfiguration) async -> Diagnosis {
         let sql = """
             SELECT current_setting('max_replication_slots')::bigint - (SELECT count(*) FROM pg_replication_slots),
               current_setting('max_wal_senders')::bigint - (SELECT count(*) FROM pg_stat_replication)
@@ -136,7 +137,63 @@ extension PostgresExamination {
                     "all of the server's sessions that replicate are taken; raise max_wal_senders"
                 )
             }
+            // The snapshot has its own while it begins, and the slot may have to be made, and read, before.
+            let slotsWanted = (facts.slot == nil ? 1 : 0) + 1
+            let sendersWanted = (facts.slot?.owner == nil ? 1 : 0) + 1
+            if !configuration.snapshot.isEmpty, slots < slotsWanted || senders < sendersWanted {
+                return .warning(
+                    "room",
+                    "\(slots) slots and \(senders) sessions that replicate are free, and a snapshot that is still to be read needs "
+                        + "one of each besides those of the slot: raise max_replication_slots or max_wal_senders"
+                )
+            }
             return .ok("room", "\(slots) slots and \(senders) sessions that replicate are free")
+        }
+    }
+
+    /// Whether the tables of the snapshot can be read, and read on after a crash.
+    private func snapshot(_ configuration: ChangesConfiguration) async -> Diagnosis? {
+        guard !configuration.snapshot.isEmpty else { return nil }
+        let query = PostgresQuery(
+            """
+            SELECT c.oid IS NOT NULL, coalesce(has_table_privilege(c.oid, 'SELECT'), false),
+              coalesce(row_security_active(c.oid), false), EXISTS (
+                SELECT FROM pg_index i WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident))
+            FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (schema, name, n)
+            LEFT JOIN pg_class c ON c.oid = to_regclass(quote_ident(u.schema) || '.' || quote_ident(u.name))
+            ORDER BY u.n
+            """,
+            [
+                .array(configuration.snapshot.map(\.schema)), .array(configuration.snapshot.map(\.name)),
+            ]
+        )
+        return await self.ask("snapshot", query) { rows in
+            func names(_ column: Int, _ value: Bool) -> String {
+                configuration.snapshot.enumerated().filter { rows.boolean($0.offset, column) == value }
+                    .map { "\($0.element)" }.joined(separator: ", ")
+            }
+            guard rows.rows == configuration.snapshot.count else {
+                return .error("snapshot", "the server did not answer what was asked")
+            }
+            let (missing, forbidden, hidden) = (names(0, false), names(1, false), names(2, true))
+            if !missing.isEmpty { return .warning("snapshot", "there is no table \(missing) yet") }
+            if !forbidden.isEmpty {
+                return .error("snapshot", "the user may not read \(forbidden); GRANT SELECT ON it")
+            }
+            if !hidden.isEmpty {
+                return .error(
+                    "snapshot",
+                    "policies hide rows of \(hidden) from the user; let it read all, by ALTER ROLE … BYPASSRLS"
+                )
+            }
+            let keyless = names(3, false)
+            guard keyless.isEmpty else {
+                return .warning(
+                    "snapshot",
+                    "\(keyless): without a primary key, a snapshot that is broken off reads it from its beginning again"
+                )
+            }
+            return .ok("snapshot", "all rows of \(configuration.snapshot.count) tables can be read")
         }
     }
 

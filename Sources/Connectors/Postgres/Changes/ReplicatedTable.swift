@@ -75,7 +75,7 @@ struct TableFacts: Sendable, Equatable {
             WHERE typtype <> 'd' AND NOT (typlen = -1 AND typelem <> 0)
             UNION ALL
             SELECT 'key', a.attname, NULL, NULL, NULL
-            FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+            FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
             WHERE i.indrelid = $1::oid AND i.indisprimary
             """
         return PostgresQuery(

@@ -193,7 +193,7 @@ extension SlotFacts {
             return .lost(
                 "the slot \(slot) is lost: the server threw away what was not read yet, as max_slot_wal_keep_size says; "
                     + "changes are missing. Run SELECT pg_drop_replication_slot(\(PostgresName.literal(slot))), make the slot "
-                    + "anew, and read the tables again by your own means"
+                    + "anew, and read the tables again (take them out of \"snapshot\", start once, and name them again)"
             )
         }
         if let owner = found.owner { return found.wait(owner, settings) }

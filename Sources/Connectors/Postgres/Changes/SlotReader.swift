@@ -32,6 +32,20 @@ final class SlotReader: @unchecked Sendable {
     private var shownStatus: SourceStatus?
     /// What is not as configured although it reads.
     var concern: String?
+    /// Why the snapshot does not go on.
+    var snapshotConcern: String?
+
+    // Of the snapshot.
+    /// Nothing behind it is taken until ``lift()``.
+    private var limit: Position?
+    /// Whether all before the limit was offered.
+    private(set) var isAtLimit = false
+    /// Tables of which changes are not wanted yet: rows that come later have them.
+    var ignored: Set<PostgresTable> = []
+    /// How often changes were found to be missing.
+    private(set) var gaps = 0
+    /// Called after each turn, while somebody waits for this one.
+    var turned: (@Sendable () -> Void)?
 
     /// A change that waits.
     private struct Waiting {
@@ -88,6 +102,7 @@ final class SlotReader: @unchecked Sendable {
             )
             self.told = nil
             self.position = nil
+            self.lift()
             self.begin(at: ChangePosition.change(confirmed, 0))
             return false
         }
@@ -98,7 +113,8 @@ final class SlotReader: @unchecked Sendable {
                 let detail =
                     "the slot was moved on to \(confirmed) by somebody else, or made anew: changes behind "
                     + "\(ChangePosition.text(position)) are gone"
-                self.events.put(.gap(SourceGap(partition: self.partition.name, detail: detail)))
+                self.tellGap(detail)
+                self.lift()
                 self.begin(at: begin)
             }
         } else {
@@ -133,15 +149,28 @@ final class SlotReader: @unchecked Sendable {
     }
 
     /// Whether a change of the stream would become a record now.
-    var hasRoom: Bool { self.isAttached && self.queue.isEmpty && self.room.isOpen }
+    var hasRoom: Bool { self.isAttached && !self.isAtLimit && self.queue.isEmpty && self.room.isOpen }
 
     /// Whether it was left behind, and could go on.
-    var isHungry: Bool { !self.isAttached && self.queue.isEmpty && self.room.isOpen }
+    var isHungry: Bool { !self.isAttached && !self.isAtLimit && self.queue.isEmpty && self.room.isOpen }
+
+    /// Whether it has what the stream brings at a place already.
+    func isAhead(of place: Position) -> Bool { self.isAttached && self.position.map { place < $0 } ?? false }
+
+    /// Whether it takes what the stream brings at a place, as far as there is room.
+    func isAt(_ place: Position) -> Bool { self.isAttached && !self.isAtLimit && !self.isAhead(of: place) }
 
     /// Takes a change, unless it has it already, or does not want it.
     func offer(_ change: borrowing OfferedChange, _ message: UnsafeRawBufferPointer) {
         guard self.isAttached, self.position.map({ $0 < change.place.position }) ?? true else { return }
-        guard self.configuration.wants(change.table.name) else {
+        if let limit = self.limit, limit < change.place.position {
+            // It is offered again once the limit is lifted.
+            self.isAtLimit = true
+            return self.detach()
+        }
+        guard self.configuration.wants(change.table.name),
+            self.ignored.isEmpty || !self.ignored.contains(change.table.name)
+        else {
             self.position = change.place.position
             return
         }
@@ -166,7 +195,12 @@ final class SlotReader: @unchecked Sendable {
     }
 
     /// Everything up to a position has been offered.
-    func reach(_ position: Position) {
+    func reach(_ end: Position) {
+        var position = end
+        if let limit = self.limit, limit <= position {
+            self.isAtLimit = true
+            position = limit
+        }
         guard self.isAssigned, self.position.map({ $0 <= position }) ?? true else { return }
         self.position = position
         self.reached = position
@@ -208,6 +242,47 @@ final class SlotReader: @unchecked Sendable {
         self.events.put(.records(full.finish()))
     }
 
+    // MARK: - Rows of a snapshot
+
+    /// Takes nothing behind a position until ``lift()``, or behind what it has when that is more.
+    func limit(at position: Position) {
+        self.limit = max(position, self.position ?? position)
+        self.isAtLimit = self.position.map { $0 >= position } ?? false
+    }
+
+    /// Goes on with what the stream brings; its own position is kept.
+    func lift() {
+        self.limit = nil
+        self.isAtLimit = false
+    }
+
+    /// Whether all before the limit is handed out, so that rows may stand behind it.
+    var takesRows: Bool { self.isAtLimit && self.queue.isEmpty && self.builder.count == 0 }
+
+    /// Whether there is room for records.
+    var hasBudget: Bool { self.budget.room.isOpen }
+
+    /// Whether it has nothing of a position yet, nor of what is behind that.
+    func isBehind(_ position: Position) -> Bool { self.position.map { $0 < position } ?? true }
+
+    /// Makes a record of a row that `message` has, as the plugin would write it; false when there is no room.
+    ///
+    /// Between ``beginTurn()`` and ``endTurn()``; at the limit only.
+    func take(_ message: [UInt8], of table: ReplicatedTable, at place: ChangePlace) -> Bool {
+        guard self.room.isOpen else { return false }
+        unsafe message.withUnsafeBytes { bytes in
+            // It was written here.
+            guard let message = try? unsafe PgoutputMessage(bytes),
+                var change = message.change(of: table, at: place)
+            else { return }
+            change.kind = .read
+            self.append(change)
+        }
+        self.position = place.position
+        self.limit = place.position
+        return true
+    }
+
     // MARK: - Telling
 
     /// Tells how the slot is, when that has changed.
@@ -218,10 +293,13 @@ final class SlotReader: @unchecked Sendable {
     }
 
     /// Tells that it reads, and what it misses.
-    func showConnected() { self.show(self.concern.map { .warned($0) } ?? .connected) }
+    func showConnected() {
+        self.show((self.concern ?? self.snapshotConcern).map { .warned($0) } ?? .connected)
+    }
 
     /// Tells that changes are gone.
     func tellGap(_ detail: String) {
+        self.gaps += 1
         self.events.put(.gap(SourceGap(partition: self.partition.name, detail: detail)))
     }
 

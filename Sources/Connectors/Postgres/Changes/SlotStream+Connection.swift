@@ -110,7 +110,7 @@ extension SlotStream {
                 guard self.generation == generation else { return link.close() }
                 link.onLoss = { error in
                     guard self.generation == generation else { return }
-                    self.lose(PostgresAdvice.text(error, self.address))
+                    self.lose(PostgresAdvice.text(error, self.address) + self.advice(error))
                 }
                 use(link)
             case .failure(let error):
@@ -119,6 +119,18 @@ extension SlotStream {
             }
         }
         self.openings.append(opening)
+    }
+
+    /// What is to be done about an error of the stream.
+    private func advice(_ error: PostgresError) -> String {
+        // undefined_object: before version 18 a publication is looked up as of the change that is read.
+        guard error.sqlState == "42704", self.link != nil || self.pending != nil else { return "" }
+        let publication = self.settings.publication
+        let slot = PostgresName.literal(self.slot)
+        return
+            "; where the slot \(self.slot) stands, there was no publication \(publication) yet: it was made, or made anew, after "
+            + "the slot, and what was written before it cannot be read by it. Run SELECT pg_replication_slot_advance(\(slot), "
+            + "pg_current_wal_lsn()) and read the tables by \"snapshot\", or name the publication that the slot was made with"
     }
 
     /// Runs a statement on the connection beside the stream; an error ends both.
@@ -260,7 +272,7 @@ extension SlotStream {
                     self.foundOwned = 0
                     self.pending = nil
                     self.link = link
-                    self.begun(confirmed: confirmed, end: end)
+                    self.begun(confirmed: confirmed, end: end, at: start)
                     self.beat(after: .zero)
                     self.watch()
                 case .failure(let error) where error.sqlState == "55006":

@@ -71,16 +71,15 @@ final class SlotStream: @unchecked Sendable {
     var lastHeard = Instant.start
     private var isTurnDue = false
     private var problem: String?
-    /// Until when no other restart is made for one that was left behind, and how long that is.
-    private var nextCatchUp = Instant.start
-    private var isCatchUpDue = false
-    private var catchUpPause = SlotStream.catchUpMin
+    /// Up to where the stream is: what comes next is behind it.
+    private var place = Position(0)
+    private var turns = SlotTurns()
+    /// When a turn is due that nothing else brings about.
+    private var alarm: Instant?
 
     /// Messages, and bytes, of a turn, so that others on the thread have theirs.
     private static let turnMessages = 2000
     private static let turnBytes = 1 << 20
-    static let catchUpMin = Duration.seconds(1)
-    static let catchUpMax = Duration.seconds(30)
 
     private init(_ address: PostgresAddress, slot: String, _ reactor: Reactor) {
         self.address = address
@@ -267,7 +266,7 @@ final class SlotStream: @unchecked Sendable {
     // MARK: - A turn
 
     /// The stream has begun, on a server whose log ends at `end`.
-    func begun(confirmed: LogSequenceNumber, end: LogSequenceNumber) {
+    func begun(confirmed: LogSequenceNumber, end: LogSequenceNumber, at start: LogSequenceNumber) {
         self.transaction = nil
         self.tables = [:]
         self.isAsking = false
@@ -278,7 +277,9 @@ final class SlotStream: @unchecked Sendable {
             if !reader.attach(confirmed: confirmed, end: end) { self.floors[reader.trigger] = confirmed }
             reader.showConnected()
         }
-        self.sendStatus(wantsReply: true)
+        self.place = ChangePosition.change(start, 0)
+        self.turns.begun(self.reactor.now, isBehind: self.isBehind)
+        self.askEnd()
         self.poke()
     }
 
@@ -292,10 +293,15 @@ final class SlotStream: @unchecked Sendable {
     private func turn() {
         self.isTurnDue = false
         for reader in self.readers { reader.beginTurn() }
+        let now = self.reactor.now
+        let place = self.place
+        let isTaking = self.readers.contains { $0.hasRoom && $0.isAt(place) }
+        self.turns.note(now, isBehind: self.isBehind, isTaking: isTaking)
+        let waits = now < self.turns.waitEnd && self.readers.contains { $0.isAt(place) }
         var (messages, bytes) = (0, 0)
         var isMore = false
         self.problem = nil
-        while let link = self.link, self.wantsMore {
+        while let link = self.link, self.wantsMore(waits) {
             guard messages < Self.turnMessages, bytes < Self.turnBytes else {
                 isMore = true
                 break
@@ -307,40 +313,54 @@ final class SlotStream: @unchecked Sendable {
             guard arrival == .message, self.problem == nil else { break }
             messages += 1
         }
-        for reader in self.readers { reader.endTurn() }
+        for reader in self.readers {
+            reader.endTurn()
+            reader.turned?()
+        }
         if let problem = self.problem.take() {
             return self.lose("postgres \(self.address): \(problem); the slot \(self.slot) cannot be read on")
         }
         guard let link = self.link else { return }
-        link.isReadingCopy = self.wantsMore
+        link.isReadingCopy = self.wantsMore(waits)
         if isMore { self.poke() }
+        if waits, !link.isReadingCopy { self.wake(at: self.turns.waitEnd) }
         self.catchUp()
     }
 
-    /// Whether somebody could take a change.
-    private var wantsMore: Bool { !self.isAsking && self.readers.contains(where: \.hasRoom) }
+    /// Whether somebody could take a change; of those the stream waits for, when it does.
+    private func wantsMore(_ waits: Bool) -> Bool {
+        guard !self.isAsking else { return false }
+        guard waits else { return self.readers.contains(where: \.hasRoom) }
+        return self.readers.contains { $0.hasRoom && $0.isAt(self.place) }
+    }
+
+    /// Whether somebody who reads has what comes next.
+    private var isBehind: Bool { self.readers.contains { $0.isAhead(of: self.place) } }
+
+    /// Sees to it that there is a turn then.
+    private func wake(at time: Instant) {
+        guard self.alarm.map({ time < $0 }) ?? true else { return }
+        self.alarm = time
+        _ = self.reactor.schedule(at: time) {
+            if self.alarm == time { self.alarm = nil }
+            if self.link != nil { self.poke() }
+        }
+    }
 
     /// Lets the stream begin again for one that was left behind and has room.
     private func catchUp() {
         guard self.readers.contains(where: \.isHungry) else { return }
         let now = self.reactor.now
-        guard now >= self.nextCatchUp else {
-            guard !self.isCatchUpDue else { return }
-            self.isCatchUpDue = true
-            _ = self.reactor.schedule(at: self.nextCatchUp) {
-                self.isCatchUpDue = false
-                if self.link != nil { self.poke() }
-            }
-            return
-        }
-        // Reading all again for one is dear: rarer when it is often needed.
-        self.catchUpPause =
-            now - self.nextCatchUp > .seconds(120)
-            ? Self.catchUpMin : min(self.catchUpPause * 2, Self.catchUpMax)
-        self.nextCatchUp = now + self.catchUpPause
+        let isAlone = !self.readers.contains { $0.isAttached && !$0.isAtLimit }
+        // While it is on its way to those ahead, what comes brings turns about.
+        guard let time = self.turns.restart(now, isAlone: isAlone) else { return }
+        guard time <= now else { return self.wake(at: time) }
         self.logger.info("a trigger goes on where it was left behind", metadata: ["slot": "\(self.slot)"])
         self.begin(again: true)
     }
+
+    /// Asks the server how far its log is: what is told then is not before what was there.
+    func askEnd() { self.sendStatus(wantsReply: true) }
 
     // MARK: - Messages
 
@@ -377,6 +397,7 @@ final class SlotStream: @unchecked Sendable {
             let place = try self.place(lsn)
             guard let change = message.change(of: table, at: place) else { return }
             for reader in self.readers { unsafe reader.offer(change, bytes) }
+            self.place = place.position
         case .begin(let transaction):
             self.transaction = transaction
             self.index = 0
@@ -391,6 +412,7 @@ final class SlotStream: @unchecked Sendable {
                 let place = try self.place(lsn)
                 guard let change = message.change(of: table, at: place) else { continue }
                 for reader in self.readers { unsafe reader.offer(change, bytes) }
+                self.place = place.position
             }
         case .relation(let relation): self.note(relation)
         case .other: break
@@ -416,6 +438,7 @@ final class SlotStream: @unchecked Sendable {
     private func reach(_ end: LogSequenceNumber) {
         self.received = max(self.received, end)
         let position = ChangePosition.change(end, 0)
+        self.place = max(self.place, position)
         for reader in self.readers where reader.isAttached { reader.reach(position) }
     }
 
