@@ -8,6 +8,7 @@ import PackageDescription
 /// C libraries: a module map and a header of inline functions, nothing else.
 let systemLibraries: [Target] = [
     .systemLibrary(name: "CBase64"),
+    .systemLibrary(name: "CJSON"),
     .systemLibrary(name: "CReactor"),
     .systemLibrary(name: "CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
     .systemLibrary(name: "CLibcurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
@@ -33,7 +34,7 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 
 /// What the product stands on: values, clients, the engine.
 let modules: [Target] = [
-    .target(name: "PenstockCore", dependencies: ["CBase64", deque, heap]),
+    .target(name: "PenstockCore", dependencies: ["CBase64", "CJSON", deque, heap]),
     .target(name: "Reactor", dependencies: ["CReactor", "PenstockCore", deque, heap]),
     .target(name: "CurlClient", dependencies: ["CLibcurl", "PenstockCore", "Reactor"]),
     .target(name: "PostgresClient", dependencies: ["CLibpq", "PenstockCore", "Reactor", deque]),

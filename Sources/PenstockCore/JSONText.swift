@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CJSON
+
 /// JSON string literals (RFC 8259 section 7).
 package enum JSONText {
     /// `bytes` as a JSON string with quotes.
@@ -22,37 +24,36 @@ package enum JSONText {
     /// Looks at a text without a copy of it.
     static func plainness(of bytes: UnsafeRawBufferPointer) -> Plainness {
         var more = 0
-        var index = 0
+        var index = unsafe Self.special(in: bytes, from: 0)
         while index < bytes.count {
-            while index + 8 <= bytes.count, unsafe Self.isPlain(bytes, wordAt: index) { index += 8 }
-            guard index < bytes.count else { break }
             let byte = unsafe bytes[index]
             if byte >= 0x80 {
                 let length = unsafe Self.scalarLength(bytes, index)
                 guard length > 0 else { return .invalid }
                 index += length
-                continue
+            } else {
+                more += Self.escapeLength(of: byte) - 1
+                index += 1
             }
-            if byte < 0x20 {
-                more += byte == 0x09 || byte == 0x0A || byte == 0x0D ? 1 : 5
-            } else if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
-                more += 1
-            }
-            index += 1
+            index = unsafe Self.special(in: bytes, from: index)
         }
         return more == 0 ? .plain : .escaped(more: more)
     }
 
-    /// Whether eight bytes are all of ASCII and need no escape, looked at together.
-    private static func isPlain(_ bytes: UnsafeRawBufferPointer, wordAt index: Int) -> Bool {
-        let each: UInt64 = 0x0101_0101_0101_0101
-        let word = unsafe bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-        // The high bit of a byte is set by what is not ASCII, and by a borrow of what is below a space, or is the quote or
-        // the backslash. A borrow goes on to the next byte only where there was one.
-        let found =
-            word | (word &- each &* 0x20) | ((word ^ each &* UInt64(UInt8(ascii: "\""))) &- each)
-            | ((word ^ each &* UInt64(UInt8(ascii: "\\"))) &- each)
-        return found & (each &* 0x80) == 0
+    /// Where the next byte is that has to be escaped, or is not of ASCII; the end when there is none.
+    @inline(__always)
+    static func special(in bytes: UnsafeRawBufferPointer, from index: Int) -> Int {
+        guard let base = bytes.baseAddress else { return 0 }
+        return unsafe penstock_json_special(base.assumingMemoryBound(to: UInt8.self), index, bytes.count)
+    }
+
+    /// Bytes of a byte of ASCII in a string.
+    private static func escapeLength(of byte: UInt8) -> Int {
+        switch byte {
+        case 0x09, 0x0A, 0x0D, UInt8(ascii: "\""), UInt8(ascii: "\\"): 2
+        case ..<0x20: 6
+        default: 1
+        }
     }
 
     /// Bytes of the scalar that begins there with a byte above 0x7F; 0 when it is not UTF-8 (RFC 3629 section 4).

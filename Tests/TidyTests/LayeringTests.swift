@@ -94,7 +94,9 @@ enum Layers {
     ]
 
     /// What the core may import: the standard library's modules, collections, and instructions that Swift cannot name.
-    static let coreImports: Set<String> = ["CBase64", "DequeModule", "HeapModule", "Synchronization"]
+    static let coreImports: Set<String> = [
+        "CBase64", "CJSON", "DequeModule", "HeapModule", "Synchronization",
+    ]
 
     /// Modules that may touch C.
     ///

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import AWSClient
 import PenstockCore
 
 /// What a function gets of messages.

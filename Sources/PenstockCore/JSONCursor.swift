@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CJSON
+
 /// Walks over a JSON text (RFC 8259) without building anything of it: the answers of services.
 ///
 /// Pure. Strings are given as places in the text; ``append(_:to:)`` takes their escapes out.
-package struct JSONCursor {
+@usableFromInline
+package struct JSONCursor: Sendable {
     /// Why a text could not be read.
+    @usableFromInline
     package struct Malformed: Error {
         /// The byte at which it stopped being JSON of the expected form.
         package var offset: Int
@@ -16,11 +20,12 @@ package struct JSONCursor {
     }
 
     /// A string between its quotes.
+    @usableFromInline
     package struct Text: Sendable {
         /// Where it is.
-        package var range: Range<Int>
+        @usableFromInline package var range: Range<Int>
         /// Whether it has to be read before it is what it means.
-        package var hasEscapes: Bool
+        @usableFromInline package var hasEscapes: Bool
 
         @inlinable
         init(range: Range<Int>, hasEscapes: Bool) {
@@ -30,7 +35,7 @@ package struct JSONCursor {
     }
 
     /// The text.
-    package let bytes: [UInt8]
+    @usableFromInline package let bytes: [UInt8]
     @usableFromInline var place: Int
 
     /// The next byte.
@@ -72,6 +77,7 @@ package struct JSONCursor {
 
     /// Visits the members of an object, with the cursor before each value, which the visitor passes over.
     @inlinable
+    @inline(__always)
     package mutating func members(
         _ visit: (inout JSONCursor, _ name: Text) throws(Malformed) -> Void
     ) throws(Malformed) {
@@ -81,8 +87,7 @@ package struct JSONCursor {
             return
         }
         while true {
-            let name = try self.string()
-            try self.take(UInt8(ascii: ":"))
+            let name = try self.name()
             try visit(&self, name)
             if self.isNext(UInt8(ascii: "}")) {
                 self.place += 1
@@ -94,6 +99,7 @@ package struct JSONCursor {
 
     /// Visits the elements of an array, in the same way.
     @inlinable
+    @inline(__always)
     package mutating func elements(_ visit: (inout JSONCursor) throws(Malformed) -> Void) throws(Malformed) {
         try self.take(UInt8(ascii: "["))
         if self.isNext(UInt8(ascii: "]")) {
@@ -110,17 +116,27 @@ package struct JSONCursor {
         }
     }
 
+    /// Passes over the name of a member, and its colon.
+    @usableFromInline
+    mutating func name() throws(Malformed) -> Text {
+        let name = try self.string()
+        try self.take(UInt8(ascii: ":"))
+        return name
+    }
+
     /// Passes over a string.
     package mutating func string() throws(Malformed) -> Text {
         try self.take(UInt8(ascii: "\""))
         let start = self.place
         var hasEscapes = false
         while true {
-            let found = unsafe self.bytes.withUnsafeBytes { unsafe Self.mark(in: $0, from: self.place) }
-            self.place = found
-            guard found < self.bytes.count else { throw self.malformed }
+            let found = self.mark(from: self.place)
+            guard found < self.bytes.count else {
+                self.place = self.bytes.count
+                throw self.malformed
+            }
+            self.place = found + 1
             if self.bytes[found] == UInt8(ascii: "\"") {
-                self.place = found + 1
                 return Text(range: start..<found, hasEscapes: hasEscapes)
             }
             hasEscapes = true
@@ -128,28 +144,13 @@ package struct JSONCursor {
         }
     }
 
-    /// Where the next quote or backslash is, or the end; eight bytes are looked at together.
-    private static func mark(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
-        let each: UInt64 = 0x0101_0101_0101_0101
-        var index = start
-        while index + 8 <= bytes.count {
-            let word = unsafe UInt64(
-                littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-            )
-            let (quote, slash) = (
-                word ^ each &* UInt64(UInt8(ascii: "\"")), word ^ each &* UInt64(UInt8(ascii: "\\"))
-            )
-            // The high bit of a byte is set where it is zero, and perhaps in bytes behind the first such one.
-            let found = ((quote &- each) & ~quote | (slash &- each) & ~slash) & (each &* 0x80)
-            if found != 0 { return index + found.trailingZeroBitCount >> 3 }
-            index += 8
+    /// Where the next quote or backslash is, or the end.
+    @inline(__always)
+    private func mark(from index: Int) -> Int {
+        unsafe self.bytes.withUnsafeBufferPointer { bytes in
+            guard let base = bytes.baseAddress else { return 0 }
+            return unsafe penstock_json_mark(base, index, bytes.count)
         }
-        while index < bytes.count {
-            let byte = unsafe bytes[index]
-            if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return index }
-            index += 1
-        }
-        return bytes.count
     }
 
     /// Passes over any value, and gives the place of its text.
@@ -162,25 +163,28 @@ package struct JSONCursor {
 
     /// Passes over any value; only its strings and brackets are looked at.
     package mutating func skip() throws(Malformed) {
-        var depth = 0
-        while true {
-            if self.isNext(UInt8(ascii: "\"")) {
-                _ = try self.string()
-            } else {
-                guard self.place < self.bytes.count else { throw self.malformed }
-                switch self.bytes[self.place] {
-                case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
-                case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
-                case UInt8(ascii: ","), UInt8(ascii: ":"): break
-                default:
-                    while self.place + 1 < self.bytes.count, Self.isScalar(self.bytes[self.place + 1]) {
-                        self.place += 1
-                    }
-                }
-                guard depth >= 0 else { throw self.malformed }
-                self.place += 1
+        if self.isNext(UInt8(ascii: "\"")) {
+            _ = try self.string()
+            return
+        }
+        guard self.place < self.bytes.count else { throw self.malformed }
+        switch self.bytes[self.place] {
+        case UInt8(ascii: "{"), UInt8(ascii: "["):
+            let end = unsafe self.bytes.withUnsafeBufferPointer { bytes in
+                guard let base = bytes.baseAddress else { return 0 }
+                return unsafe penstock_json_container_end(base, self.place, bytes.count)
             }
-            if depth == 0 { return }
+            guard end > 0 else {
+                self.place = self.bytes.count
+                throw self.malformed
+            }
+            self.place = end
+        case let byte where Self.isScalar(byte):
+            repeat {
+                self.place += 1
+            } while self.place < self.bytes.count
+                && Self.isScalar(self.bytes[self.place])
+        default: throw self.malformed
         }
     }
 
@@ -193,6 +197,19 @@ package struct JSONCursor {
         }
     }
 
+    /// Lends the bytes of a place in the text.
+    @inlinable
+    @inline(__always)
+    package func withBytes<Result>(
+        of range: Range<Int>,
+        _ body: (UnsafeRawBufferPointer) -> Result
+    ) -> Result {
+        unsafe self.bytes.withUnsafeBytes { bytes in
+            precondition(range.upperBound <= bytes.count, "a place of another text")
+            return unsafe body(UnsafeRawBufferPointer(rebasing: bytes[range]))
+        }
+    }
+
     // MARK: - Strings
 
     /// Whether a string is this one, which has no escapes.
@@ -202,10 +219,25 @@ package struct JSONCursor {
         let count = other.utf8CodeUnitCount
         guard text.range.count == count else { return false }
         return unsafe self.bytes.withUnsafeBytes { bytes in
-            for offset in 0..<count {
+            // Eight bytes together: their number and their values are known when this is compiled.
+            var offset = 0
+            while offset + 8 <= count {
+                let word = unsafe bytes.loadUnaligned(
+                    fromByteOffset: text.range.lowerBound + offset,
+                    as: UInt64.self
+                )
+                let wanted = unsafe UnsafeRawPointer(other.utf8Start).loadUnaligned(
+                    fromByteOffset: offset,
+                    as: UInt64.self
+                )
+                guard word == wanted else { return false }
+                offset += 8
+            }
+            while offset < count {
                 guard unsafe bytes[text.range.lowerBound + offset] == other.utf8Start[offset] else {
                     return false
                 }
+                offset += 1
             }
             return true
         }
@@ -223,11 +255,9 @@ package struct JSONCursor {
         guard text.hasEscapes else { return target.append(contentsOf: self.bytes[text.range]) }
         var index = text.range.lowerBound
         var start = index
-        while index < text.range.upperBound {
-            guard self.bytes[index] == UInt8(ascii: "\\") else {
-                index += 1
-                continue
-            }
+        while true {
+            index = self.mark(from: index)
+            guard index < text.range.upperBound else { break }
             target.append(contentsOf: self.bytes[start..<index])
             try self.unescape(&index, to: &target)
             start = index
