@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A block as a pipeline admitted it: with delivery numbers and the sizes of its records' events.
+@usableFromInline
 package final class AdmittedBlock: Sendable {
     /// The records.
-    package let block: RecordBlock
+    @usableFromInline package let block: RecordBlock
 
     /// The number of the first record's delivery; the others follow.
     package let firstDelivery: UInt64
@@ -12,7 +13,7 @@ package final class AdmittedBlock: Sendable {
     package let receivedAt: Instant
 
     /// Which record stands at which place, so that the records of a lane are neighbours; nil for the block's own order.
-    package let order: [UInt32]?
+    @usableFromInline package let order: [UInt32]?
 
     /// `sizes[i]` is the bytes of the events at the first `i` places; one more entry than records.
     package let sizes: [Int]
@@ -43,6 +44,7 @@ package final class AdmittedBlock: Sendable {
     }
 
     /// The record at a place.
+    @inlinable
     @inline(__always)
     package func index(at place: Int) -> Int {
         guard let order = self.order else { return place }
@@ -85,12 +87,13 @@ struct BlockLedger {
 ///
 /// With one lane for each partition these are contiguous records of the block; with several, the block's order table
 /// puts the records of a lane beside each other.
+@usableFromInline
 package struct Run: Sendable {
     /// Where the records are.
-    package let admitted: AdmittedBlock
+    @usableFromInline package let admitted: AdmittedBlock
 
     /// Their places in the block's order.
-    package var range: Range<Int>
+    @usableFromInline package var range: Range<Int>
 
     /// Whether no filter matched them, so that they are given up in their turn instead of invoked.
     package let isFiltered: Bool
@@ -103,7 +106,7 @@ package struct Run: Sendable {
     }
 
     /// How many records.
-    package var count: Int { self.range.count }
+    @inlinable package var count: Int { self.range.count }
 
     /// Bytes of the records' events, without separators.
     package var bytes: Int {
@@ -114,13 +117,15 @@ package struct Run: Sendable {
     package var partition: Partition { self.admitted.block.partition(at: self.first) }
 
     /// The block's index of the first record.
-    package var first: Int { self.admitted.index(at: self.range.lowerBound) }
+    @inlinable package var first: Int { self.admitted.index(at: self.range.lowerBound) }
 
     /// The number of the first record's delivery.
     var firstDelivery: UInt64 { self.admitted.firstDelivery + UInt64(self.first) }
 
     /// The block's indices of its records, ascending.
-    package var indices: RecordIndices { RecordIndices(order: self.admitted.order, places: self.range) }
+    @inlinable package var indices: RecordIndices {
+        RecordIndices(order: self.admitted.order, places: self.range)
+    }
 
     /// The position of its first record.
     package var firstPosition: Position { self.admitted.block.entries[self.first].position }
@@ -184,18 +189,21 @@ package struct Run: Sendable {
 }
 
 /// The block's indices of the records of a ``Run``, by their places.
+@usableFromInline
 package struct RecordIndices: RandomAccessCollection, Sendable {
-    private let order: [UInt32]?
-    private let places: Range<Int>
+    @usableFromInline let order: [UInt32]?
+    @usableFromInline let places: Range<Int>
 
-    fileprivate init(order: [UInt32]?, places: Range<Int>) {
+    @inlinable
+    init(order: [UInt32]?, places: Range<Int>) {
         self.order = order
         self.places = places
     }
 
-    package var startIndex: Int { self.places.lowerBound }
-    package var endIndex: Int { self.places.upperBound }
+    @inlinable package var startIndex: Int { self.places.lowerBound }
+    @inlinable package var endIndex: Int { self.places.upperBound }
 
+    @inlinable
     @inline(__always)
     package subscript(place: Int) -> Int {
         guard let order = self.order else { return place }

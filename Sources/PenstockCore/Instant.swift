@@ -56,15 +56,18 @@ extension Duration {
 }
 
 /// A point on the wall clock: milliseconds since the Unix epoch, as record timestamps and documents use it.
+@usableFromInline
 package struct Timestamp: Comparable, Hashable, Sendable {
     /// Milliseconds since 1970-01-01T00:00:00Z.
-    package var milliseconds: Int64
+    @usableFromInline package var milliseconds: Int64
 
     /// The point this many milliseconds after the Unix epoch.
+    @inlinable
     package init(milliseconds: Int64) {
         self.milliseconds = milliseconds
     }
 
+    @inlinable
     package static func < (lhs: Self, rhs: Self) -> Bool {
         lhs.milliseconds < rhs.milliseconds
     }

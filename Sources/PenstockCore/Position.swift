@@ -4,6 +4,7 @@
 ///
 /// Opaque to the core, which only compares positions of one partition. Wide enough for a Kafka offset, a DynamoDB
 /// sequence number (up to 40 decimal digits) and a Postgres LSN with an index. Its text is the decimal number.
+@usableFromInline
 package struct Position: Comparable, Hashable, Sendable, LosslessStringConvertible {
     @usableFromInline var high: UInt64
     @usableFromInline var low: UInt128
@@ -26,6 +27,7 @@ package struct Position: Comparable, Hashable, Sendable, LosslessStringConvertib
     @inlinable package var wide: UInt128? { self.high == 0 ? self.low : nil }
 
     /// Reads a decimal number; nil when `text` is anything else or needs more than 192 bits.
+    @usableFromInline
     package init?(_ text: String) {
         guard !text.isEmpty, text.utf8.count <= 58 else { return nil }
         self.init(0)
@@ -48,7 +50,7 @@ package struct Position: Comparable, Hashable, Sendable, LosslessStringConvertib
         self.high == 0 ? UInt64(exactly: self.low) : nil
     }
 
-    package var description: String {
+    @usableFromInline package var description: String {
         guard self.high != 0 else { return self.offset.map { String($0) } ?? String(self.low) }
         // Long division by 10^19 of three 64-bit digits, most significant first.
         let base: UInt64 = 10_000_000_000_000_000_000

@@ -1,33 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// One record's place in a ``RecordBlock``: fixed size, no references.
+@usableFromInline
 package struct RecordEntry: Sendable {
     /// Where the record stands in its partition.
-    package var position: Position
+    @usableFromInline package var position: Position
 
     /// The record's own time.
-    package var timestamp: Timestamp
+    @usableFromInline package var timestamp: Timestamp
 
     /// Which of the block's partitions it belongs to.
-    package var partitionIndex: UInt32
+    @usableFromInline package var partitionIndex: UInt32
 
     /// Where its bytes begin: key, then body, then attributes.
-    package var offset: UInt32
+    @usableFromInline package var offset: UInt32
 
     /// Bytes of the key; negative when there is none (a null key is not an empty key).
-    package var keyLength: Int32
+    @usableFromInline package var keyLength: Int32
 
     /// Bytes of the body; negative when there is none (a Kafka tombstone).
-    package var bodyLength: Int32
+    @usableFromInline package var bodyLength: Int32
 
     /// Bytes of the encoded attributes.
-    package var attributesLength: UInt32
+    @usableFromInline package var attributesLength: UInt32
 
     /// How many attributes (headers) the record has; order and duplicates are kept.
-    package var attributeCount: UInt16
+    @usableFromInline package var attributeCount: UInt16
 
     /// Free for the source: which kind of timestamp, which kind of change.
-    package var tag: UInt8
+    @usableFromInline package var tag: UInt8
 
     @inlinable
     @inline(__always)
@@ -76,6 +77,7 @@ package struct BlockLease: Sendable, Equatable {
 /// The unit in which records move through Penstock: one allocation for many records, shared by reference until the
 /// last of them is settled. `RecordBlockBuilder` makes it.
 @safe
+@usableFromInline
 package final class RecordBlock: @unchecked Sendable {
     // @unchecked: the memory is written before `init` and never after; `deinit` frees it.
     @usableFromInline let base: UnsafeMutableRawPointer
@@ -84,7 +86,7 @@ package final class RecordBlock: @unchecked Sendable {
     package let byteCount: Int
 
     /// The records in the order they were received.
-    package let entries: [RecordEntry]
+    @usableFromInline package let entries: [RecordEntry]
 
     /// The partitions the entries index into.
     package let partitions: [Partition]
@@ -155,6 +157,7 @@ package final class RecordBlock: @unchecked Sendable {
     ///
     /// The pointers are valid during the call only.
     @unsafe
+    @inlinable
     package func forEachAttribute(
         at index: Int,
         _ visit: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer?) -> Void
@@ -182,6 +185,7 @@ package final class RecordBlock: @unchecked Sendable {
 ///
 /// Used by one thread. The caller bounds a block: it takes no record while ``isFull``, because offsets are 32 bits wide.
 @safe
+@usableFromInline
 package struct RecordBlockBuilder: ~Copyable {
     @usableFromInline var base: UnsafeMutableRawPointer
     @usableFromInline var capacity: Int
@@ -201,10 +205,10 @@ package struct RecordBlockBuilder: ~Copyable {
     }
 
     /// Records collected so far.
-    package var count: Int { self.entries.count }
+    @inlinable package var count: Int { self.entries.count }
 
     /// Bytes collected so far.
-    package var byteCount: Int { self.used }
+    @inlinable package var byteCount: Int { self.used }
 
     /// Whether another record needs another block, at 1 GiB.
     @inlinable package var isFull: Bool { self.used >= Self.byteCountMax }
@@ -262,6 +266,7 @@ package struct RecordBlockBuilder: ~Copyable {
     }
 
     /// Adds an attribute to the record appended last; at most 65,535 are kept.
+    @inlinable
     package mutating func appendAttribute(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?) {
         let last = self.entries.count - 1
         guard last >= 0, self.entries[last].attributeCount < .max else { return }
@@ -290,7 +295,9 @@ package struct RecordBlockBuilder: ~Copyable {
         return block
     }
 
-    private mutating func copy(_ bytes: UnsafeRawBufferPointer) {
+    @inlinable
+    @inline(__always)
+    mutating func copy(_ bytes: UnsafeRawBufferPointer) {
         let count = bytes.count
         guard let source = bytes.baseAddress, count > 0 else { return }
         if self.used + count + RecordBlock.tail > self.capacity {
@@ -314,12 +321,13 @@ package struct RecordBlockBuilder: ~Copyable {
 
 /// The bytes of a record while they are copied into a block: valid during that call only.
 @unsafe
+@usableFromInline
 package struct RecordPayload {
     /// The key, or nil for a null key.
-    package var key: UnsafeRawBufferPointer?
+    @usableFromInline package var key: UnsafeRawBufferPointer?
 
     /// The body, or nil for a record without one.
-    package var body: UnsafeRawBufferPointer?
+    @usableFromInline package var body: UnsafeRawBufferPointer?
 
     /// Borrowed bytes of one record.
     @inlinable

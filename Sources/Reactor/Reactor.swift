@@ -22,7 +22,6 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         package let rawValue: UInt32
 
         /// Readiness from epoll's bits.
-        @inlinable
         package init(rawValue: UInt32) {
             self.rawValue = rawValue
         }

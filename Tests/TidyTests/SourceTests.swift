@@ -109,6 +109,19 @@ import Testing
         )
         #expect(Form.uncheckedFindings(in: explained) == [])
     }
+
+    @Test("What is inlinable can be compiled into other modules")
+    func inlinable() {
+        report(Repository.own.swiftFiles("Sources").flatMap { Form.inlinableFindings(in: $0) })
+    }
+
+    @Test("An inlinable member of a type that other modules cannot inline is found")
+    func inlinableFound() {
+        let body = "package struct A {\n    @inlinable package var a: Int { 1 }\n}\n"
+        #expect(Form.inlinableFindings(in: SwiftFile(path: "A.swift", text: body)).map(\.line) == [1])
+        let usable = SwiftFile(path: "A.swift", text: "@usableFromInline\n\(body)package struct B {\n}\n")
+        #expect(Form.inlinableFindings(in: usable) == [])
+    }
 }
 
 /// Calls that are not wanted, by place.
@@ -225,5 +238,30 @@ enum Form {
                 "@unchecked Sendable without a comment that says why it holds"
             )
         }
+    }
+
+    /// Swift puts no code of a `package` type into its module's interface, `@inlinable` or not, unless the type itself is
+    /// `@usableFromInline`.
+    static func inlinableFindings(in file: SwiftFile) -> [Finding] {
+        var findings: [Finding] = []
+        var type: Int?
+        for (index, code) in file.code.enumerated() {
+            if code.hasPrefix("package "), code.hasSuffix("{") {
+                let attributes = file.code[..<index].reversed().prefix { $0.hasPrefix("@") }
+                type = attributes.contains("@usableFromInline") ? nil : index
+            } else if code == "}" {
+                type = nil
+            } else if code.contains("@inlinable"), let found = type {
+                findings.append(
+                    Finding(
+                        file.path,
+                        line: found + 1,
+                        "it has inlinable members, and needs @usableFromInline"
+                    )
+                )
+                type = nil
+            }
+        }
+        return findings
     }
 }
