@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import AWSClient
 import PenstockCore
 
 /// What a change is made of as a record: the `dynamodb` object of the event as its body, the item's key, and these.
@@ -35,6 +34,20 @@ enum StreamChange: UInt8, CaseIterable {
         case .insert: "INSERT"
         case .modify: "MODIFY"
         case .remove: "REMOVE"
+        }
+    }
+
+    /// The kind of this name; nil for another text.
+    @inline(__always)
+    init?(_ text: JSONCursor.Text, of cursor: JSONCursor) {
+        if cursor.isEqual(text, "INSERT") {
+            self = .insert
+        } else if cursor.isEqual(text, "MODIFY") {
+            self = .modify
+        } else if cursor.isEqual(text, "REMOVE") {
+            self = .remove
+        } else {
+            return nil
         }
     }
 }
@@ -72,6 +85,7 @@ struct StreamPage: Sendable {
     /// Reads an answer.
     init(_ answer: [UInt8]) throws(JSONCursor.Malformed) {
         self.cursor = JSONCursor(answer)
+        self.records.reserveCapacity(min(answer.count / Self.recordBytes, Self.recordsMax))
         var cursor = self.cursor
         try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
             if cursor.isEqual(name, "Records"), cursor.isNext(UInt8(ascii: "[")) {
@@ -94,6 +108,9 @@ struct StreamPage: Sendable {
     var isFull: Bool { self.count >= Self.fullRecords || self.byteCount >= Self.fullBytes }
     private static let fullRecords = 100
     private static let fullBytes = 128 << 10
+    /// A page has no more records, and most records have more bytes.
+    private static let recordsMax = 1000
+    private static let recordBytes = 256
 
     /// The first and the last sequence number; nil without records.
     var first: Position? { self.records.first?.position }
@@ -128,10 +145,7 @@ struct StreamPage: Sendable {
             } else if cursor.isNext(UInt8(ascii: "\"")) {
                 let value = try cursor.string()
                 if cursor.isEqual(name, "eventID") { record.eventID = value }
-                let reader = cursor
-                if cursor.isEqual(name, "eventName"),
-                    let change = StreamChange.allCases.first(where: { reader.isEqual(value, $0.name) })
-                {
+                if cursor.isEqual(name, "eventName"), let change = StreamChange(value, of: cursor) {
                     record.change = change
                     isKnown = true
                 }
@@ -153,9 +167,11 @@ struct StreamPage: Sendable {
             if cursor.isEqual(name, "Keys"), cursor.isNext(UInt8(ascii: "{")) {
                 record.keys = try cursor.value()
             } else if cursor.isEqual(name, "SequenceNumber"), cursor.isNext(UInt8(ascii: "\"")) {
-                position = StreamPosition.read(cursor.bytes[try cursor.string().range])
+                position = unsafe cursor.withBytes(of: try cursor.string().range) {
+                    unsafe StreamPosition.read($0)
+                }
             } else if cursor.isEqual(name, "ApproximateCreationDateTime") {
-                record.created = Self.time(cursor.bytes[try cursor.value()])
+                record.created = unsafe cursor.withBytes(of: try cursor.value()) { unsafe Self.time($0) }
             } else {
                 try cursor.skip()
             }
@@ -181,11 +197,12 @@ struct StreamPage: Sendable {
     }
 
     /// Seconds since 1970 as a number of JSON, which may have a fraction and an exponent.
-    private static func time(_ number: ArraySlice<UInt8>) -> Timestamp {
+    private static func time(_ number: UnsafeRawBufferPointer) -> Timestamp {
         var seconds: Int64 = 0
-        for byte in number {
+        for index in 0..<number.count {
+            let byte = unsafe number[index]
             guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9"), seconds < 1 << 40 else {
-                let value = Double(String(decoding: number, as: UTF8.self)) ?? 0
+                let value = Double(unsafe String(decoding: number, as: UTF8.self)) ?? 0
                 return Timestamp(milliseconds: Int64(exactly: (value * 1000).rounded()) ?? 0)
             }
             seconds = seconds * 10 + Int64(byte - UInt8(ascii: "0"))
@@ -263,22 +280,19 @@ struct StreamPage: Sendable {
 
     private mutating func readKeys(_ record: StreamRecord) -> Keys {
         guard let keys = record.keys else { return .none }
-        var cursor = JSONCursor(self.cursor.bytes, at: keys.lowerBound)
-        var count = 0
-        let isRead: Void? = try? cursor.members { (cursor, _) throws(JSONCursor.Malformed) in
-            count += 1
-            try cursor.skip()
-        }
-        guard isRead != nil else { return .none }
-        if count < 2, !self.hasBlanks(keys) { return .asWritten(keys) }
+        if unsafe self.cursor.withBytes(of: keys, Self.isCompact) { return .asWritten(keys) }
         return self.sortKeys(keys) ? .inScratch : .none
     }
 
-    private func hasBlanks(_ range: Range<Int>) -> Bool {
-        unsafe self.cursor.bytes.withUnsafeBytes { bytes in
-            for index in range where unsafe bytes[index] <= 0x20 { return true }
-            return false
+    /// Whether an object has no blanks and, as most keys do, no more than one member: no comma.
+    private static func isCompact(_ object: UnsafeRawBufferPointer) -> Bool {
+        // All of its bytes, without a look at each: that is done many at a time.
+        var found = false
+        for index in 0..<object.count {
+            let byte = unsafe object[index]
+            found = found || byte <= 0x20 || byte == UInt8(ascii: ",")
         }
+        return !found
     }
 
     private mutating func sortKeys(_ keys: Range<Int>) -> Bool {

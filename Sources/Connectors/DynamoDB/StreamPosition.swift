@@ -47,7 +47,7 @@ enum StreamPosition {
     }
 
     /// Reads a sequence number from its digits; nil for anything else.
-    static func read(_ digits: ArraySlice<UInt8>) -> Position? {
+    static func read(_ digits: some Collection<UInt8>) -> Position? {
         guard !digits.isEmpty, digits.count <= 40 else { return nil }
         var value: UInt128 = 0
         // In parts that fit a word.
