@@ -2,6 +2,7 @@
 
 import Crypto
 package import PenstockCore
+import Synchronization
 
 /// Signature Version 4 (AWS General Reference, "Signing AWS API requests"), headers only.
 ///
@@ -12,6 +13,9 @@ package struct RequestSigner: Sendable {
 
     /// The service's signing name, such as `lambda`.
     package var service: String
+
+    /// Shared by copies of the signer.
+    private let keys = SigningKeys()
 
     /// S3 takes the path as it is sent, and wants the body's hash in a header.
     package var isObjectStore: Bool { self.service == "s3" }
@@ -37,59 +41,79 @@ package struct RequestSigner: Sendable {
         name: String, value: String
     )] {
         let time = SigningTime(now)
-        var added = [("X-Amz-Date", time.full)]
+        var added = [(name: "X-Amz-Date", value: time.full)]
         if let token = credentials.sessionToken { added.append(("X-Amz-Security-Token", token)) }
-        var headers = request.headers.map { ($0.name.lowercased(), Self.trimmed($0.value)) }
-        headers += added.map { ($0.0.lowercased(), $0.1) }
+        var headers = (request.headers + added).map { ($0.name.lowercased(), Self.trimmed($0.value)) }
         headers.append(("host", request.host))
         headers.sort { $0.0 < $1.0 }
         let names = headers.map(\.0).joined(separator: ";")
-        let canonical = [
-            request.method,
-            self.isObjectStore ? request.path : Self.encodedAgain(request.path),
-            Self.sorted(request.query),
-            headers.map { "\($0.0):\($0.1)\n" }.joined(),
-            names,
-            request.bodyHash,
-        ].joined(separator: "\n")
         let scope = "\(time.day)/\(self.region)/\(self.service)/aws4_request"
-        let text =
-            "AWS4-HMAC-SHA256\n\(time.full)\n\(scope)\n\(Hexadecimal.text(SHA256.hash(data: Array(canonical.utf8))))"
-        let signature = Hexadecimal.text(Self.code(text, key: self.key(credentials, day: time.day)))
+        let canonical = self.canonical(request, headers, names)
+        var text = Array("AWS4-HMAC-SHA256\n\(time.full)\n\(scope)\n".utf8)
+        text += unsafe canonical.withUnsafeBytes { unsafe SignedRequest.hash(of: $0).utf8 }
+        let key = self.keys.key(of: credentials, scope: scope) { self.key(credentials, day: time.day) }
+        let signature = unsafe key.code(of: text).withUnsafeBytes { unsafe Hexadecimal.text($0) }
         let authorization =
             "AWS4-HMAC-SHA256 Credential=\(credentials.accessKeyID)/\(scope), "
             + "SignedHeaders=\(names), Signature=\(signature)"
-        return added.map { (name: $0.0, value: $0.1) } + [(name: "Authorization", value: authorization)]
+        added.append(("Authorization", authorization))
+        return added
+    }
+
+    /// What is hashed of a request, in lines.
+    private func canonical(
+        _ request: SignedRequest,
+        _ headers: [(String, String)],
+        _ names: String
+    ) -> [UInt8] {
+        var text: [UInt8] = []
+        text.reserveCapacity(1024)
+        func line(_ part: String) {
+            text.append(contentsOf: part.utf8)
+            text.append(UInt8(ascii: "\n"))
+        }
+        line(request.method)
+        line(self.isObjectStore ? request.path : Self.encodedAgain(request.path))
+        line(Self.sorted(request.query))
+        for (name, value) in headers {
+            text.append(contentsOf: name.utf8)
+            text.append(UInt8(ascii: ":"))
+            line(value)
+        }
+        text.append(UInt8(ascii: "\n"))
+        line(names)
+        text.append(contentsOf: request.bodyHash.utf8)
+        return text
     }
 
     /// The key of a day, region and service.
-    private func key(_ credentials: AWSCredentials, day: String) -> SymmetricKey {
-        var key = SymmetricKey(data: Array("AWS4\(credentials.secretAccessKey)".utf8))
+    private func key(_ credentials: AWSCredentials, day: String) -> MessageCode {
+        var key = MessageCode(key: Array("AWS4\(credentials.secretAccessKey)".utf8))
         for part in [day, self.region, self.service, "aws4_request"] {
-            key = SymmetricKey(data: Self.code(part, key: key))
+            key = MessageCode(key: Array(key.code(of: Array(part.utf8))))
         }
         return key
     }
 
-    private static func code(_ text: String, key: SymmetricKey) -> HMAC<SHA256>.MAC {
-        HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: key)
-    }
-
     /// Blanks around a value do not count, and several in a row count as one.
     private static func trimmed(_ value: String) -> String {
-        value.split { $0 == " " || $0 == "\t" }.joined(separator: " ")
+        // Most values have none.
+        guard value.utf8.contains(where: { $0 == 0x20 || $0 == 0x09 }) else { return value }
+        return value.split { $0 == " " || $0 == "\t" }.joined(separator: " ")
     }
 
     /// The canonical path: each segment of the sent one encoded once more (all services but S3).
     private static func encodedAgain(_ path: String) -> String {
-        path.split(separator: "/", omittingEmptySubsequences: false)
+        guard path != "/" else { return path }
+        return path.split(separator: "/", omittingEmptySubsequences: false)
             .map { PercentEncoding.encode(String($0)) }
             .joined(separator: "/")
     }
 
     /// The canonical query: by name, then by value, compared byte by byte after encoding.
     private static func sorted(_ query: [(name: String, value: String)]) -> String {
-        query.map { (PercentEncoding.encode($0.name), PercentEncoding.encode($0.value)) }
+        guard !query.isEmpty else { return "" }
+        return query.map { (PercentEncoding.encode($0.name), PercentEncoding.encode($0.value)) }
             .sorted { $0 < $1 }
             .map { "\($0.0)=\($0.1)" }
             .joined(separator: "&")
@@ -140,7 +164,7 @@ package struct SignedRequest: Sendable {
     package static func hash(of body: UnsafeRawBufferPointer) -> String {
         var hash = SHA256()
         unsafe hash.update(bufferPointer: body)
-        return Hexadecimal.text(hash.finalize())
+        return unsafe hash.finalize().withUnsafeBytes { unsafe Hexadecimal.text($0) }
     }
 }
 
@@ -171,9 +195,53 @@ struct SigningTime {
     let day: String
 
     init(_ time: Timestamp) {
-        // 2015-08-30T12:36:00Z, perhaps with a fraction of a second.
-        let digits = time.configurationText.prefix(19).filter { $0 != "-" && $0 != ":" }
-        self.full = digits + "Z"
-        self.day = String(digits.prefix(8))
+        let text = time.sortableText
+        // 2015-08-30T12:36:00.000Z
+        let digits = text.utf8.prefix(19).filter { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: ":") }
+        self.full = String(decoding: digits, as: UTF8.self) + "Z"
+        self.day = String(decoding: digits.prefix(8), as: UTF8.self)
+    }
+}
+
+/// The key with which requests were signed last: it is made by five codes, and good for a day.
+private final class SigningKeys: Sendable {
+    private struct Kept {
+        var secret: String
+        var scope: String
+        var key: MessageCode
+    }
+
+    private let kept = Mutex<Kept?>(nil)
+
+    /// The key for this scope, made anew when it is another one than before.
+    func key(of credentials: AWSCredentials, scope: String, _ make: () -> MessageCode) -> MessageCode {
+        self.kept.withLock { kept in
+            if let kept, kept.scope == scope, kept.secret == credentials.secretAccessKey { return kept.key }
+            let key = make()
+            kept = Kept(secret: credentials.secretAccessKey, scope: scope, key: key)
+            return key
+        }
+    }
+}
+
+/// HMAC-SHA256 (RFC 2104) with one key, of which both hashes are begun once for all texts.
+struct MessageCode: Sendable {
+    private var inner = SHA256()
+    private var outer = SHA256()
+
+    /// The codes with a key.
+    init(key: [UInt8]) {
+        var block = key.count > SHA256.blockByteCount ? Array(SHA256.hash(data: key)) : key
+        block += Array(repeating: 0, count: SHA256.blockByteCount - block.count)
+        self.inner.update(data: block.map { $0 ^ 0x36 })
+        self.outer.update(data: block.map { $0 ^ 0x5C })
+    }
+
+    /// The code of a text.
+    func code(of text: [UInt8]) -> SHA256.Digest {
+        var (inner, outer) = (self.inner, self.outer)
+        unsafe text.withUnsafeBytes { unsafe inner.update(bufferPointer: $0) }
+        unsafe inner.finalize().withUnsafeBytes { unsafe outer.update(bufferPointer: $0) }
+        return outer.finalize()
     }
 }

@@ -24,6 +24,17 @@ package enum Hexadecimal {
         String(decoding: Self.digits(bytes), as: UTF8.self)
     }
 
+    /// The same of bytes in memory; one allocation.
+    package static func text(_ bytes: UnsafeRawBufferPointer) -> String {
+        unsafe String(unsafeUninitializedCapacity: 2 * bytes.count) { digits in
+            for place in 0..<bytes.count {
+                unsafe digits[2 * place] = Self.digit(bytes[place] >> 4)
+                unsafe digits[2 * place + 1] = Self.digit(bytes[place])
+            }
+            return 2 * bytes.count
+        }
+    }
+
     /// A number in the form of a UUID (RFC 9562), `8-4-4-4-12` digits; one allocation.
     package static func uuid(_ number: UInt128) -> String {
         unsafe String(unsafeUninitializedCapacity: 36) { bytes in

@@ -17,10 +17,22 @@ extension Timestamp {
         let days = (self.milliseconds >= 0 ? self.milliseconds : self.milliseconds - day + 1) / day
         let rest = self.milliseconds - days * day
         let date = CivilDate(daysSinceEpoch: Int(days))
-        let time = [rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60].map { Self.padded($0, 2) }
-        let fraction = rest % 1000 == 0 ? "" : "." + Self.padded(rest % 1000, 3)
-        let parts = [(date.year, 4), (date.month, 2), (date.day, 2)].map { Self.padded(Int64($0), $1) }
-        return parts.joined(separator: "-") + "T" + time.joined(separator: ":") + fraction + "Z"
+        var text: [UInt8] = []
+        text.reserveCapacity(24)
+        let parts = [
+            ("", Int64(date.year), 4), ("-", Int64(date.month), 2), ("-", Int64(date.day), 2),
+            ("T", rest / 3_600_000, 2), (":", rest / 60_000 % 60, 2), (":", rest / 1000 % 60, 2),
+        ]
+        for (mark, number, width) in parts {
+            text += mark.utf8
+            Self.append(number, width, to: &text)
+        }
+        if rest % 1000 != 0 {
+            text.append(UInt8(ascii: "."))
+            Self.append(rest % 1000, 3, to: &text)
+        }
+        text.append(UInt8(ascii: "Z"))
+        return String(decoding: text, as: UTF8.self)
     }
 
     /// The point in time in UTC, always with milliseconds, such as `2026-11-23T07:00:00.000Z`: as AWS's documents have it,
@@ -30,8 +42,10 @@ extension Timestamp {
         return text.utf8.count == 20 ? text.dropLast() + ".000Z" : text
     }
 
-    private static func padded(_ number: Int64, _ width: Int) -> String {
-        String(repeating: "0", count: max(0, width - "\(number)".count)) + "\(number)"
+    private static func append(_ number: Int64, _ width: Int, to text: inout [UInt8]) {
+        let digits = "\(number)".utf8
+        for _ in 0..<max(0, width - digits.count) { text.append(UInt8(ascii: "0")) }
+        text += digits
     }
 }
 
