@@ -8,7 +8,7 @@ import PenstockCore
 ///
 /// Pure.
 enum AWSAnswer {
-    /// Headers that name the request, and the error.
+    /// Headers of an answer that is no success: they name the request, and the error.
     static let wantedHeaders: [StaticString] = [
         "x-amzn-requestid", "x-amz-request-id", "x-amzn-errortype", "date",
     ]

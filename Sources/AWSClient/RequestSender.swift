@@ -86,18 +86,14 @@ struct RequestSender {
         at now: Timestamp
     ) async throws(AWSError) -> CurlResponse {
         let path = self.prefix + call.path
-        let query = call.query.map {
-            "\(PercentEncoding.encode($0.name))=\(PercentEncoding.encode($0.value))"
-        }
-        var request = CurlRequest(
-            url: self.base + path + (query.isEmpty ? "" : "?" + query.joined(separator: "&"))
-        )
+        var request = CurlRequest(url: self.base + path + Self.text(of: call.query))
         request.method = call.method
         request.body = call.body
         request.timeout = call.timeout
         request.connectTimeout = min(call.timeout, .seconds(10))
         request.responseLimit = call.responseLimit
-        request.wantedHeaders = AWSAnswer.wantedHeaders + call.wantedHeaders
+        request.wantedHeaders = call.wantedHeaders
+        request.wantedFailureHeaders = AWSAnswer.wantedHeaders
         // One connection for each call: services of AWS speak HTTP/1.1, and a call must not wait for another one's.
         request.http2 = false
         var headers = call.headers
@@ -129,6 +125,12 @@ struct RequestSender {
         } catch {
             throw Self.error(error)
         }
+    }
+
+    private static func text(of query: [(name: String, value: String)]) -> String {
+        guard !query.isEmpty else { return "" }
+        let members = query.map { "\(PercentEncoding.encode($0.name))=\(PercentEncoding.encode($0.value))" }
+        return "?" + members.joined(separator: "&")
     }
 
     private static func hash(of body: CurlBody) -> String {

@@ -48,6 +48,9 @@ package struct CurlRequest: Sendable {
     /// Names of the headers of the answer that the caller wants to see, in any case.
     package var wantedHeaders: [StaticString] = []
 
+    /// Names of those that the caller wants to see besides when the answer is no success (2xx).
+    package var wantedFailureHeaders: [StaticString] = []
+
     /// Is called on the reactor's thread with each piece of a success's body as it arrives; the answer has no body then,
     /// and no limit holds.
     package var bodyArrived: (@Sendable ([UInt8]) -> Void)?

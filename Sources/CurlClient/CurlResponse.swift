@@ -40,8 +40,8 @@ package struct CurlResponse: Sendable, Equatable {
         self.headers = headers
     }
 
-    /// The value of a header that the request named in ``CurlRequest/wantedHeaders``, by the name used there;
-    /// the last one when there are several.
+    /// The value of a header that the request named in ``CurlRequest/wantedHeaders`` or
+    /// ``CurlRequest/wantedFailureHeaders``, by the name used there; the last one when there are several.
     package func header(_ name: String) -> String? {
         self.headers.first { $0.name == name }?.value
     }

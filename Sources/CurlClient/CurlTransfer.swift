@@ -37,6 +37,9 @@ final class CurlTransfer: @unchecked Sendable {
     private var announcedLimit = 0
     private var bodyArrived: (@Sendable ([UInt8]) -> Void)?
     private var wantedHeaders: [StaticString] = []
+    private var wantedFailureHeaders: [StaticString] = []
+    private var receivesLongAnswers = false
+    private var hasLongBuffer = false
 
     init?() {
         guard let easy = unsafe curl_easy_init() else { return nil }
@@ -99,6 +102,7 @@ final class CurlTransfer: @unchecked Sendable {
         self.responseLimit = request.responseLimit
         self.bodyArrived = request.bodyArrived
         self.wantedHeaders = request.wantedHeaders
+        self.wantedFailureHeaders = request.wantedFailureHeaders
         let last = self.applied
         if last?.url != request.url { try self.setURL(request.url) }
         // Those of no two requests are alike: one of them is an id or a signature.
@@ -119,11 +123,22 @@ final class CurlTransfer: @unchecked Sendable {
         }
         if last?.tls != request.tls || last?.http2 != request.http2 { self.setConnection(request) }
         self.setBody(request, isNewMethod: last?.method != request.method)
+        self.growBuffer()
         self.applied = request
         // The body is held by `sentBody`, and let go when the request ends; the headers' memory is the caller's again.
         self.applied?.body = .none
         self.applied?.headers = []
         self.applied?.bodyArrived = nil
+    }
+
+    /// libcurl receives an answer in pieces of its own buffer, 16 KiB unless told; each piece is a call of the kernel.
+    private static let longAnswer = 65_536
+    private static let longBuffer = 131_072
+
+    private func growBuffer() {
+        guard self.receivesLongAnswers, !self.hasLongBuffer else { return }
+        self.hasLongBuffer = true
+        unsafe penstock_curl_set_long(self.easy, CURLOPT_BUFFERSIZE, Self.longBuffer)
     }
 
     /// libcurl takes 0 as no limit at all.
@@ -215,15 +230,12 @@ final class CurlTransfer: @unchecked Sendable {
         self.sentBody = nil
         self.bodyArrived = nil
         guard code == CURLE_OK else { return .failure(self.error(code)) }
-        var headers: [CurlResponse.Header] = []
-        for name in self.wantedHeaders {
-            let text = unsafe UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
-            guard let value = unsafe penstock_curl_header(self.easy, text) else { continue }
-            headers.append(CurlResponse.Header(name: name.description, value: unsafe String(cString: value)))
-        }
+        let status = unsafe penstock_curl_long(self.easy, CURLINFO_RESPONSE_CODE)
+        var headers = self.headers(self.wantedHeaders)
+        if !(200..<300).contains(status) { headers += self.headers(self.wantedFailureHeaders) }
         let version = unsafe penstock_curl_long(self.easy, CURLINFO_HTTP_VERSION)
         var response = CurlResponse(
-            status: unsafe penstock_curl_long(self.easy, CURLINFO_RESPONSE_CODE),
+            status: status,
             version: version == Int(CURL_HTTP_VERSION_2_0) ? .http2 : .http1,
             body: body,
             duration: .microseconds(unsafe penstock_curl_offset(self.easy, CURLINFO_TOTAL_TIME_T)),
@@ -236,12 +248,21 @@ final class CurlTransfer: @unchecked Sendable {
         return .success(response)
     }
 
+    private func headers(_ names: [StaticString]) -> [CurlResponse.Header] {
+        names.compactMap { name in
+            let text = unsafe UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
+            guard let value = unsafe penstock_curl_header(self.easy, text) else { return nil }
+            return CurlResponse.Header(name: name.description, value: unsafe String(cString: value))
+        }
+    }
+
     /// Bytes of an answer up to which it is copied, so that the memory it was received in is used again.
     private static let shortAnswer = 1024
 
     private func takeReceived() -> [UInt8] {
         guard self.received.count <= Self.shortAnswer else {
             defer { self.received = [] }
+            if self.received.count > Self.longAnswer { self.receivesLongAnswers = true }
             return self.received
         }
         defer { self.received.removeAll(keepingCapacity: true) }

@@ -91,7 +91,7 @@ struct StreamsClient: Sendable {
         if let last = description.last {
             body += Array(",".utf8) + JSONText.member("ExclusiveStartShardId", last)
         }
-        let answer = try await self.call("DescribeStream", body + Array("}".utf8))
+        let answer = try await self.call("DescribeStream", body + Array("}".utf8), wantedHeaders: ["date"])
         if description.time == nil { description.time = Self.time(of: answer) }
         description.last = nil
         description.isWhole = false
@@ -156,7 +156,8 @@ struct StreamsClient: Sendable {
         _ operation: String,
         _ body: [UInt8],
         limit: Int = 4 << 20,
-        isRepeatable: Bool = true
+        isRepeatable: Bool = true,
+        wantedHeaders: [StaticString] = []
     ) async throws(AWSError) -> CurlResponse {
         var call = AWSCall(method: .post, path: "/", body: .bytes(body))
         call.headers = [
@@ -165,6 +166,7 @@ struct StreamsClient: Sendable {
         ]
         call.responseLimit = limit
         call.isRepeatable = isRepeatable
+        call.wantedHeaders = wantedHeaders
         return try await self.client.call(call)
     }
 

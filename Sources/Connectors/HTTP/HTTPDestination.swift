@@ -61,7 +61,7 @@ package struct HTTPDestination: Destination, ResultDestination {
     private func send(_ json: [UInt8], of trigger: String, id: String) async throws(DestinationError) {
         let endpoint = self.configuration.endpoint
         var request = endpoint.request(within: endpoint.timeout)
-        request.wantedHeaders = HTTPText.wantedHeaders
+        request.wantedFailureHeaders = HTTPText.wantedHeaders
         // What a success says is nobody's business, however long it is.
         request.bodyArrived = { _ in }
         request.headers = self.headers

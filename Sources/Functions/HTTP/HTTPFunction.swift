@@ -108,7 +108,7 @@ package actor HTTPFunction: Function {
     private func request(_ invocation: Invocation, timeout: Duration) throws(RawBodyError) -> CurlRequest {
         var request = self.configuration.endpoint.request(within: timeout)
         request.responseLimit = self.configuration.maxResponse
-        request.wantedHeaders = HTTPText.wantedHeaders
+        request.wantedFailureHeaders = HTTPText.wantedHeaders
         var contentType = invocation.contentType
         request.headers = self.spareHeaders.popLast() ?? []
         request.headers.reserveCapacity(self.headers.count + 8)
