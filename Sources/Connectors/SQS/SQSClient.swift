@@ -103,22 +103,27 @@ struct SQSClient: Sendable {
 
     /// Receives messages; the answer as it is.
     func receive(_ receive: Receive, from queue: String) async throws(AWSError) -> [UInt8] {
-        var body = Array("{".utf8) + JSONText.member("QueueUrl", queue)
-        body += Array(
-            (",\"MaxNumberOfMessages\":\(receive.messages),\"WaitTimeSeconds\":\(receive.wait)"
-                + ",\"VisibilityTimeout\":\(receive.visibility)"
-                + ",\"MessageSystemAttributeNames\":[\"All\"],\"MessageAttributeNames\":[\"All\"]").utf8
-        )
-        if let attempt = receive.attempt {
-            body += Array(",".utf8) + JSONText.member("ReceiveRequestAttemptId", attempt)
+        let queue = JSONText.escaped(queue)
+        let attempt = receive.attempt.map { JSONText.escaped($0) }
+        let body = EventBuffer()
+        body.write(upTo: 256 + queue.count + (attempt?.count ?? 0)) { writer in
+            writer.literal("{\"QueueUrl\":")
+            writer.raw(queue)
+            writer.literal(",\"MaxNumberOfMessages\":")
+            writer.decimal(Int64(receive.messages))
+            writer.literal(",\"WaitTimeSeconds\":")
+            writer.decimal(Int64(receive.wait))
+            writer.literal(",\"VisibilityTimeout\":")
+            writer.decimal(Int64(receive.visibility))
+            writer.literal(",\"MessageSystemAttributeNames\":[\"All\"],\"MessageAttributeNames\":[\"All\"]")
+            if let attempt {
+                writer.literal(",\"ReceiveRequestAttemptId\":")
+                writer.raw(attempt)
+            }
+            writer.byte(UInt8(ascii: "}"))
         }
         let timeout = Duration.seconds(receive.wait + Self.patience)
-        return try await self.call(
-            "ReceiveMessage",
-            body + Array("}".utf8),
-            timeout: timeout,
-            limit: Self.receiveBytes
-        ).body
+        return try await self.call("ReceiveMessage", .buffer(body), timeout, Self.receiveBytes).body
     }
 
     /// Seconds beyond a long poll's own after which nobody waits for its answer.
@@ -129,8 +134,9 @@ struct SQSClient: Sendable {
 
     /// One entry of a batch call.
     struct Entry {
-        /// Names the delivery.
-        var receiptHandle: [UInt8]
+        /// The message's record, whose receipt handle names the delivery.
+        var block: RecordBlock
+        var index: Int
         /// Seconds from now for which it stays invisible; nil to delete it.
         var visibility: Int?
     }
@@ -154,18 +160,20 @@ struct SQSClient: Sendable {
     /// - Throws: ``AWSError`` when nobody knows what came of any.
     func settle(_ entries: [Entry], of queue: String) async throws(AWSError) -> [Outcome] {
         let isDeletion = entries.allSatisfy { $0.visibility == nil }
-        var body = Array("{".utf8) + JSONText.member("QueueUrl", queue) + Array(",\"Entries\":[".utf8)
-        for (number, entry) in entries.enumerated() {
-            body += Array("\(number > 0 ? "," : "")".utf8)
-            body += Array("{\"Id\":\"\(number)\",\"ReceiptHandle\":".utf8)
-            body += unsafe entry.receiptHandle.withUnsafeBytes { unsafe JSONText.escaped($0) }
-            if let visibility = entry.visibility {
-                body += Array(",\"VisibilityTimeout\":\(visibility)".utf8)
+        let queue = JSONText.escaped(queue)
+        let body = EventBuffer()
+        body.write(upTo: entries.reduce(64 + queue.count) { $0 + $1.sizeMax }) { writer in
+            writer.literal("{\"QueueUrl\":")
+            writer.raw(queue)
+            writer.literal(",\"Entries\":[")
+            for (number, entry) in entries.enumerated() {
+                if number > 0 { writer.byte(UInt8(ascii: ",")) }
+                entry.write(Int64(number), into: &writer)
             }
-            body.append(UInt8(ascii: "}"))
+            writer.literal("]}")
         }
         let operation = isDeletion ? "DeleteMessageBatch" : "ChangeMessageVisibilityBatch"
-        let response = try await self.call(operation, body + Array("]}".utf8))
+        let response = try await self.call(operation, .buffer(body))
         do {
             return try SQSBatchAnswer.outcomes(response.body, count: entries.count)
         } catch {
@@ -219,11 +227,19 @@ struct SQSClient: Sendable {
     func call(
         _ operation: String,
         _ body: [UInt8],
-        timeout: Duration = .seconds(30),
-        limit: Int = 1 << 20,
         isRepeatable: Bool = false
     ) async throws(AWSError) -> CurlResponse {
-        var call = AWSCall(method: .post, path: "/", body: .bytes(body))
+        try await self.call(operation, .bytes(body), isRepeatable: isRepeatable)
+    }
+
+    private func call(
+        _ operation: String,
+        _ body: CurlBody,
+        _ timeout: Duration = .seconds(30),
+        _ limit: Int = 1 << 20,
+        isRepeatable: Bool = false
+    ) async throws(AWSError) -> CurlResponse {
+        var call = AWSCall(method: .post, path: "/", body: body)
         call.headers = [
             ("Content-Type", "application/x-amz-json-1.0"), ("X-Amz-Target", "AmazonSQS.\(operation)"),
         ]
@@ -239,6 +255,41 @@ struct SQSClient: Sendable {
             code: "Client.Malformed",
             message: "the answer to \(operation) is not the JSON of SQS, at byte \(error.offset)"
         )
+    }
+}
+
+extension SQSClient.Entry {
+    /// What it has as one of a batch, besides its receipt handle.
+    private static let around = 96
+
+    /// The bytes of its receipt handle, valid while the block is alive; none for a record that did not come from a queue.
+    private var receiptHandle: UnsafeRawBufferPointer {
+        @unsafe get {
+            var handle = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+            unsafe self.block.forEachAttribute(at: self.index) { name, value in
+                guard unsafe SQSAttribute.receiptHandle.isEqual(to: name), let value = unsafe value else {
+                    return
+                }
+                unsafe handle = unsafe value
+            }
+            return unsafe handle
+        }
+    }
+
+    /// Bytes that ``write(_:into:)`` writes at most.
+    fileprivate var sizeMax: Int { Self.around + (unsafe EventWriter.stringSize(of: self.receiptHandle)) }
+
+    /// Writes it as the entry of this id.
+    fileprivate func write(_ id: Int64, into writer: inout EventWriter) {
+        writer.literal("{\"Id\":\"")
+        writer.decimal(id)
+        writer.literal("\",\"ReceiptHandle\":")
+        unsafe writer.string(self.receiptHandle)
+        if let visibility = self.visibility {
+            writer.literal(",\"VisibilityTimeout\":")
+            writer.decimal(Int64(visibility))
+        }
+        writer.byte(UInt8(ascii: "}"))
     }
 }
 
@@ -258,7 +309,7 @@ enum SQSBatchAnswer {
             }
             try cursor.elements { (cursor) throws(JSONCursor.Malformed) in
                 let (id, code) = try Self.entry(&cursor)
-                guard let place = Int(id), outcomes.indices.contains(place) else { return }
+                guard let place = id, outcomes.indices.contains(place) else { return }
                 outcomes[place] = isFailure ? Self.outcome(code) : .done
             }
         }
@@ -267,11 +318,11 @@ enum SQSBatchAnswer {
 
     private static func entry(
         _ cursor: inout JSONCursor
-    ) throws(JSONCursor.Malformed) -> (id: String, code: String) {
-        var (id, code) = ("", "")
+    ) throws(JSONCursor.Malformed) -> (id: Int?, code: String) {
+        var (id, code) = (Int?.none, "")
         try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
             if cursor.isEqual(name, "Id") {
-                id = try cursor.value(cursor.string())
+                id = Int(try cursor.value(cursor.string()))
             } else if cursor.isEqual(name, "Code") {
                 code = try cursor.value(cursor.string())
             } else {

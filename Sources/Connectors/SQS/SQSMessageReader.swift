@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import AWSClient
 import PenstockCore
 
 /// What a message is made of as a record: its body, and these attributes, in this order.
@@ -118,8 +117,9 @@ struct SQSMessageReader {
         try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
             guard cursor.isNext(UInt8(ascii: "\"")) else { return try cursor.skip() }
             let value = try cursor.string()
-            let reader = cursor
-            if let place = Self.order.firstIndex(where: { reader.isEqual(name, $0) }) {
+            var place = 0
+            while place < Self.order.count, !cursor.isEqual(name, Self.order[place]) { place += 1 }
+            if place < Self.order.count {
                 self.message.system[place] = value
             } else if !cursor.isEqual(name, Self.hidden) {
                 self.message.unknown.append((name, value))
@@ -194,6 +194,9 @@ struct SQSMessageReader {
         _ cursor: JSONCursor,
         to builder: inout RecordBlockBuilder
     ) throws(JSONCursor.Malformed) {
+        guard text.hasEscapes else {
+            return unsafe cursor.withBytes(of: text.range) { unsafe Self.append($0, as: name, to: &builder) }
+        }
         self.scratch.removeAll(keepingCapacity: true)
         try cursor.append(text, to: &self.scratch)
         Self.append(self.scratch, as: name, to: &builder)
@@ -204,8 +207,16 @@ struct SQSMessageReader {
         as name: StaticString,
         to builder: inout RecordBlockBuilder
     ) {
+        unsafe value.withUnsafeBytes { unsafe Self.append($0, as: name, to: &builder) }
+    }
+
+    private static func append(
+        _ value: UnsafeRawBufferPointer,
+        as name: StaticString,
+        to builder: inout RecordBlockBuilder
+    ) {
         let name = unsafe UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
-        unsafe value.withUnsafeBytes { unsafe builder.appendAttribute(name: name, value: $0) }
+        unsafe builder.appendAttribute(name: name, value: value)
     }
 
     // MARK: - The event's words

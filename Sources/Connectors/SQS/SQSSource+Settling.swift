@@ -48,7 +48,7 @@ extension SQSSource {
     func giveBack(_ block: RecordBlock?, _ url: String) async {
         guard let block, block.count > 0 else { return }
         let entries = (0..<block.count).map {
-            SQSClient.Entry(receiptHandle: Self.receiptHandle(block, $0), visibility: 0)
+            SQSClient.Entry(block: block, index: $0, visibility: 0)
         }
         // When it fails, they come again as their visibility ends.
         _ = try? await self.client.settle(entries, of: url)
@@ -77,22 +77,16 @@ extension SQSSource {
             let visibility = visibility(run)
             for place in run.range {
                 let record = Run(admitted: run.admitted, range: place..<place + 1)
-                let handle = Self.receiptHandle(run.admitted.block, record.first)
-                let entry = SQSClient.Entry(receiptHandle: handle, visibility: visibility)
+                let entry = SQSClient.Entry(
+                    block: run.admitted.block,
+                    index: record.first,
+                    visibility: visibility
+                )
                 if chunks.last.map({ $0.count == SQSClient.batchMax }) ?? true { chunks.append([]) }
                 chunks[chunks.count - 1].append(Request(run: record, entry: entry))
             }
         }
         return chunks
-    }
-
-    private static func receiptHandle(_ block: RecordBlock, _ index: Int) -> [UInt8] {
-        var handle: [UInt8] = []
-        unsafe block.forEachAttribute(at: index) { name, value in
-            guard handle.isEmpty, unsafe SQSAttribute.receiptHandle.isEqual(to: name) else { return }
-            handle = unsafe value.map { unsafe [UInt8]($0) } ?? []
-        }
-        return handle
     }
 
     /// Makes the calls, some of them side by side.
@@ -104,6 +98,7 @@ extension SQSSource {
         guard let url = self.url else {
             throw SourceError(.closed, "sqs queue \(self.settings.queue.name): it was not read yet")
         }
+        if calls.count == 1 { return await self.carryOut(calls[0], url) }
         let loop = self.reactor
         return await withTaskGroup { group in
             var outcomes: [(run: Run, outcome: SQSClient.Outcome)] = []
