@@ -287,14 +287,14 @@ package enum LeaseStoreConformance {
 
     private static func sweeping(_ world: World) async throws {
         let age = Duration.milliseconds(400)
-        for id in ["a", "b"] { try await world.one.join(Self.member(id), for: Self.life) }
-        try await world.one.join(Self.member("c"), for: Self.short)
+        for id in ["a", "b", "c"] { try await world.one.join(Self.member(id), for: Self.life) }
         let old = try await Self.take("free", for: "a", in: world.one)
         _ = try await Self.take("held", for: "a", in: world.one)
         let asked = try await Self.take("asked", for: "a", in: world.one)
         _ = try await Self.take("dead", for: "c", in: world.one)
         try await world.other.ask(for: ["asked"], by: MemberID("b"))
         try await world.one.release([old, asked])
+        _ = try await world.one.beat(MemberID("c"), pools: ["p"], for: Self.short)
         try await world.pass(age)
         try await world.other.sweep(unusedFor: .seconds(60))
         try StateStoreConformance.expect(
