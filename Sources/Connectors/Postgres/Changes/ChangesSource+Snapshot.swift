@@ -173,7 +173,7 @@ extension ChangesSource {
     /// Begins a transaction that sees what was committed before a place in the log, and nothing else: a slot of its own, which is
     /// made for that and dropped at once, knows the place.
     private func makeView(_ side: PostgresSession) async throws -> View {
-        let connection = try await self.open(self.address.replicating).open()
+        let connection = try await self.open(self.address.replicating()).open()
         func run(_ sql: String, within timeout: Duration) async throws -> PostgresResult {
             guard !self.isStopped, !Task.isCancelled else { throw Halt.stopped }
             return try await connection.run(PostgresQuery(script: sql), within: timeout)
