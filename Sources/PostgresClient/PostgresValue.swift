@@ -16,7 +16,10 @@ package enum PostgresValue: Sendable, Hashable {
     package static func boolean(_ value: Bool) -> Self { .text(value ? "t" : "f") }
 
     /// An array of texts, or of anything by its text form (Postgres: "Array Input and Output Syntax").
-    package static func array(_ elements: [String?]) -> Self {
+    package static func array(_ elements: [String?]) -> Self { .text(Self.arrayText(elements)) }
+
+    /// The text form of such an array.
+    package static func arrayText(_ elements: [String?]) -> String {
         var text = "{"
         for element in elements {
             if text.utf8.count > 1 { text += "," }
@@ -31,7 +34,7 @@ package enum PostgresValue: Sendable, Hashable {
             }
             text += "\""
         }
-        return .text(text + "}")
+        return text + "}"
     }
 }
 

@@ -71,31 +71,30 @@ struct OutboxStatements: Sendable {
             self.columns.group.map { self.groupedRows($0, limit: limit, depth: depth) }
             ?? self.freeRows(limit: limit)
         let lock = self.columns.group.map { _ in "SELECT pg_advisory_xact_lock(\(self.lockKey));\n" } ?? ""
-        let plan = "SELECT \(Self.plainPlan);\n"
         let time = self.columns.createdAt.map {
             // An infinite time has no number.
             let column = self.column($0, of: "t")
             return "CASE WHEN isfinite(\(column)) THEN (extract(epoch FROM \(column)) * 1000)::bigint END"
         }
         let attempts = self.column(self.columns.attempts, of: "t")
-        return PostgresQuery(
-            script: """
-                \(plan)\(lock)WITH \(rows), \(self.chosen), leased AS (
-                UPDATE \(self.table.quoted) t
-                SET \(PostgresName.quoted(self.columns.lockedUntil)) =
-                        clock_timestamp() + interval '\(lease.wholeMilliseconds) milliseconds',
-                    \(PostgresName.quoted(self.columns.attempts)) = coalesce(\(attempts), 0) + 1
-                FROM chosen WHERE \(self.id("t")) = chosen.id
-                RETURNING \(self.id("t")) AS id, \(self.column(self.columns.payload, of: "t")) AS payload,
-                    \(attempts) AS attempts,
-                    \(self.columns.group.map { self.column($0, of: "t") } ?? "NULL")::text AS grp,
-                    \(self.columns.headers.map { self.column($0, of: "t") } ?? "NULL")::text AS headers,
-                    \(time ?? "NULL") AS milliseconds,
-                    \(self.columns.failures.map { self.column($0, of: "t") } ?? "NULL") AS failures
-                )
-                SELECT leased.*, looked.count, cut.is_cut
-                FROM looked CROSS JOIN cut LEFT JOIN leased ON true ORDER BY leased.id
-                """
+        return self.plainly(
+            """
+            \(lock)WITH \(rows), \(self.chosen), leased AS (
+            UPDATE \(self.table.quoted) t
+            SET \(PostgresName.quoted(self.columns.lockedUntil)) =
+                    clock_timestamp() + interval '\(lease.wholeMilliseconds) milliseconds',
+                \(PostgresName.quoted(self.columns.attempts)) = coalesce(\(attempts), 0) + 1
+            FROM chosen WHERE \(self.id("t")) = chosen.id
+            RETURNING \(self.id("t")) AS id, \(self.column(self.columns.payload, of: "t")) AS payload,
+                \(attempts) AS attempts,
+                \(self.columns.group.map { self.column($0, of: "t") } ?? "NULL")::text AS grp,
+                \(self.columns.headers.map { self.column($0, of: "t") } ?? "NULL")::text AS headers,
+                \(time ?? "NULL") AS milliseconds,
+                \(self.columns.failures.map { self.column($0, of: "t") } ?? "NULL") AS failures
+            )
+            SELECT leased.*, looked.count, cut.is_cut
+            FROM looked CROSS JOIN cut LEFT JOIN leased ON true ORDER BY leased.id
+            """
         )
     }
 
@@ -144,30 +143,39 @@ struct OutboxStatements: Sendable {
     /// The rows that may be taken of the oldest unfinished ones, as `candidates`.
     ///
     /// Of each group those before the first that is not free. What somebody else has locked, or has taken since the statement
-    /// began, ends its group, too.
+    /// began, ends its group, too. Rows without a group are locked as they are found: to number them, and to look them up
+    /// again, would cost as much as all the rest.
     private func groupedRows(_ group: String, limit: Int, depth: Int) -> String {
         let own = self.column(group, of: "o")
         return """
             oldest AS MATERIALIZED (
-            SELECT \(self.id("o")) AS id, \(own)::text AS grp, CASE WHEN \(own) IS NULL THEN \(self.id("o")) END AS lone,
-                \(self.isFree("o")) AS is_free
+            SELECT \(self.id("o")) AS id, \(own)::text AS grp, \(self.isFree("o")) AS is_free
             FROM \(self.table.quoted) o WHERE \(self.isUnfinished("o"))
             ORDER BY \(self.id("o")) LIMIT \(depth)
             ), looked AS (
             SELECT count(*) FROM oldest
+            ), lone AS MATERIALIZED (
+            SELECT \(self.id("o")) AS id, \(self.size("o")) AS size FROM \(self.table.quoted) o
+            WHERE \(self.isUnfinished("o")) AND \(self.isFree("o")) AND \(own) IS NULL
+                AND \(self.id("o")) <= (SELECT id FROM oldest ORDER BY id DESC LIMIT 1)
+            ORDER BY \(self.id("o")) LIMIT \(limit) FOR UPDATE OF o SKIP LOCKED
             ), wanted AS MATERIALIZED (
-            SELECT id, grp, lone, row_number() OVER (PARTITION BY grp, lone ORDER BY id) AS place FROM (
-                SELECT id, grp, lone, bool_and(is_free) OVER (PARTITION BY grp, lone ORDER BY id) AS is_next FROM oldest
+            SELECT id, grp, place FROM (
+                SELECT id, grp, bool_and(is_free) OVER in_order AS is_next, row_number() OVER in_order AS place
+                FROM oldest WHERE grp IS NOT NULL WINDOW in_order AS (PARTITION BY grp ORDER BY id)
             ) ordered WHERE is_next ORDER BY id LIMIT \(limit)
             ), locked AS MATERIALIZED (
-            SELECT wanted.id, wanted.grp, wanted.lone, wanted.place, \(self.size("o")) AS size
+            SELECT wanted.id, wanted.grp, wanted.place, \(self.size("o")) AS size
             FROM wanted JOIN \(self.table.quoted) o ON \(self.id("o")) = wanted.id
             WHERE \(self.isUnfinished("o")) AND \(self.isFree("o"))
             FOR UPDATE OF o SKIP LOCKED
             ), candidates AS MATERIALIZED (
+            SELECT id, size FROM lone
+            UNION ALL
             SELECT id, size FROM (
-                SELECT id, size, place, row_number() OVER (PARTITION BY grp, lone ORDER BY id) AS own_place FROM locked
+                SELECT id, size, place, row_number() OVER (PARTITION BY grp ORDER BY id) AS own_place FROM locked
             ) placed WHERE place = own_place
+            ORDER BY id LIMIT \(limit)
             )
             """
     }
@@ -195,7 +203,7 @@ struct OutboxStatements: Sendable {
         var isFailure = false
     }
 
-    /// Joins receipts with their rows; `$1` and `$2` are keys and attempts.
+    /// Joins receipts with their rows.
     private var match: String {
         """
         WHERE \(self.id("t")) = receipt.id::\(self.idType) AND \(self.column(self.columns.attempts, of: "t")) = receipt.attempts
@@ -204,13 +212,31 @@ struct OutboxStatements: Sendable {
         """
     }
 
-    private func parameters(_ receipts: [Receipt]) -> [PostgresValue] {
-        [.array(receipts.map(\.id)), .array(receipts.map { String($0.attempts) })]
+    /// The receipts as a table of the columns `id` and `attempts`, with more of them.
+    private func list(
+        _ receipts: [Receipt],
+        _ more: (name: String, type: String, values: [String])...
+    ) -> String {
+        let columns =
+            [
+                (name: "id", type: "text", values: receipts.map(\.id)),
+                (name: "attempts", type: "bigint", values: receipts.map { String($0.attempts) }),
+            ] + more
+        let arrays = columns.map { column in
+            "\(PostgresName.literal(PostgresValue.arrayText(column.values)))::\(column.type)[]"
+        }
+        let names = columns.map(\.name).joined(separator: ", ")
+        return "unnest(\(arrays.joined(separator: ", "))) AS receipt(\(names))"
+    }
+
+    /// A script, because what keeps its transaction to indexes is a statement of its own.
+    private func plainly(_ sql: String) -> PostgresQuery {
+        PostgresQuery(script: "SELECT \(Self.plainPlan);\n\(sql)")
     }
 
     /// Settles rows for good; gives the keys of those that were still ours.
     func acknowledge(_ receipts: [Receipt]) -> PostgresQuery {
-        let list = "unnest($1::text[], $2::bigint[]) AS receipt(id, attempts)"
+        let list = self.list(receipts)
         let sql: String
         if self.end == .mark, let doneAt = self.columns.doneAt {
             sql = """
@@ -221,7 +247,7 @@ struct OutboxStatements: Sendable {
         } else {
             sql = "DELETE FROM \(self.table.quoted) t USING \(list) \(self.match)"
         }
-        return PostgresQuery(sql, self.parameters(receipts))
+        return self.plainly(sql)
     }
 
     /// Keeps rows from everybody from now on: a longer lease, or a wait before they come again.
@@ -229,16 +255,17 @@ struct OutboxStatements: Sendable {
         let failures = self.columns.failures.map { name in
             ", \(PostgresName.quoted(name)) = coalesce(\(self.column(name, of: "t")), 0) + receipt.failures"
         }
-        return PostgresQuery(
+        let list = self.list(
+            receipts,
+            ("milliseconds", "bigint", holds.map { String($0.milliseconds) }),
+            ("failures", "int", holds.map { $0.isFailure ? "1" : "0" })
+        )
+        return self.plainly(
             """
             UPDATE \(self.table.quoted) t SET \(PostgresName.quoted(self.columns.lockedUntil)) =
                 clock_timestamp() + receipt.milliseconds * interval '1 millisecond'\(failures ?? "")
-            FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::int[])
-                AS receipt(id, attempts, milliseconds, failures) \(self.match)
-            """,
-            self.parameters(receipts) + [
-                .array(holds.map { String($0.milliseconds) }), .array(holds.map { $0.isFailure ? "1" : "0" }),
-            ]
+            FROM \(list) \(self.match)
+            """
         )
     }
 
