@@ -409,13 +409,15 @@ extension TriggerEngine {
 
     // MARK: - Status
 
-    /// What the invocations that may run can soon take, and a batch beyond it: what waits uses up its lease, and the source
-    /// counts what is received.
+    /// What the invocations that may run can soon take, and a batch beyond it.
+    ///
+    /// What waits uses up its lease, and the source counts what is received. What is being settled takes no invocation's place, unless it piles up.
     func leaseBudget(_ leases: Leases) -> ReceiveAllowance {
         guard !self.isPaused, self.heldUntil == nil else { return .none }
         let room = min((self.allowedConcurrency + 1) * self.policy.batchSize, self.policy.intakeRecords)
         let records =
-            room + min(self.parked.records, room) - Int(self.counters.inFlight) - leases.settlements.count
+            room + min(self.parked.records, room) - Int(self.counters.inFlight)
+            - max(0, leases.settlements.count - room)
         let bytes =
             self.policy.intakeBytes + min(self.parked.bytes, self.policy.intakeBytes) - self.bytesInHand
         let memory = 2 * self.policy.intakeBytes - leases.ledger.memory

@@ -398,6 +398,10 @@ import Testing
         #expect(world.budget.records == 40)
         world.lease(Array(0..<25))
         #expect(world.budget.records == 15)
+        world.lease(Array(25..<40))
+        #expect(world.budget == .none)
+        world.answer(.succeeded)
+        #expect(world.budget.records == 10, "what is being settled takes no invocation's place")
     }
 
     @Test("A paused trigger keeps nothing from others")

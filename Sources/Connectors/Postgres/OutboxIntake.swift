@@ -11,7 +11,7 @@ struct OutboxIntake {
     /// Rows of one receive at most.
     static let receiveMax = 1000
 
-    /// How many rows a receive looks at among which it may take some, at least and at most.
+    /// How many rows a receive looks at among which it may take some, besides those in hand, at least and at most.
     private static let depths = 1000...1_000_000
 
     private let poll: Duration
@@ -32,8 +32,10 @@ struct OutboxIntake {
     private var lastMove = Instant.start
     private static let patience = Duration.seconds(10)
 
-    /// How many rows the next receive looks at: more when those at the front are all taken or wait for others.
+    /// How many rows the next receive looks at behind those in hand: more when those are all taken or wait for others.
     private(set) var depth = 1000
+    /// How many the last one looked at, at most.
+    private(set) var lastReach = 0
     private var isUnderWay = false
     /// Whether the doorbell rang since the last receive began.
     private var isRung = true
@@ -65,6 +67,9 @@ struct OutboxIntake {
         if self.dues.count > Self.duesMax { self.dues.removeLast() }
     }
 
+    /// How many of the oldest unfinished rows the next receive looks at: the first of them may be those in hand.
+    var reach: Int { min(Self.depths.upperBound, self.depth + self.outstanding) }
+
     /// How many rows to ask for now; nil to wait.
     mutating func next(_ now: Instant) -> Int? {
         guard !self.isUnderWay, self.records > 0, self.bytes > 0 else { return nil }
@@ -75,6 +80,7 @@ struct OutboxIntake {
         if isDue { self.dues.removeAll { $0 <= now } }
         self.isUnderWay = true
         self.isRung = false
+        self.lastReach = self.reach
         return max(1, min(self.records, Self.receiveMax, self.bytes / self.size))
     }
 
@@ -97,9 +103,10 @@ struct OutboxIntake {
         if brought >= asked {
             self.isRung = true
             self.depth = max(Self.depths.lowerBound, self.depth - self.depth / 8)
-        } else if looked < self.depth {
-            // It has seen them all.
+        } else if looked < self.lastReach {
+            // It has seen them all; a delivery whose lease was lost is settled by nobody.
             self.depth = Self.depths.lowerBound
+            self.outstanding = min(self.outstanding, looked)
         } else if looked > 0, self.depth < Self.depths.upperBound, self.isQuiet(now) {
             // What it looked at is not ours: there may be others behind it.
             self.isRung = true

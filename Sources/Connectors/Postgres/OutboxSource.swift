@@ -190,7 +190,7 @@ actor OutboxSource: LeaseSource {
         do throws(PostgresError) {
             let statements = try await self.found()
             let until = self.reactor.now + self.settings.lease
-            let depth = self.intake.withLock { $0.depth }
+            let depth = self.intake.withLock { $0.lastReach }
             let query = statements.receive(limit: limit, depth: depth, lease: self.settings.lease)
             let rows = try await self.receiver.run(query, within: Self.statementTimeout)
             let lease = BlockLease(until: until)

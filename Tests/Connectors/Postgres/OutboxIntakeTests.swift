@@ -84,16 +84,17 @@ import Testing
         #expect(intake.depth == 2 * first && intake.next(Self.at(0)) == 10)
         intake.ended(asked: 10, brought: 4, bytes: 40, looked: 2 * first, at: Self.at(0))
         let deeper = intake.depth
-        #expect(deeper == 4 * first && intake.next(Self.at(0)) == 6)
+        // What is in hand is at the front.
+        #expect(deeper == 4 * first && intake.reach == deeper + 4 && intake.next(Self.at(0)) == 6)
         // What it looked at may be its own: settlements make room, and ring.
-        intake.ended(asked: 6, brought: 0, bytes: 0, looked: deeper, at: Self.at(0))
+        intake.ended(asked: 6, brought: 0, bytes: 0, looked: deeper + 4, at: Self.at(0))
         #expect(intake.depth == deeper && intake.next(Self.at(1)) == nil)
         intake.settled(2, rings: true, at: Self.at(1))
         #expect(intake.next(Self.at(1)) == 6)
         // Nothing was settled for a while.
-        intake.ended(asked: 6, brought: 0, bytes: 0, looked: deeper, at: Self.at(20))
+        intake.ended(asked: 6, brought: 0, bytes: 0, looked: deeper + 2, at: Self.at(20))
         #expect(intake.depth == 2 * deeper && intake.next(Self.at(20)) == 6)
-        intake.ended(asked: 6, brought: 6, bytes: 60, looked: 2 * deeper, at: Self.at(20))
+        intake.ended(asked: 6, brought: 6, bytes: 60, looked: 2 * deeper + 2, at: Self.at(20))
         #expect(intake.depth < 2 * deeper)
         intake.settled(8, rings: false, at: Self.at(21))
         intake.returned(records: 10, bytes: 100)
@@ -102,6 +103,9 @@ import Testing
         // It has seen all there are.
         intake.ended(asked: 10, brought: 1, bytes: 10, looked: 50, at: Self.at(21))
         #expect(intake.depth == first && intake.next(Self.at(21)) == nil)
+        // No more are in hand than there are.
+        intake.ended(asked: 9, brought: 0, bytes: 0, looked: 0, at: Self.at(21))
+        #expect(intake.reach == first)
     }
 
     @Test("Fewer rows are asked for when they are large")
