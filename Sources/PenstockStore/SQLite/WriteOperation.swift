@@ -48,6 +48,7 @@ struct WriteSession {
     private let database: Database
     private let now: Int64
     private var checkpointStatement: CheckpointStatement?
+    private var journalStatements: JournalStatements?
     private var statements = [Statement?](repeating: nil, count: Query.allCases.count)
 
     /// A session for one transaction, whose time is `now` (Unix milliseconds).
@@ -83,8 +84,14 @@ struct WriteSession {
             try self.run(paused ? .pause : .resume, [Bound.text(trigger)])
             return 1
         case .journal(let write, let journal):
-            let new = try self.append(write.entries, to: journal, mark: write.mark)
-            try self.log(write.fires, of: journal, kept: write.firesKept)
+            let statements = try self.journalStatements ?? JournalStatements(self.database)
+            self.journalStatements = statements
+            let new = try statements.append(write, to: journal)
+            if let mark = write.mark { try self.run(.mark, [Bound.text(journal), Bound.text(mark)]) }
+            if !write.fires.isEmpty {
+                let kept = write.firesKept
+                try self.run(.dropFires, [Bound.text(journal), kept, Self.lot(of: kept)])
+            }
             for member in write.members {
                 try self.run(
                     .keepMember,
@@ -96,7 +103,9 @@ struct WriteSession {
             }
             return new
         case .removeEntries(let journal, let position):
-            try self.run(.settleFires, [Bound.text(journal), Int64(clamping: position), self.now])
+            for query in [Query.settleFires, .settleFiresByKey] {
+                try self.run(query, [Bound.text(journal), Int64(clamping: position), self.now])
+            }
             try self.run(.removeEntries, [Bound.text(journal), Int64(clamping: position)])
             return self.database.changesCount
         case .forget(let journal, let partition):
@@ -154,39 +163,9 @@ struct WriteSession {
         }
     }
 
-    private mutating func append(
-        _ entries: [JournalEntry],
-        to journal: String,
-        mark: String?
-    ) throws -> Int {
-        let new = try entries.reduce(0) { count, entry in
-            try self.run(
-                .appendEntry,
-                [
-                    Bound.text(journal), Bound.text(entry.key), entry.timestamp.milliseconds,
-                    Bound.bytes(entry.body),
-                    entry.attributes.isEmpty ? nil : Bound.bytes(LetterCoding.encode(entry.attributes)),
-                ]
-            )
-            return count + self.database.changesCount
-        }
-        if let mark { try self.run(.mark, [Bound.text(journal), Bound.text(mark)]) }
-        return new
-    }
-
-    private mutating func log(_ fires: [ScheduleFire], of journal: String, kept: Int) throws {
-        guard !fires.isEmpty else { return }
-        for fire in fires {
-            try self.run(
-                .logFire,
-                [
-                    Bound.text(journal), Bound.text(fire.key), fire.scheduled.milliseconds,
-                    fire.at.milliseconds, fire.outcome.rawValue, fire.settled?.milliseconds, fire.isOrdered,
-                ]
-            )
-        }
-        try self.run(.dropFires, [Bound.text(journal), kept])
-    }
+    /// Lines of the fire log that are dropped together, of so many that are kept: their keys are in no order, so that a page
+    /// of an index is written once for many of them.
+    private static func lot(of kept: Int) -> Int { kept > ScheduleFire.keptMax ? 512 : 1 }
 
     private mutating func recordRedrive(_ id: DeadLetterID, _ attempt: Attempt) throws -> Int {
         // Looked up for each letter: a statement that failed is no longer in GRDB's cache.
@@ -234,12 +213,11 @@ struct WriteSession {
         case recordRedrive
         case pause
         case resume
-        case appendEntry
         case removeEntries
         case mark
-        case logFire
         case dropFires
         case settleFires
+        case settleFiresByKey
         case noteFire
         case forgetMark
         case forgetFires
@@ -277,40 +255,23 @@ struct WriteSession {
                 """
             case .pause: "INSERT OR IGNORE INTO paused (\"trigger\") VALUES (CAST(?1 AS TEXT))"
             case .resume: "DELETE FROM paused WHERE \"trigger\" = CAST(?1 AS TEXT)"
-            case .appendEntry:
-                """
-                INSERT INTO journal (journal, key, timestamp, body, attributes)
-                SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), ?3, CAST(?4 AS BLOB), ?5 WHERE NOT EXISTS (\(Self.fired))
-                ON CONFLICT (journal, key) DO NOTHING
-                """
             case .removeEntries: "DELETE FROM journal WHERE journal = CAST(?1 AS TEXT) AND id <= ?2"
             case .mark:
                 """
                 INSERT INTO journal_marks (journal, mark) VALUES (CAST(?1 AS TEXT), CAST(?2 AS TEXT))
                 ON CONFLICT (journal) DO UPDATE SET mark = excluded.mark
                 """
-            case .logFire:
-                """
-                INSERT OR REPLACE INTO schedule_fires (
-                    journal, key, number, scheduled, at, outcome, settled, is_ordered
-                )
-                SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), 1 + ifnull(
-                    (SELECT max(number) FROM schedule_fires WHERE journal = CAST(?1 AS TEXT)), 0
-                ), ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (\(Self.fired))
-                """
             case .dropFires:
                 """
                 DELETE FROM schedule_fires WHERE journal = CAST(?1 AS TEXT)
                     AND (settled IS NOT NULL OR outcome IN ('missed', 'skipped'))
-                    AND number <= (SELECT max(number) FROM schedule_fires WHERE journal = CAST(?1 AS TEXT)) - ?2
+                    AND number <= (\(Self.number("max"))) - ?2
+                    AND (\(Self.number("max"))) - (\(Self.number("min"))) >= ?2 + ?3 - 1
                 """
             case .settleFires:
-                """
-                UPDATE schedule_fires SET settled = ?3,
-                    outcome = CASE outcome WHEN 'waiting' THEN 'settled' ELSE outcome END
-                WHERE journal = CAST(?1 AS TEXT) AND settled IS NULL AND outcome NOT IN ('missed', 'skipped')
-                    AND key IN (SELECT key FROM journal WHERE journal = CAST(?1 AS TEXT) AND id <= ?2)
-                """
+                Self.settle("number IN (SELECT fire FROM \(Self.settled) AND fire IS NOT NULL)")
+            case .settleFiresByKey:
+                Self.settle("key IN (SELECT key FROM \(Self.settled) AND fire IS NULL)")
             case .forgetMark: "DELETE FROM journal_marks WHERE journal = CAST(?1 AS TEXT) AND \(Self.isEmpty)"
             case .forgetFires:
                 "DELETE FROM schedule_fires WHERE journal = CAST(?1 AS TEXT) AND \(Self.isEmpty)"
@@ -341,11 +302,23 @@ struct WriteSession {
         private static let isEmpty =
             "NOT EXISTS (SELECT 1 FROM journal WHERE journal.journal = CAST(?1 AS TEXT))"
 
-        /// Whether the time with this key has fired by the log.
-        private static let fired = """
-            SELECT 1 FROM schedule_fires WHERE journal = CAST(?1 AS TEXT) AND key = CAST(?2 AS TEXT)
-                AND outcome NOT IN ('missed', 'skipped')
+        /// The lowest or the highest number of a journal's log.
+        private static func number(_ end: String) -> String {
+            "SELECT \(end)(number) FROM schedule_fires WHERE journal = CAST(?1 AS TEXT)"
+        }
+
+        /// The entries of a journal up to a position.
+        private static let settled = "journal WHERE journal = CAST(?1 AS TEXT) AND id <= ?2"
+
+        /// Says of lines that wait that they are settled.
+        private static func settle(_ condition: String) -> String {
             """
+            UPDATE schedule_fires SET settled = ?3,
+                outcome = CASE outcome WHEN 'waiting' THEN 'settled' ELSE outcome END
+            WHERE journal = CAST(?1 AS TEXT) AND settled IS NULL AND outcome NOT IN ('missed', 'skipped')
+                AND \(condition)
+            """
+        }
     }
 }
 
