@@ -16,6 +16,7 @@ final class GroupWriter: Sendable {
 
     private let pool: DatabasePool
     private let file: StoreFile
+    private let checkpoints: LogCheckpoints
     private let state = Mutex(State())
     private let wake = DispatchSemaphore(value: 0)
 
@@ -46,13 +47,17 @@ final class GroupWriter: Sendable {
     /// Writes through the pool's writer connection, which nobody else may use from now on.
     ///
     /// ``start()`` comes next.
-    init(pool: DatabasePool, file: StoreFile) {
+    init(pool: DatabasePool, file: StoreFile) throws {
         self.pool = pool
         self.file = file
+        let checkpoints = try LogCheckpoints(file)
+        self.checkpoints = checkpoints
+        pool.writeWithoutTransaction { checkpoints.watch($0) }
     }
 
-    /// Starts the thread; it ends after ``close()`` or ``closeSoon()``.
+    /// Starts the threads; they end after ``close()`` or ``closeSoon()``.
     func start() {
+        self.checkpoints.start()
         let thread = Thread { self.run() }
         thread.name = "penstock-store"
         thread.start()
@@ -131,6 +136,10 @@ final class GroupWriter: Sendable {
                 let writers = group.count + self.state.withLock { $0.waiting.count }
                 for (pending, outcome) in zip(group, outcomes) {
                     pending.continuation.resume(returning: outcome)
+                }
+                if self.checkpoints.committed() {
+                    // The log stays where it cannot be carried, and is tried again later.
+                    _ = try? self.pool.writeWithoutTransaction { try $0.checkpoint(.passive) }
                 }
                 self.gather(writers, until: end + min((end - start) / 4, Self.patienceMax))
             case .idle:
@@ -233,6 +242,7 @@ final class GroupWriter: Sendable {
     }
 
     private func finish() {
+        self.checkpoints.close()
         // All of the log into the file, so that the one file is a whole backup. Where that cannot be (a full disk, another
         // program that reads), the log stays, and the next start reads it.
         _ = try? self.pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }

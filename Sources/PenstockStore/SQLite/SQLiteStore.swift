@@ -54,7 +54,7 @@ package final class SQLiteStore: StateStore {
         try Migrations.all.migrate(pool)
         self.file = file
         self.pool = pool
-        self.writer = GroupWriter(pool: pool, file: file)
+        self.writer = try GroupWriter(pool: pool, file: file)
         self.writer.start()
     }
 
