@@ -89,8 +89,8 @@ extension PolicyRun {
             name: "ages",
             handler: "raise ValueError('never')",
             records: [],
-            // Made 6 s from now, and given up a second after that.
-            later: [.init(age: .seconds(-6))],
+            // Made 20 s from now, and given up a second after that.
+            later: [.init(age: .seconds(-20))],
             options: [
                 "batch: { size: 1 }", "failure: { retries: unlimited, max_age: 1s, \(Self.patient) }",
             ]
