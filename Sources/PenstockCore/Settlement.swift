@@ -134,6 +134,9 @@ struct SettlementQueue {
     /// Deliveries that are not settled yet.
     private(set) var count = 0
 
+    /// Bytes of their events: their blocks are held until they are.
+    private(set) var bytes = 0
+
     /// After a refusal: when the next call may leave.
     private(set) var heldUntil: Instant?
 
@@ -143,6 +146,7 @@ struct SettlementQueue {
     mutating func add(_ kind: Settlement.Kind, _ held: HeldRun) {
         self.waiting.append(Item(kind: kind, run: held.run, until: held.until))
         self.count += held.run.count
+        self.bytes += held.run.bytes
     }
 
     /// The next call; nil when there is none to make now.
@@ -160,6 +164,7 @@ struct SettlementQueue {
             if let until = item.until, until <= now {
                 // Void: nothing is settled that may be somebody else's by now.
                 self.count -= item.run.count
+                self.bytes -= item.run.bytes
             } else if item.kind != .acknowledge, isBusy(item.run) {
                 later.append(item)
             } else {
@@ -200,6 +205,7 @@ struct SettlementQueue {
             let refused = outcome.map { item.run.parts(in: $0.refused) } ?? [item.run]
             let again = refused.reduce(0) { $0 + $1.count }
             self.count -= item.run.count - again
+            self.bytes -= item.run.bytes - refused.reduce(0) { $0 + $1.bytes }
             if again > 0 { isRefused = true }
             for run in refused { self.waiting.append(Item(kind: item.kind, run: run, until: item.until)) }
         }

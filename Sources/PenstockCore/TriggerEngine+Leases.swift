@@ -411,7 +411,8 @@ extension TriggerEngine {
 
     /// What the invocations that may run can soon take, and a batch beyond it.
     ///
-    /// What waits uses up its lease, and the source counts what is received. What is being settled takes no invocation's place, unless it piles up.
+    /// What waits uses up its lease, and the source counts what is received. What is being settled takes no invocation's
+    /// place, unless it piles up, in records or in bytes.
     func leaseBudget(_ leases: Leases) -> ReceiveAllowance {
         guard !self.isPaused, self.heldUntil == nil else { return .none }
         let room = min((self.allowedConcurrency + 1) * self.policy.batchSize, self.policy.intakeRecords)
@@ -420,6 +421,7 @@ extension TriggerEngine {
             - max(0, leases.settlements.count - room)
         let bytes =
             self.policy.intakeBytes + min(self.parked.bytes, self.policy.intakeBytes) - self.bytesInHand
+            - max(0, leases.settlements.bytes - self.policy.intakeBytes)
         let memory = 2 * self.policy.intakeBytes - leases.ledger.memory
         guard records > 0, bytes > 0, memory > 0 else { return .none }
         return ReceiveAllowance(records: records, bytes: min(bytes, memory), held: [])

@@ -137,7 +137,10 @@ final class GroupWriter: Sendable {
                 for (pending, outcome) in zip(group, outcomes) {
                     pending.continuation.resume(returning: outcome)
                 }
-                if self.checkpoints.committed() {
+                let isFull = outcomes.contains { outcome in
+                    if case .failure(let error) = outcome { error.code == .diskFull } else { false }
+                }
+                if isFull ? self.checkpoints.foundNoRoom() : self.checkpoints.committed() {
                     // The log stays where it cannot be carried, and is tried again later.
                     _ = try? self.pool.writeWithoutTransaction { try $0.checkpoint(.passive) }
                 }

@@ -10,6 +10,10 @@ import Synchronization
 ///
 /// Pure. What SQLite does by itself stops the writer for as long as all of the log takes, each 4 MB. So a helper carries
 /// it while the writer goes on, and the writer only what came meanwhile: with nothing left behind, it begins the log anew.
+///
+/// The helper is only woken behind a commit that is not in the file yet, and nobody else carries the log until it has: so the
+/// writer never begins the log anew while the helper looks at it, which SQLite before 3.51.3 may get wrong
+/// (https://www.sqlite.org/wal.html, the WAL-reset bug).
 struct CheckpointTurns: Equatable {
     /// Pages of the log from which on it is carried: 16 MB.
     static let pagesMin = 4096
@@ -41,6 +45,9 @@ struct CheckpointTurns: Equatable {
         self.isUnderWay = true
         return .helper
     }
+
+    /// A commit found no room on the disk: whether the writer is to carry the log now, so that it can begin anew where it is.
+    var mayMakeRoom: Bool { !self.isUnderWay }
 
     /// The helper has carried what there was.
     mutating func carried() {
@@ -113,6 +120,9 @@ final class LogCheckpoints: @unchecked Sendable {
         case nil: return false
         }
     }
+
+    /// After a commit that found the disk full, on the writer's thread; whether the writer itself is to carry the log.
+    func foundNoRoom() -> Bool { self.state.withLock { $0.turns.mayMakeRoom } }
 
     /// Waits for what is under way, and closes the connection; once.
     func close() {
