@@ -30,7 +30,7 @@ package struct CopiedRows: Sendable, Equatable {
 
 /// A `COPY … TO STDOUT` under way: its rows come as they are asked for, and the server waits meanwhile.
 ///
-/// Pinned to the reactor's thread. It ends with its connection; see ``PostgresConnection/copyOut(_:within:)``.
+/// Pinned to the reactor's thread. It ends with its connection; see ``PostgresConnection/copyOut(_:)``.
 package actor PostgresCopy {
     private nonisolated let reactor: Reactor
     private let link: PostgresLink
@@ -48,9 +48,9 @@ package actor PostgresCopy {
         unsafe self.reactor.asUnownedSerialExecutor()
     }
 
-    func begin(_ sql: String, within timeout: Duration) {
+    func begin(_ sql: String) {
         self.link.isReadingCopy = true
-        self.link.copyOut(sql, within: timeout) {
+        self.link.copyOut(sql) {
             self.assumeIsolated { $0.take() }
         } _: { result in
             self.assumeIsolated { $0.ended(result.map { _ in }) }
@@ -133,13 +133,11 @@ extension PostgresConnection {
     /// Runs `COPY … TO STDOUT`, whose rows are taken by ``PostgresCopy/next(rows:bytes:)`` until that is nil; only then can
     /// another statement run.
     ///
-    /// - Parameters:
-    ///   - sql: The statement.
-    ///   - timeout: How long it may take to begin; once it has begun it may take as long as the connection lasts.
+    /// - Parameter sql: The statement; it may take as long as the connection lasts.
     /// - Returns: What brings the rows; an error of the statement comes by it.
-    package func copyOut(_ sql: String, within timeout: Duration) async -> PostgresCopy {
+    package func copyOut(_ sql: String) async -> PostgresCopy {
         let copy = PostgresCopy(self.link, self.reactor)
-        await copy.begin(sql, within: timeout)
+        await copy.begin(sql)
         return copy
     }
 }

@@ -259,21 +259,20 @@ package final class PostgresLink: @unchecked Sendable {
     /// Runs `COPY … TO STDOUT`; the completion is called once, when it has ended or failed.
     ///
     /// What it brings is taken by ``takeCopy(_:)``, a row at a time; while ``isReadingCopy`` is false, the server waits.
+    /// It may take any time to begin: the server tells that together with the first rows, which may have to be sorted.
     ///
     /// - Parameters:
     ///   - sql: The statement.
-    ///   - timeout: How long it may take to begin.
     ///   - arrived: Called on the loop when there may be something to take.
     ///   - completion: Called once; rows may be left to take only when it failed.
     package func copyOut(
         _ sql: String,
-        within timeout: Duration,
         _ arrived: @escaping @Sendable () -> Void,
         _ completion: @escaping Completion
     ) {
         self.send(
             PostgresQuery(script: sql),
-            within: timeout,
+            within: nil,
             keepsAll: false,
             copyArrived: arrived,
             isCopyOut: true

@@ -99,6 +99,23 @@ import Testing
         #expect(progress.untouched.isEmpty)
     }
 
+    @Test(
+        "A key is kept with what it is made of; what cannot begin holds back no changes; what is left out is told"
+    )
+    func keysAndTables() {
+        var progress = Self.progress([Self.a, Self.b])
+        #expect(progress.unread(without: [Self.b]) == [Self.a])
+        progress.touchAll()
+        #expect(progress.untouched.isEmpty)
+        #expect(Self.rest(progress, nil) == [Part(table: Self.a), Part(table: Self.b)])
+        progress.begin(Self.a, after: ["5"], by: ["id 23"], behind: Self.row(0))
+        let part = Part(table: Self.a, after: ["5"], by: ["id 23"])
+        #expect(Self.rest(progress, Self.row(0)) == [part, Part(table: Self.b)])
+        progress.end(Self.a, at: Self.row(9))
+        progress.settle(Self.row(9))
+        #expect(progress.unread(without: []) == [Self.b])
+    }
+
     // MARK: - Rows
 
     /// The tables' answers come from a server only; the columns are enough for rows.

@@ -45,7 +45,6 @@ extension ChangesSource {
     private struct View {
         var connection: PostgresConnection
         var place: LogSequenceNumber
-        var time: Timestamp
     }
 
     /// Reads the rows that are left to read, in as many attempts as that takes.
@@ -61,6 +60,12 @@ extension ChangesSource {
             } catch Halt.stopped {
             } catch Halt.gap {
                 self.context.logger.warning("the snapshot begins again, because changes are missing")
+                // Before anything behind the gap is settled: a restart must not go on in the midst of what was there before.
+                do throws(StoreError) {
+                    try await self.keepProgress(in: journal)
+                } catch {
+                    problem = "the snapshot cannot be kept: \(error.detail)"
+                }
             } catch Halt.problem(let text) {
                 problem = text
             } catch let error as PostgresError {
@@ -68,7 +73,14 @@ extension ChangesSource {
             } catch {
                 problem = "the snapshot cannot be kept: \(error)"
             }
-            // Changes come in any case.
+            // Changes come in any case, also of tables that cannot be read.
+            if problem != nil, !self.progress.untouched.isEmpty {
+                let before = self.progress
+                self.progress.touchAll()
+                do throws(StoreError) { try await self.keepProgress(in: journal) } catch {
+                    self.progress = before
+                }
+            }
             reader.lift()
             reader.ignored = self.progress.untouched
             await self.closeSessions()
@@ -178,20 +190,23 @@ extension ChangesSource {
             guard !self.isStopped, !Task.isCancelled else { throw Halt.stopped }
             return try await connection.run(PostgresQuery(script: sql), within: timeout)
         }
-        var settings = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
-        if connection.serverVersion >= 170_000 { settings.append("transaction_timeout") }
-        // Rows that a policy hides would be missing without a word.
-        let script = settings.map { "SET \($0) = 0; " }.joined() + "SET row_security = off"
-        _ = try await run(script, within: Self.askTimeout)
+        // Rows that a policy hides would be missing without a word. By an index, rows come at once, in their order.
+        var settings = [
+            "statement_timeout = 0", "lock_timeout = 0", "idle_in_transaction_session_timeout = 0",
+            "row_security = off", "enable_sort = off",
+        ]
+        // A server that waits finds out that nobody is there any more.
+        if connection.serverVersion >= 140_000 { settings.append("client_connection_check_interval = 5000") }
+        if connection.serverVersion >= 170_000 { settings.append("transaction_timeout = 0") }
+        for setting in settings { _ = try await run("SET \(setting)", within: Self.askTimeout) }
         _ = try await run("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ", within: Self.askTimeout)
         let slot = "penstock_snapshot_\(UInt64.random(in: .min ... .max))"
         let rows = try await run(
             "CREATE_REPLICATION_SLOT \(slot) TEMPORARY LOGICAL pgoutput USE_SNAPSHOT",
             within: Self.beginTimeout
         )
-        let time = self.reactor.wallNow
         guard rows.rows == 1, let column = rows.column("consistent_point"),
-            let place = rows.text(0, column).flatMap({ LogSequenceNumber($0) })
+            let place = rows.text(0, column).flatMap({ LogSequenceNumber($0) }), place.rawValue > 0
         else { throw Halt.problem("it did not say where the snapshot stands in its log") }
         _ = try await run("DROP_REPLICATION_SLOT \(slot)", within: Self.askTimeout)
         // From here on, nobody changes what the tables look like; who did since the snapshot may have moved the rows to where it
@@ -214,7 +229,7 @@ extension ChangesSource {
                 throw Halt.problem("\(name) was written anew while the snapshot was made")
             }
         }
-        return View(connection: connection, place: place, time: time)
+        return View(connection: connection, place: place)
     }
 
     private func table(_ name: PostgresTable, _ side: PostgresSession) async throws -> SnapshotTable {
@@ -248,16 +263,24 @@ extension ChangesSource {
         _ journal: any JournalStore,
         _ wait: (_ until: () -> Bool) async throws -> Void
     ) async throws {
-        var key = table.key.isEmpty ? nil : part.after
-        let copy = await view.connection.copyOut(table.copy(behind: key), within: Self.lockTimeout)
+        // Another key than the one that was kept says nothing of where its rows stand.
+        var key = part.by == table.by ? part.after : nil
+        let copy = await view.connection.copyOut(table.copy(behind: key))
         while let rows = try await copy.next(rows: Self.pageRows, bytes: Self.pageBytes) {
             try await wait { true }
             self.progress.settle(self.settled)
-            self.progress.begin(part.table, after: key, behind: ChangePosition.row(view.place, number))
+            self.progress.begin(
+                part.table,
+                after: key,
+                by: table.by,
+                behind: ChangePosition.row(view.place, number)
+            )
             // Before its rows are handed out: a checkpoint among them must be found in it.
             try await self.keepProgress(in: journal)
+            try await wait { true }
             key = try await self.handOut(rows, table, view, &number, wait)
             self.rest[0].after = key
+            self.rest[0].by = table.by
         }
         try await wait { true }
         self.progress.settle(self.settled)
@@ -279,6 +302,7 @@ extension ChangesSource {
         var row = 0
         while row < rows.count {
             reader.beginTurn()
+            let time = self.reactor.wallNow
             while row < rows.count {
                 guard table.message(rows.bytes[rows.range(row)], into: &message) else {
                     throw Halt.problem("a row of \(table.table.name) came in a form that is not known")
@@ -289,7 +313,7 @@ extension ChangesSource {
                 let place = ChangePlace(
                     position: ChangePosition.row(view.place, number + 1),
                     lsn: view.place,
-                    time: view.time,
+                    time: time,
                     transaction: nil
                 )
                 guard reader.take(message, of: table.table, at: place) else { break }

@@ -88,6 +88,15 @@ actor ChangesSource: Source {
                 self.progress = kept
             }
             let isFirst = mark == nil && checkpoint == nil
+            self.progress.settle(checkpoint)
+            let unread = self.progress.unread(without: self.configuration.snapshot)
+            if !unread.isEmpty {
+                let detail =
+                    "\(unread.map(\.description).joined(separator: ", ")) left \"snapshot\" before all rows were read: rows "
+                    + "are missing, and changes from before the snapshot may be"
+                self.context.logger.warning("rows are missing", metadata: ["detail": "\(detail)"])
+                self.events.put(.gap(SourceGap(partition: self.partition.name, detail: detail)))
+            }
             let isChanged = self.progress.want(self.configuration.snapshot, isFirst: isFirst)
             self.rest = self.progress.resume(behind: checkpoint)
             if isChanged { try await self.keepProgress(in: journal) }

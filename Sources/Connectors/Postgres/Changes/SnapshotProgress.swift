@@ -37,6 +37,8 @@ struct SnapshotProgress: Codable, Equatable, Sendable {
         var table: String
         /// The key behind which it begins, by the texts of its values; nil for the beginning of the table.
         var after: [String]?
+        /// What the key is made of, by ``SnapshotTable/by``.
+        var by: [String]?
         /// Whether it is the end of the table.
         var isEnd = false
 
@@ -54,6 +56,8 @@ struct SnapshotProgress: Codable, Equatable, Sendable {
         var table: PostgresTable
         /// Behind which key; nil for all of it.
         var after: [String]?
+        /// What that key is made of: another one says nothing of where its rows stand.
+        var by: [String]?
     }
 
     /// The slot that it is for.
@@ -86,7 +90,7 @@ struct SnapshotProgress: Codable, Equatable, Sendable {
     /// Takes over which tables are wanted; whether that changes anything.
     ///
     /// A table that is no longer wanted is forgotten, and read anew when it is wanted again. `isFirst` says that the trigger has never
-    /// run: of its tables nothing was handed out.
+    /// run: of its tables nothing was handed out. Ask for ``unread(without:)`` before.
     mutating func want(_ wanted: [PostgresTable], isFirst: Bool) -> Bool {
         let before = self
         let known = Dictionary(self.tables.map { ($0.name, $0) }) { first, _ in first }
@@ -99,6 +103,16 @@ struct SnapshotProgress: Codable, Equatable, Sendable {
         return self != before
     }
 
+    /// The tables that are no longer wanted before all of their rows were handed out and settled.
+    func unread(without wanted: [PostgresTable]) -> [PostgresTable] {
+        self.tables.filter { $0.state != .read && !wanted.contains($0.name) }.map(\.name)
+    }
+
+    /// Changes of all tables are handed out from here on, whenever their rows come.
+    mutating func touchAll() {
+        for table in self.untouched { self.touch(table) }
+    }
+
     /// Begins all tables again: changes between them and what follows are missing.
     mutating func restart() {
         self.pages = []
@@ -108,10 +122,21 @@ struct SnapshotProgress: Codable, Equatable, Sendable {
     }
 
     /// A page of a table begins, behind a key, and behind what was handed out up to a position.
-    mutating func begin(_ table: PostgresTable, after key: [String]?, behind position: Position) {
+    mutating func begin(
+        _ table: PostgresTable,
+        after key: [String]?,
+        by columns: [String]? = nil,
+        behind position: Position
+    ) {
         self.touch(table)
         self.pages.append(
-            Page(before: "\(position)", schema: table.schema, table: table.name, after: key)
+            Page(
+                before: "\(position)",
+                schema: table.schema,
+                table: table.name,
+                after: key,
+                by: key == nil ? nil : columns
+            )
         )
     }
 
@@ -149,7 +174,7 @@ struct SnapshotProgress: Codable, Equatable, Sendable {
     mutating func resume(behind position: Position?) -> [Part] {
         self.settle(position)
         let current = self.pages.first { !$0.isEnd }
-        let first = current.map { [Part(table: $0.name, after: $0.after)] } ?? []
+        let first = current.map { [Part(table: $0.name, after: $0.after, by: $0.by)] } ?? []
         self.pages = current.map { [$0] } ?? []
         let others = self.tables.filter { $0.state != .read && $0.name != current?.name }
         return first + others.map { Part(table: $0.name, after: nil) }

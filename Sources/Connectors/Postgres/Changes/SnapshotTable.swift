@@ -8,6 +8,8 @@ struct SnapshotTable: Sendable {
     let table: ReplicatedTable
     /// Which columns are the key by which it is read on, in its order; empty for a table without one.
     let key: [Int]
+    /// What the key is made of: the names and types of its columns.
+    let by: [String]
     private let names: [String]
     private let condition: String?
     private let isPartitioned: Bool
@@ -30,12 +32,16 @@ struct SnapshotTable: Sendable {
         return PostgresQuery(
             """
             SELECT c.oid::text, c.relkind::text, c.relreplident::text, a.attname, a.atttypid::text,
-              \(place("k")), \(place("r")), \(isList ? "p.rowfilter" : "NULL"), p.pubname IS NOT NULL
+              \(place("k")), \(place("r")), \(isList ? "p.rowfilter" : "NULL"), p.pubname IS NOT NULL,
+              k.indnkeyatts::text, r.indnkeyatts::text,
+              coalesce(t.typtype = 'e' OR coalesce(b.typnamespace, t.typnamespace) = 'pg_catalog'::regnamespace, false)
             FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid
               LEFT JOIN pg_publication_tables p
                 ON p.pubname = $3 AND p.schemaname = n.nspname AND p.tablename = c.relname
               LEFT JOIN pg_attribute a
                 ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (\(columns))
+              LEFT JOIN pg_type t ON t.oid = a.atttypid
+              LEFT JOIN pg_type b ON b.oid = t.typbasetype
               LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisprimary
               LEFT JOIN pg_index r ON r.indrelid = c.oid AND r.indisreplident
             WHERE n.nspname = $1 AND c.relname = $2
@@ -97,17 +103,22 @@ struct SnapshotTable: Sendable {
         self.condition = rows.text(0, 7)
         self.isPartitioned = rows.text(0, 1) == "p"
         let columns = Self.columns(rows)
-        // By the primary key, or by the index that is the replica identity; a column that is not published cannot be told.
-        let keys = [5, 6].map { column in
-            columns.compactMap { row in
-                rows.text(row, column).flatMap { Int($0) }.map { (place: $0, column: row) }
+        // By the primary key, or by the index that is the replica identity, with all of its columns: one that is not published
+        // cannot be told. Only types of the server itself, and enums, are sure to be compared as they are ordered: the operators
+        // of others need not be on the search path.
+        let keys = [(place: 5, count: 9), (place: 6, count: 10)].map { index -> [Int] in
+            let key = columns.compactMap { row in
+                rows.text(row, index.place).flatMap { Int($0) }.map { (place: $0, column: row) }
             }
-            .sorted { $0.place < $1.place }
+            let count = rows.rows > 0 ? rows.text(0, index.count).flatMap { Int($0) } : nil
+            guard key.count == count, key.allSatisfy({ rows.boolean($0.column, 11) == true }) else {
+                return []
+            }
+            return key.sorted { $0.place < $1.place }.map(\.column)
         }
-        let whole = keys.first { key in
-            !key.isEmpty && key.enumerated().allSatisfy { $0.element.place == $0.offset + 1 }
-        }
-        self.key = whole?.map(\.column) ?? []
+        let key = keys.first { !$0.isEmpty } ?? []
+        self.key = key
+        self.by = key.map { "\(rows.text($0, 3) ?? "") \(rows.text($0, 4) ?? "")" }
     }
 
     /// A table of texts, whose key is known.
@@ -124,6 +135,7 @@ struct SnapshotTable: Sendable {
         self.table = ReplicatedTable(message, TableFacts())
         self.names = columns
         self.key = key
+        self.by = key.map { columns[$0] }
         self.condition = nil
         self.isPartitioned = false
     }
