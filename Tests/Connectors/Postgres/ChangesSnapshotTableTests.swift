@@ -17,14 +17,6 @@ struct ChangesSnapshotTableTests {
         "url: \"\(server.url())\"\nslot: s\nheartbeat: 1s\n\(more)\n"
     }
 
-    private static func withStore(_ body: (SQLiteStore) async throws -> Void) async throws {
-        let file = StoreFile()
-        let store = try SQLiteStore.open(path: file.url.path)
-        try await body(store)
-        await store.close()
-        _ = file
-    }
-
     /// The memory of this process, in bytes.
     private static func memory() throws -> Int {
         let text = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
@@ -42,7 +34,7 @@ struct ChangesSnapshotTableTests {
             INSERT INTO b SELECT n, repeat('y', 10000000) FROM generate_series(1, 40) n;
             """
         )
-        try await Self.withStore { store in
+        try await withStore { store in
             let yaml = Self.yaml(server, "tables: [a, b]\nsnapshot: [a, b]\ncreate: true")
             let probe = try await ChangesProbe(
                 yaml,
@@ -104,7 +96,7 @@ struct ChangesSnapshotTableTests {
               WITH (publish_via_partition_root = true);
             """
         )
-        try await Self.withStore { store in
+        try await withStore { store in
             let names = #"['S p.T"x', parts, few, none, other, empty, parent]"#
             let yaml = Self.yaml(server, "tables: \(names)\nsnapshot: \(names)\ncreate: true")
             let probe = try await ChangesProbe(yaml, journal: store)
@@ -152,7 +144,7 @@ struct ChangesSnapshotTableTests {
         )
         let reactor = try Reactor(name: "snapshot-test")
         defer { reactor.stop() }
-        try await Self.withStore { store in
+        try await withStore { store in
             let with = Self.yaml(server, "tables: [a]\nsnapshot: [a]\ncreate: true")
             let without = Self.yaml(server, "tables: [a, b]\ncreate: true")
             let plain = try await ChangesProbe(without, trigger: "plain", on: reactor, journal: store)
@@ -211,7 +203,7 @@ struct ChangesSnapshotTableTests {
             ("hidden", "row-level security"),
         ] {
             if table == "parts" { try server.run("GRANT SELECT ON parts TO reader") }
-            try await Self.withStore { store in
+            try await withStore { store in
                 let tables = table == "a" ? "a" : "a, \(table)"
                 let yaml =
                     "url: \"\(url)\"\nslot: s\nheartbeat: 1s\nsnapshot: [\(table)]\ntables: [\(tables)]\n"

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 import PenstockCore
 import PenstockRuntime
 import PenstockStore
@@ -14,14 +13,6 @@ import Testing
 /// By what a table is read on, and what becomes of tables that cannot be read, on a real server.
 @Suite(.ownThreads, .serialized, .timeLimit(.minutes(5)))
 struct SnapshotKeyTests {
-    private static func withStore(_ body: (SQLiteStore) async throws -> Void) async throws {
-        let file = StoreFile()
-        let store = try SQLiteStore.open(path: file.url.path)
-        try await body(store)
-        await store.close()
-        _ = file
-    }
-
     @Test("A table is read by a key of which all is published, and which is compared as it is ordered")
     func keys() async throws {
         let server = try PostgresServer.replicating()
@@ -64,7 +55,7 @@ struct SnapshotKeyTests {
         try server.makeSlot("s", table: "CREATE TABLE s (id int PRIMARY KEY, code int NOT NULL)")
         try server.run("INSERT INTO s SELECT n, 3001 - n FROM generate_series(1, 3000) n")
         let yaml = "url: \"\(server.url())\"\nslot: s\nheartbeat: 1s\ntables: [s]\nsnapshot: [s]\n"
-        try await Self.withStore { store in
+        try await withStore { store in
             let first = try await ChangesProbe(yaml, grant: 0, journal: store)
             first.source.grant(ReceiveBudget(records: 1500, bytes: 64 << 20))
             first.wait(for: "a part") { $0.records.count >= 1500 }
@@ -88,7 +79,7 @@ struct SnapshotKeyTests {
         try server.run("INSERT INTO s VALUES (1); CREATE ROLE reader LOGIN REPLICATION")
         let url = server.url().replacing("postgres@", with: "reader@")
         let yaml = "url: \"\(url)\"\nslot: s\nheartbeat: 1s\ntables: [s]\n"
-        try await Self.withStore { store in
+        try await withStore { store in
             let first = try await ChangesProbe(yaml + "snapshot: [s]\n", journal: store)
             first.wait(for: "the hindrance") { $0.warnings.contains { $0.contains("permission denied") } }
             try server.run("INSERT INTO s VALUES (2)")

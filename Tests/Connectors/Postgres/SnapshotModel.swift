@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import PenstockCore
+import PenstockStore
 import PenstockTesting
 import Testing
 
@@ -62,4 +64,13 @@ struct SnapshotModel {
         json.dropFirst().dropLast().split(separator: ",").map { $0.filter { $0 != " " } }.sorted()
             .joined(separator: ",")
     }
+}
+
+/// Runs `body` with a store of its own, in a file that goes with it.
+func withStore(_ body: (SQLiteStore) async throws -> Void) async throws {
+    let file = StoreFile()
+    let store = try SQLiteStore.open(path: file.url.path)
+    try await body(store)
+    await store.close()
+    _ = file
 }
