@@ -63,9 +63,13 @@ struct CronField: Sendable {
     /// The number that a step ends at: 7 is Sunday a second time.
     var last: Int { self.range.upperBound - (self.range == 0...7 ? 1 : 0) }
 
-    /// The number as the bit sets have it: Sunday is 0.
+    /// How many numbers there are until they begin anew, as minutes do in the next hour; years never do.
+    var period: Int { self.last - self.range.lowerBound + 1 }
+
+    /// The number as the bit sets have it: Sunday is 0, and what runs over the end is counted from the beginning.
     func bit(_ number: Int) -> Int {
-        self.unit == .dayOfWeek ? (number - self.firstWord + 7) % 7 : number
+        if self.unit == .dayOfWeek { return (number - self.firstWord + 7) % 7 }
+        return number <= self.last ? number : number - self.period
     }
 
     /// The number of a word in any case.
@@ -80,14 +84,14 @@ enum CronTerm: Hashable, Sendable {
     case unspecified
     /// `*`
     case all
-    /// Numbers of the field from the first to the last by a step; `7-9` in days of the week runs into the next week.
+    /// Numbers of the field from the first to the last by a step; hours of `22-26` run into the next day.
     case numbers(first: Int, last: Int, step: Int)
     /// `L`, `L-3`: this many days before the last day of the month.
     case lastDay(before: Int)
     /// `15W`
     case weekdayNearest(Int)
-    /// `LW`
-    case lastWeekday
+    /// `LW`, `L-3W`: the weekday nearest to the day that is this many days before the last one.
+    case weekdayNearestLast(before: Int)
     /// `6L`: the last one of that day of the week in the month.
     case lastOf(Int)
     /// `3#2`: the second one of that day of the week in the month.
@@ -192,13 +196,11 @@ struct CronFieldParser {
         step: Int
     ) throws(ScheduleProblem) -> CronTerm {
         if first <= last { return .numbers(first: first, last: last, step: step) }
-        // A week is a circle, and FRI-MON can mean only one thing.
-        if self.field.unit == .dayOfWeek { return .numbers(first: first, last: last + 7, step: step) }
-        let low = self.field.range.lowerBound
-        throw self.problem(
-            range,
-            "runs backwards; write \(first)-\(self.field.last),\(low)-\(last) if it is to go round"
-        )
+        guard self.field.unit != .year else {
+            throw self.problem(range, "runs backwards; write \(last)-\(first)")
+        }
+        // All others are circles, and FRI-MON and 22-2 can mean only one thing; steps count on over the end.
+        return .numbers(first: first, last: last + self.field.period, step: step)
     }
 
     /// L, W and # of the day fields; nil when it is something else.
@@ -216,15 +218,17 @@ struct CronFieldParser {
 
     private func specialDay(_ range: Range<Int>, _ word: String) throws(ScheduleProblem) -> CronTerm? {
         if word == "L" { return .lastDay(before: 0) }
-        if word == "LW" || word == "WL" { return .lastWeekday }
+        if word == "LW" || word == "WL" { return .weekdayNearestLast(before: 0) }
         if word.hasPrefix("L-") {
-            guard let count = Int(word.dropFirst(2)), (1...30).contains(count) else {
+            let isWeekday = word.hasSuffix("W")
+            guard let count = Int(word.dropFirst(2).dropLast(isWeekday ? 1 : 0)), (1...30).contains(count)
+            else {
                 throw self.problem(
                     range,
-                    "has no number behind L-; write L-1 to L-30, days before the last one"
+                    "has no number behind L-; write L-1 to L-30, days before the last one, or L-1W to L-30W"
                 )
             }
-            return .lastDay(before: count)
+            return isWeekday ? .weekdayNearestLast(before: count) : .lastDay(before: count)
         }
         if word.hasSuffix("W") {
             guard let day = Int(word.dropLast()), (1...31).contains(day) else {

@@ -88,8 +88,10 @@ struct CronDays: Hashable, Sendable {
     var daysOfMonth: UInt32 = 0
     /// Bit n for the day n days before the last one.
     var lastDays: UInt32 = 0
-    /// Bit n for the weekday nearest to day n; bit 0 for the last weekday of the month.
+    /// Bit n for the weekday nearest to day n.
     var nearestWeekdays: UInt32 = 0
+    /// Bit n for the weekday nearest to the day n days before the last one.
+    var nearestLastWeekdays: UInt32 = 0
     /// Bit n for day n of the week, 0 for Sunday.
     var daysOfWeek: UInt8 = 0
     /// Bit n for the last such day of the month.
@@ -116,9 +118,12 @@ struct CronDays: Hashable, Sendable {
         for before in 0..<31 where self.lastDays >> UInt32(before) & 1 == 1 && before < count {
             mask |= 1 << UInt32(count - before)
         }
-        guard self.nearestWeekdays != 0 else { return mask }
-        for day in 0...count where self.nearestWeekdays >> UInt32(day) & 1 == 1 {
-            mask |= 1 << UInt32(Self.weekday(nearest: day == 0 ? count : day, count: count, first: first))
+        guard self.nearestWeekdays | self.nearestLastWeekdays != 0 else { return mask }
+        for day in 1...count
+        where self.nearestWeekdays >> UInt32(day) & 1 == 1
+            || self.nearestLastWeekdays >> UInt32(count - day) & 1 == 1
+        {
+            mask |= 1 << UInt32(Self.weekday(nearest: day, count: count, first: first))
         }
         return mask
     }

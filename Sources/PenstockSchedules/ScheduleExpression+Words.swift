@@ -100,7 +100,12 @@ extension CronDays {
             parts.append(before == 0 ? "the last day" : "the day \(before) before the last")
         }
         for day in Words.numbers(UInt64(self.nearestWeekdays)) {
-            parts.append(day == 0 ? "the last weekday" : "the weekday nearest the \(Words.ordinal(day))")
+            parts.append("the weekday nearest the \(Words.ordinal(day))")
+        }
+        for before in Words.numbers(UInt64(self.nearestLastWeekdays)) {
+            parts.append(
+                before == 0 ? "the last weekday" : "the weekday nearest the day \(before) before the last"
+            )
         }
         return "on \(Words.list(parts)) of \(place)"
     }

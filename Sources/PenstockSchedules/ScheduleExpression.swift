@@ -222,7 +222,7 @@ private struct ExpressionParser {
 
     private func nickname() throws(ScheduleProblem) -> ScheduleExpression {
         let words = self.words(self.whole)
-        let name = String(decoding: self.bytes[words[0]], as: UTF8.self)
+        let name = String(decoding: self.bytes[words[0]], as: UTF8.self).lowercased()
         if name == "@every" { return try self.every(words) }
         guard words.count == 1, let fields = Self.nicknames.first(where: { $0.name == name })?.fields else {
             if name == "@reboot" {
@@ -365,7 +365,7 @@ extension CronFields {
         case .all: for number in field.range.lowerBound...field.last { body(field.bit(number)) }
         case .numbers(let first, let last, let step):
             for number in stride(from: first, through: last, by: step) { body(field.bit(number)) }
-        case .unspecified, .lastDay, .weekdayNearest, .lastWeekday, .lastOf, .nth: break
+        case .unspecified, .lastDay, .weekdayNearest, .weekdayNearestLast, .lastOf, .nth: break
         }
     }
 }
@@ -385,7 +385,7 @@ extension CronDays {
             switch term {
             case .lastDay(let before): self.lastDays |= 1 << UInt32(before)
             case .weekdayNearest(let day): self.nearestWeekdays |= 1 << UInt32(day)
-            case .lastWeekday: self.nearestWeekdays |= 1
+            case .weekdayNearestLast(let before): self.nearestLastWeekdays |= 1 << UInt32(before)
             case .lastOf(let day): self.lastDaysOfWeek |= 1 << UInt8(day)
             case .nth(let day, let nth): self.nthDaysOfWeek |= 1 << UInt64(7 * (nth - 1) + day)
             case .unspecified, .all, .numbers: break

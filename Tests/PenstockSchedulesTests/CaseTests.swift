@@ -118,6 +118,8 @@ import Testing
             ("0 0 1,15 * *", "on the 1st and 15th of the month at 00:00"),
             ("0 0 13 * 5", "on the 13th of the month and every Friday at 00:00"),
             ("0 0 L * *", "on the last day of the month at 00:00"),
+            ("0 0 LW * *", "on the last weekday of the month at 00:00"),
+            ("0 0 L-3W * *", "on the weekday nearest the day 3 before the last of the month at 00:00"),
             ("0 0 15W 3 *", "on the weekday nearest the 15th of March at 00:00"),
             ("cron(0 18 ? * 6L *)", "on the last Friday of the month at 18:00"),
             ("cron(0 9 ? * 3#2 *)", "on the 2nd Tuesday of the month at 09:00"),

@@ -62,10 +62,16 @@ struct CroniterTests {
     ) -> String {
         let first = Int.random(in: field.range, using: &random)
         let last = Int.random(in: first...field.range.upperBound, using: &random)
+        let before = Int.random(in: field.range.lowerBound...first, using: &random)
         let step = Int.random(in: 2...max(2, field.range.count / 2), using: &random)
         let useNames = !field.names.isEmpty && Bool.random(using: &random)
         func name(_ number: Int) -> String { useNames ? field.names[number] : "\(number)" }
-        switch Int.random(in: 0..<5, using: &random) {
+        switch Int.random(in: 0..<6, using: &random) {
+        case 5 where before < first:
+            // Over the end; with a step it counts anew from there, and ours goes on.
+            numbers.formUnion(first...field.range.upperBound)
+            numbers.formUnion(field.range.lowerBound...before)
+            return "\(name(first))-\(name(before))"
         case 0:
             numbers.formUnion(first...last)
             return first == last ? name(first) : "\(name(first))-\(name(last))"

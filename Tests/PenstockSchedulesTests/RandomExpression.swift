@@ -96,15 +96,17 @@ struct RandomExpression {
         var numbers: [Int] = []
         for _ in 0..<Int.random(in: 1...3, using: &random) {
             let first = Int.random(in: range, using: &random)
-            let last = Int.random(in: first...range.upperBound, using: &random)
+            // All but years go round.
+            let from = range.upperBound > 100 ? first : range.lowerBound
+            let last = Int.random(in: from...range.upperBound, using: &random)
             let step = Int.random(in: 1...limit, using: &random)
             switch Int.random(in: 0..<6, using: &random) {
             case 0:
                 texts.append("\(name(first, &random))-\(name(last, &random))")
-                numbers += first...last
+                numbers += Self.circle(range, first, last, by: 1)
             case 1:
                 texts.append("\(name(first, &random))-\(name(last, &random))/\(step)")
-                numbers += stride(from: first, through: last, by: step)
+                numbers += Self.circle(range, first, last, by: step)
             case 2:
                 texts.append("\(name(first, &random))/\(step)")
                 numbers += stride(from: first, through: range.upperBound, by: step)
@@ -119,17 +121,32 @@ struct RandomExpression {
         return (texts.joined(separator: ","), numbers)
     }
 
+    /// Every so many of the numbers that come one after the other from the first to the last, over the end if need be.
+    private static func circle(_ range: ClosedRange<Int>, _ first: Int, _ last: Int, by step: Int) -> [Int] {
+        var numbers: [Int] = []
+        var (number, isTaken) = (first, 0)
+        while true {
+            if isTaken == 0 { numbers.append(number) }
+            isTaken = (isTaken + 1) % step
+            if number == last { return numbers }
+            number = number == range.upperBound ? range.lowerBound : number + 1
+        }
+    }
+
     private static func monthDay(_ random: inout SeededRandom) -> (text: String, matches: (CivilDate) -> Bool)
     {
         let day = Int.random(in: 1...31, using: &random)
         let plain = self.numbers(1...31, anyOf: .max, &random)
-        switch Int.random(in: 0..<7, using: &random) {
+        switch Int.random(in: 0..<8, using: &random) {
         case 0: return ("L", { $0.day == Self.length($0) })
         case 1:
             let before = Int.random(in: 1...30, using: &random)
             return ("L-\(before)", { $0.day == Self.length($0) - before })
         case 2: return ("\(day)W", { Self.isWeekday($0, nearest: day) })
         case 3: return ("LW", { Self.isWeekday($0, nearest: Self.length($0)) })
+        case 4:
+            let before = Int.random(in: 1...30, using: &random)
+            return ("L-\(before)W", { Self.isWeekday($0, nearest: Self.length($0) - before) })
         default:
             // A step of one over the whole range is a star, which this is not to be.
             let numbers = Set(plain.numbers)
@@ -187,7 +204,7 @@ struct RandomExpression {
 
     /// Whether a date is the weekday of its month that is nearest to a day of it.
     private static func isWeekday(_ date: CivilDate, nearest day: Int) -> Bool {
-        guard day <= self.length(date) else { return false }
+        guard (1...self.length(date)).contains(day) else { return false }
         let candidates = (1...self.length(date)).filter { candidate in
             let other = CivilDate(year: date.year, month: date.month, day: candidate)
             return (1...5).contains(self.weekday(other)) && abs(candidate - day) <= 2
