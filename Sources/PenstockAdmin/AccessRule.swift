@@ -7,22 +7,15 @@ import PenstockRuntime
 
 /// Who may ask: whoever has the token; without one, whoever reached us by a name of this machine.
 ///
-/// The second rule is against DNS rebinding: a page in a browser can make its own name resolve to 127.0.0.1, but the
-/// `Host` header still says that name.
+/// The second rule is against pages in a browser on this machine. One can make its own name resolve to 127.0.0.1 (DNS
+/// rebinding), but the `Host` header still says that name. Any page can send a POST to 127.0.0.1 without being asked,
+/// but its `Origin` header says whose page it is (Fetch Standard, section 3.1).
 struct AccessRule {
     let settings: AdminServer.Settings
 
     /// - Throws: ``AdminError`` when the request is not allowed.
     func check(_ request: Request, isHealth: Bool) throws(AdminError) {
-        guard let token = self.settings.token else {
-            guard self.settings.listen.isLoopback, !Self.isLoopback(authority: request.head.authority ?? "")
-            else { return }
-            throw AdminError(
-                .forbidden,
-                "host",
-                "only requests to localhost are answered without a token; set admin.token to allow other names"
-            )
-        }
+        guard let token = self.settings.token else { return try self.checkSite(request) }
         if isHealth { return }
         let given = request.headers[.authorization] ?? ""
         guard TokenComparison.matches(given, "Bearer \(token.reveal())") else {
@@ -30,6 +23,27 @@ struct AccessRule {
                 .unauthorized,
                 "token",
                 given.isEmpty ? "a bearer token is required" : "the bearer token is not the right one"
+            )
+        }
+    }
+
+    /// Without a token a request must come to this machine's own name, and from no other site's page.
+    private func checkSite(_ request: Request) throws(AdminError) {
+        guard self.settings.listen.isLoopback else { return }
+        let authority = request.head.authority ?? ""
+        guard Self.isLoopback(authority: authority) else {
+            throw AdminError(
+                .forbidden,
+                "host",
+                "only requests to localhost are answered without a token; set admin.token to allow other names"
+            )
+        }
+        guard let origin = request.headers[.origin] else { return }
+        guard origin.lowercased() == "http://\(authority.lowercased())" else {
+            throw AdminError(
+                .forbidden,
+                "origin",
+                "pages of other sites are not answered without a token; set admin.token to allow them"
             )
         }
     }

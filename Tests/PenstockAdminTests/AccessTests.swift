@@ -95,6 +95,39 @@ struct AccessTests {
         }
     }
 
+    @Test(
+        "Without a token no page of another site can order anything; with one, whoever has it may be anywhere"
+    )
+    func origins() async throws {
+        try await AdminFixture.serve { admin in
+            let path = "/api/v1/triggers/orders/pause"
+            let foreign = [
+                "http://evil.example", "https://evil.example:8077", "null", "http://localhost:1",
+                "https://localhost:8077", "http://localhost:8077.evil.example",
+            ]
+            for origin in foreign {
+                let headers = ["Host: localhost:8077", "Origin: \(origin)"]
+                let answer = try await admin.send("POST", path, headers: headers)
+                #expect(answer.status == 403, "\(origin)")
+                #expect(try answer.code() == "origin")
+            }
+            let drop = try await admin.send(
+                "POST",
+                "/api/v1/dead-letters/drop",
+                headers: ["Host: localhost:8077", "Origin: http://evil.example", "Content-Type: text/plain"],
+                body: #"{"all":true}"#
+            )
+            #expect(drop.status == 403)
+            let own = ["Host: localhost:8077", "Origin: http://LOCALHOST:8077"]
+            #expect(try await admin.send("POST", path, headers: own).status == 200)
+        }
+        try await AdminFixture.serve(token: AdminFixture.token) { admin in
+            let headers = ["Origin: http://else.example", "Authorization: Bearer \(AdminFixture.token)"]
+            let answer = try await admin.get("/api/v1/triggers", headers: headers)
+            #expect(answer.status == 200)
+        }
+    }
+
     @Test("The time of a comparison does not tell how much of a token was right")
     func constantTime() async throws {
         // The same work for each: every byte of the right one is looked at, whatever was given.
