@@ -243,8 +243,13 @@ extension Kind where Value == ServiceURL {
                 findings.append(subject.finding(.badURL, message))
                 return nil
             }
-            if url.hasPassword, !scalar.isSubstituted || scalar.source.contains(":-") {
-                findings.append(subject.literalSecret("the URL in \"\(subject.label)\" holds a password"))
+            if !scalar.isSubstituted || scalar.source.contains(":-") {
+                let secrets = [
+                    ("a password", url.hasPassword), ("a secret in its query", url.hasQuerySecret),
+                ]
+                for (what, isThere) in secrets where isThere {
+                    findings.append(subject.literalSecret("the URL in \"\(subject.label)\" holds \(what)"))
+                }
             }
             return url
         }

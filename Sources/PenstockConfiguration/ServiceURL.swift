@@ -2,7 +2,8 @@
 
 /// The address of a service: a URL with a scheme and a host, kept as it was written.
 ///
-/// Its description hides a password; ``text`` has it, for whoever connects.
+/// Its description hides a password and the values of the query, which hold keys of many endpoints; ``text`` has
+/// them, for whoever connects.
 package struct ServiceURL: Hashable, Sendable {
     /// The whole URL, with credentials if it has any; not for logs.
     package let text: String
@@ -52,6 +53,31 @@ package struct ServiceURL: Hashable, Sendable {
         self.passwordRange.map { !$0.isEmpty } ?? false
     }
 
+    /// Whether the query has a parameter with a value whose name sounds like a secret's, such as `token` or `sig`.
+    package var hasQuerySecret: Bool {
+        self.queryParameters.contains { name, value in
+            let lower = name.lowercased()
+            return !value.isEmpty
+                && (NameRule.soundsSecret(lower) || ["key", "sig", "signature"].contains(lower))
+        }
+    }
+
+    /// The parameters of the query that have a value, in order, as they are written.
+    private var queryParameters: [(name: Substring, value: Substring)] {
+        guard let range = self.queryRange else { return [] }
+        return self.text[range].split(separator: "&").compactMap { parameter in
+            guard let equals = parameter.firstIndex(of: "=") else { return nil }
+            return (parameter[..<equals], parameter[parameter.index(after: equals)...])
+        }
+    }
+
+    /// What stands between `?` and `#`; nil without `?`.
+    private var queryRange: Range<String.Index>? {
+        let end = self.text.firstIndex(of: "#") ?? self.text.endIndex
+        guard let mark = self.text[..<end].firstIndex(of: "?") else { return nil }
+        return self.text.index(after: mark)..<end
+    }
+
     private static func split(_ text: Substring) -> (host: String, port: Int?)? {
         var host = text
         var port: Substring?
@@ -73,10 +99,15 @@ package struct ServiceURL: Hashable, Sendable {
 }
 
 extension ServiceURL: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    /// The URL with `«redacted»` in place of a password.
+    /// The URL with `«redacted»` in place of a password, and of each value in its query.
     package var description: String {
-        guard let range = self.passwordRange, self.hasPassword else { return self.text }
-        return self.text.replacingSubrange(range, with: Secret.redacted)
+        // From the end, so that the indices before stay right.
+        var shown = self.text
+        for (_, value) in self.queryParameters.reversed() where !value.isEmpty {
+            shown = shown.replacingSubrange(value.startIndex..<value.endIndex, with: Secret.redacted)
+        }
+        guard let range = self.passwordRange, self.hasPassword else { return shown }
+        return shown.replacingSubrange(range, with: Secret.redacted)
     }
 
     package var debugDescription: String { self.description }

@@ -132,7 +132,7 @@ import Testing
     }
 
     @Test(
-        "URLs give scheme, host and port, and hide a password",
+        "URLs give scheme, host and port, and hide a password and the values of a query",
         arguments: [
             ("https://Example.com/a?b#c", "https", "example.com", nil, "https://Example.com/a?b#c"),
             ("HTTP://[::1]:80", "http", "::1", 80, "HTTP://[::1]:80"),
@@ -140,6 +140,13 @@ import Testing
             ("postgres://u:p@q@h/d", "postgres", "h", nil, "postgres://u:«redacted»@h/d"),
             ("http://u@h", "http", "h", nil, "http://u@h"),
             ("http://h/a@b:c", "http", "h", nil, "http://h/a@b:c"),
+            ("https://h?token=t", "https", "h", nil, "https://h?token=«redacted»"),
+            (
+                "https://u:p@h/a?x=1&y=&z#f=2", "https", "h", nil,
+                "https://u:«redacted»@h/a?x=«redacted»&y=&z#f=2"
+            ),
+            ("https://h/?a=b=c&d=e?f", "https", "h", nil, "https://h/?a=«redacted»&d=«redacted»"),
+            ("https://h/a#b?c=d", "https", "h", nil, "https://h/a#b?c=d"),
         ] as [(String, String, String, Int?, String)]
     )
     func readsURLs(text: String, scheme: String, host: String, port: Int?, shown: String) throws {
