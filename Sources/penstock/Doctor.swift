@@ -109,11 +109,10 @@ struct Doctor: AnsweringCommand {
             let text = "\(plan.state) may not be read and written by this user"
             return .error("store", "\(text); allow it, or change state")
         }
-        guard let file = FileHandle(forReadingAtPath: path), let head = try? file.read(upToCount: 16),
-            head == Data("SQLite format 3\0".utf8)
-        else {
-            let text = "\(plan.state) is not a Penstock store"
-            return .error("store", "\(text); give another path, or restore a backup")
+        do throws(StoreError) {
+            try SQLiteStore.examine(path: path)
+        } catch {
+            return .error("store", error.detail)
         }
         return .ok("store", "\(plan.state) is there, and may be written")
     }

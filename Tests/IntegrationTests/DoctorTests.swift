@@ -72,6 +72,32 @@ struct DoctorTests {
         try penstock.terminate()
     }
 
+    @Test("A store that would be refused is told, without touching it")
+    func refusedStore() throws {
+        let world = try LiveWorld(topics: nil)
+        let store = world.file("penstock.db")
+        let garbage = Data("this was never a database, and is long enough to be looked into\n".utf8)
+        try garbage.write(to: store)
+        let configuration = world.configuration(admin: "127.0.0.1:1")
+        let garbled = try Self.examine(configuration, in: world.home.url)
+        #expect(garbled.status == 1 && garbled.checks.first?.grade == "error")
+        #expect(garbled.checks.first?.detail.contains("is not a Penstock store: ") == true, "\(garbled)")
+        #expect(try Data(contentsOf: store) == garbage)
+        let penstock = try { () -> PenstockProcess in
+            try FileManager.default.removeItem(at: store)
+            return try world.start()
+        }()
+        let used = try Self.examine(configuration, in: world.home.url)
+        #expect(used.status == 1)
+        #expect(used.checks.first?.detail.contains("in use by another Penstock (pid \(penstock.id))") == true)
+        try penstock.terminate()
+        let free = try Self.examine(configuration, in: world.home.url)
+        #expect(free.checks.first?.detail.hasSuffix("is there, and may be written") == true, "\(free)")
+        try world.editStore("INSERT INTO grdb_migrations (identifier) VALUES ('9999-from-the-future')")
+        let newer = try Self.examine(configuration, in: world.home.url)
+        #expect(newer.checks.first?.detail.contains("was written by a newer Penstock") == true, "\(newer)")
+    }
+
     @Test("A function of AWS Lambda is asked for, and does not run")
     func dryRun() throws {
         let home = try TemporaryFolder()

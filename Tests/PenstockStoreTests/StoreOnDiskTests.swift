@@ -50,4 +50,47 @@ import Testing
             #expect(try FileManager.default.contentsOfDirectory(atPath: directory).sorted() == before)
         }
     }
+
+    @Test("A look at a store tells what opening it would refuse, and makes no file")
+    func examines() async throws {
+        try await withTemporaryDirectory { directory in
+            let files = FileManager.default
+            func look(_ path: String) -> StoreError? {
+                do throws(StoreError) {
+                    try SQLiteStore.examine(path: path)
+                    return nil
+                } catch { return error }
+            }
+            let path = directory + "/a store?.db"
+            let store = try SQLiteStore.open(path: path)
+            #expect(look(path)?.code == .inUse && look(path)?.detail.contains("(pid \(getpid()))") == true)
+            await store.close()
+            for end in ["-wal", "-shm", ".lock"] { try? files.removeItem(atPath: path + end) }
+            let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+            #expect(look(path) == nil)
+            #expect(try files.contentsOfDirectory(atPath: directory) == ["a store?.db"])
+
+            try whole[..<20_000].write(to: URL(fileURLWithPath: path))
+            #expect(look(path)?.code == .corrupt && look(path)?.detail.contains("restore a backup") == true)
+            try Data("no database at all".utf8).write(to: URL(fileURLWithPath: path))
+            #expect(look(path)?.code == .corrupt)
+            try Data().write(to: URL(fileURLWithPath: path))
+            #expect(look(path) == nil, "it becomes a store")
+            #expect(look(directory)?.code == .cannotOpen)
+            #expect(try files.contentsOfDirectory(atPath: directory) == ["a store?.db"])
+
+            try whole.write(to: URL(fileURLWithPath: path))
+            let later = try SQLiteStore.open(path: path)
+            try await later.execute(
+                "INSERT INTO grdb_migrations (identifier) VALUES ('9999-from-the-future')"
+            )
+            await later.close()
+            #expect(look(path)?.code == .tooNew)
+            let other = directory + "/other.db"
+            let foreign = try SQLiteStore.open(path: other)
+            try await foreign.execute("PRAGMA application_id = 7")
+            await foreign.close()
+            #expect(look(other)?.detail.contains("of another program") == true)
+        }
+    }
 }

@@ -49,7 +49,7 @@ package final class SQLiteStore: StateStore {
             guard try Int.fetchOne(database, sql: "PRAGMA synchronous") == 2 else {
                 throw StoreError(.cannotOpen, "\"\(file.name)\": SQLite refuses synchronous=FULL")
             }
-            try Self.check(database, file)
+            try Self.check(database, file.name)
         }
         try Migrations.all.migrate(pool)
         self.file = file
@@ -62,7 +62,10 @@ package final class SQLiteStore: StateStore {
         self.writer.closeSoon()
     }
 
-    private static func check(_ database: Database, _ file: StoreFile) throws {
+    /// Whether the file is a store that this version can open, and whole if it is small.
+    ///
+    /// - Throws: `corrupt`, `tooNew`, or SQLite's own errors.
+    static func check(_ database: Database, _ name: String) throws {
         let application = try Int64.fetchOne(database, sql: "PRAGMA application_id") ?? 0
         // GRDB makes tables of its own before our first migration marks the file as ours.
         let tables =
@@ -73,7 +76,7 @@ package final class SQLiteStore: StateStore {
         guard application == Migrations.applicationID || (application == 0 && tables == 0) else {
             throw StoreError(
                 .corrupt,
-                "\"\(file.name)\" is a SQLite file of another program; give another state path"
+                "\"\(name)\" is a SQLite file of another program; give another state path"
             )
         }
         guard tables > 0 else { return }
@@ -84,14 +87,14 @@ package final class SQLiteStore: StateStore {
             guard verdict == "ok" else {
                 throw StoreError(
                     .corrupt,
-                    "\"\(file.name)\" is damaged: \(verdict); restore a backup, or move it away"
+                    "\"\(name)\" is damaged: \(verdict); restore a backup, or move it away"
                 )
             }
         }
         guard try !Migrations.all.hasBeenSuperseded(database) else {
             throw StoreError(
                 .tooNew,
-                "\"\(file.name)\" was written by a newer Penstock; "
+                "\"\(name)\" was written by a newer Penstock; "
                     + "run that version, or give another state path"
             )
         }

@@ -7,37 +7,42 @@ extension StoreError {
     ///
     /// The text names the file and SQLite's own message, never a value that was written.
     init(_ error: any Error, file: StoreFile, opening: Bool = false) {
+        self.init(error, name: file.name, isDiskFull: file.isDiskFull, opening: opening)
+    }
+
+    /// The same for a store that an operator calls `name`.
+    init(_ error: any Error, name: String, isDiskFull: @autoclosure () -> Bool, opening: Bool) {
         if let error = error as? StoreError {
             self = error
             return
         }
         guard let error = error as? DatabaseError else {
-            self.init(.inputOutput, "\"\(file.name)\": \(error)")
+            self.init(.inputOutput, "\"\(name)\": \(error)")
             return
         }
         let reason = "\(error.message ?? "no message") (SQLite \(error.extendedResultCode.rawValue))"
         switch error.resultCode {
         case .SQLITE_FULL:
-            self.init(.diskFull, "\"\(file.name)\" cannot grow, the disk is full: \(reason); free some space")
-        case .SQLITE_IOERR where file.isDiskFull, .SQLITE_CANTOPEN where file.isDiskFull:
-            self.init(.diskFull, "\"\(file.name)\" cannot grow, the disk is full: \(reason); free some space")
+            self.init(.diskFull, "\"\(name)\" cannot grow, the disk is full: \(reason); free some space")
+        case .SQLITE_IOERR where isDiskFull(), .SQLITE_CANTOPEN where isDiskFull():
+            self.init(.diskFull, "\"\(name)\" cannot grow, the disk is full: \(reason); free some space")
         case .SQLITE_NOTADB:
             self.init(
                 .corrupt,
-                "\"\(file.name)\" is not a Penstock store: \(reason); "
+                "\"\(name)\" is not a Penstock store: \(reason); "
                     + "give another state path, or restore a backup"
             )
         case .SQLITE_CORRUPT:
-            self.init(.corrupt, "\"\(file.name)\" is damaged: \(reason); restore a backup, or move it away")
+            self.init(.corrupt, "\"\(name)\" is damaged: \(reason); restore a backup, or move it away")
         case .SQLITE_BUSY, .SQLITE_LOCKED:
             self.init(
                 .inputOutput,
-                "\"\(file.name)\" is locked by another program: \(reason); close that program"
+                "\"\(name)\" is locked by another program: \(reason); close that program"
             )
         case .SQLITE_CANTOPEN where opening, .SQLITE_READONLY where opening, .SQLITE_PERM where opening:
-            self.init(.cannotOpen, "\"\(file.name)\" cannot be opened: \(reason); check its permissions")
+            self.init(.cannotOpen, "\"\(name)\" cannot be opened: \(reason); check its permissions")
         default:
-            self.init(.inputOutput, "\"\(file.name)\": \(reason)")
+            self.init(.inputOutput, "\"\(name)\": \(reason)")
         }
     }
 

@@ -107,17 +107,42 @@ final class StoreFile: Sendable {
             let holder = Self.holder(file)
             _ = Foundation.close(file)
             guard reason == EWOULDBLOCK else { throw Self.failure(reason, "it cannot be locked", for: name) }
-            throw StoreError(
-                .inUse,
-                "\"\(name)\" is in use by another Penstock\(holder.map { " (pid \($0))" } ?? ""); "
-                    + "stop it, or give this one its own state path"
-            )
+            throw Self.inUse(name, .init(process: holder))
         }
         let text = Array("\(getpid())\n".utf8)
         // Only for the message above: a store whose disk is full still opens.
         _ = ftruncate(file, 0)
         _ = unsafe pwrite(file, text, text.count, 0)
         return file
+    }
+
+    /// Who has a store open; its process id is not known while it starts.
+    struct Holder {
+        var process: Int32?
+    }
+
+    /// Who has the store at `path` open, as far as its lock tells; nil for nobody.
+    ///
+    /// Makes no file.
+    static func holder(of path: String) -> Holder? {
+        let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        let file = unsafe Foundation.open(target + ".lock", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { _ = Foundation.close(file) }
+        if flock(file, LOCK_SH | LOCK_NB) == 0 {
+            _ = flock(file, LOCK_UN)
+            return nil
+        }
+        return errno == EWOULDBLOCK ? Holder(process: Self.holder(file)) : nil
+    }
+
+    /// The refusal of a store that another process has open.
+    static func inUse(_ name: String, _ holder: Holder) -> StoreError {
+        StoreError(
+            .inUse,
+            "\"\(name)\" is in use by another Penstock\(holder.process.map { " (pid \($0))" } ?? ""); "
+                + "stop it, or give this one its own state path"
+        )
     }
 
     private static func holder(_ file: Int32) -> Int32? {
@@ -128,7 +153,8 @@ final class StoreFile: Sendable {
         return Int32(text.trimmingCharacters(in: .whitespacesAndNewlines))
     }
 
-    private static func failure(_ number: Int32, _ what: String, for name: String) -> StoreError {
+    /// What the system's refusal means.
+    static func failure(_ number: Int32, _ what: String, for name: String) -> StoreError {
         let reason = unsafe String(cString: strerror(number))
         if number == ENOSPC || number == EDQUOT {
             return StoreError(.diskFull, "\"\(name)\": \(what): \(reason); free some space")
