@@ -129,11 +129,14 @@ struct AdminClient {
             case 401, 403, 404, 503: .environment
             default: .failed
             }
+        let message =
+            error?["message"]?.stringValue
+            ?? "\(self.address) answered with status \(response.status); is it Penstock?"
+        let wayOut = "give admin.token in the configuration as the Penstock on \(self.address) has it"
         return CommandFailure(
             exit,
             error?["code"]?.stringValue ?? "http-\(response.status)",
-            error?["message"]?.stringValue
-                ?? "\(self.address) answered with status \(response.status); is it Penstock?"
+            isOurs && response.status == 401 ? "\(message); \(wayOut)" : message
         )
     }
 

@@ -194,7 +194,18 @@ struct DeadLetterAccess {
 
 extension Plan {
     /// Opens the store for as long as `body` takes; nobody else may have a file of SQLite open.
+    ///
+    /// - Throws: ``CommandFailure`` when the file is not there: a look makes none, which would pass for a store without
+    ///   dead letters where the path is wrong.
     func withStore<Value>(_ body: (any StateStore) async throws -> Value) async throws -> Value {
+        if case .sqlite(let path) = self.state, !FileManager.default.fileExists(atPath: path) {
+            throw CommandFailure(
+                .environment,
+                "no-store",
+                "no Penstock answers on \(self.admin.listen), and there is no store at "
+                    + "\(URL(fileURLWithPath: path).path); start it with `penstock run`, or name another config with --config"
+            )
+        }
         let reactor = try Reactor()
         defer { reactor.stop() }
         let store: any StateStore =

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Foundation
+import Logging
 import PenstockAdmin
 import PenstockConfiguration
 import PenstockCore
@@ -37,10 +38,13 @@ struct Invoke: AnsweringCommand {
         let payload = try self.readPayload()
         let reactor = try Reactor()
         defer { reactor.stop() }
-        let made = try function.make(self.function, RuntimeContext(reactor: reactor, logger: self.log.logger))
+        let logger = self.log.logger
+        let made = try function.make(self.function, RuntimeContext(reactor: reactor, logger: logger))
         let trace = await made.trace(Self.invocation(payload, made.timeout, reactor))
         await made.shutdown()
-        for line in trace.lines { Terminal.complain(line) }
+        if !trace.isLogged || logger.logLevel > .info {
+            for line in trace.lines { Terminal.complain(Terminal.visible(line)) }
+        }
         if let report = trace.report { Terminal.complain(report) }
         return try Self.outcome(trace)
     }

@@ -64,7 +64,9 @@ struct LineLog: LogHandler {
             line = JSONValue.object(head + facts.map { .init($0.key, .string("\($0.value)")) }).text
         } else {
             let tail = facts.map { " \($0.key)=\(Self.quoted("\($0.value)"))" }.joined()
-            line = "\(time) \(event.level.rawValue) \(Self.oneLine("\(event.message)"))\(tail)"
+            let text = "\(time) \(event.level.rawValue) \(Self.oneLine("\(event.message)"))\(tail)"
+            // Functions write what they like.
+            line = Terminal.visible(text)
         }
         Terminal.complain(line)
     }

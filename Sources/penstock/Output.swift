@@ -6,6 +6,7 @@ import PenstockAdmin
 import PenstockConfiguration
 import PenstockRuntime
 import PenstockStore
+import Synchronization
 
 /// How results are printed.
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
@@ -161,8 +162,8 @@ extension AnsweringCommand {
     private func report(_ failure: CommandFailure) -> Int32 {
         switch self.output.format {
         case .text:
-            for finding in failure.findings { Terminal.complain(finding.description) }
-            Terminal.complain("penstock: \(failure.message)")
+            for finding in failure.findings { Terminal.complain(Terminal.visible(finding.description)) }
+            Terminal.complain(Terminal.visible("penstock: \(failure.message)"))
         case .json: Terminal.print(Output.envelope(self.title, failure: failure).prettyText)
         }
         return failure.exit.rawValue
@@ -171,6 +172,28 @@ extension AnsweringCommand {
 
 /// Standard output and standard error.
 enum Terminal {
+    /// Why standard output took not all that was written to it, as `errno`; 0 while it did.
+    private static let refusal = Mutex<Int32>(0)
+
+    /// Whether the reader of standard output has gone.
+    static var isUnread: Bool { Self.refusal.withLock { $0 == EPIPE } }
+
+    /// Whether standard output still takes what is written: a command that goes on and on has no other end.
+    static var isWritable: Bool { Self.refusal.withLock { $0 == 0 } }
+
+    /// Ends the program when standard output is not all there.
+    ///
+    /// Whoever wrote a dead letter to a file of a full disk must not believe that it is there. The exit code is 3, or 0
+    /// when it was a reader that has gone and wants no more.
+    static func endUnlessWritten() {
+        let number = Self.refusal.withLock { $0 }
+        guard number != 0 else { return }
+        guard number != EPIPE else { Glibc.exit(0) }
+        let reason = unsafe String(cString: strerror(number))
+        Self.complain("penstock: standard output did not take everything: \(reason)")
+        Glibc.exit(CommandFailure.Exit.environment.rawValue)
+    }
+
     /// A line, or several, to standard output.
     static func print(_ text: String) {
         Self.write(Array(text.utf8) + (text.hasSuffix("\n") ? [] : [0x0A]), to: STDOUT_FILENO)
@@ -213,8 +236,12 @@ enum Terminal {
                     UnsafeRawBufferPointer(rebasing: rest).baseAddress,
                     rest.count
                 )
-                if count < 0, errno == EINTR { continue }
-                guard count > 0 else { return }
+                let number = count < 0 ? errno : 0
+                if number == EINTR { continue }
+                guard count > 0 else {
+                    if descriptor == STDOUT_FILENO { Self.refusal.withLock { $0 = number } }
+                    return
+                }
                 unsafe rest = rest.dropFirst(count)
             }
         }

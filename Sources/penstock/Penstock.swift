@@ -49,9 +49,14 @@ struct Penstock: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            Terminal.endUnlessWritten()
         } catch {
             let code = Self.exitCode(for: error)
-            guard code == .validationFailure else { Self.exit(withError: error) }
+            guard code == .validationFailure else {
+                // The reader of an answer that went badly may have gone, too; its exit code stays.
+                if !Terminal.isUnread { Terminal.endUnlessWritten() }
+                Self.exit(withError: error)
+            }
             if Self.wantsJSON(arguments) {
                 let failure = CommandFailure(.invalid, "usage", Self.message(for: error))
                 Terminal.print(Output.envelope("penstock", failure: failure).prettyText)

@@ -42,26 +42,36 @@ struct Run: AsyncParsableCommand {
     @concurrent
     func run() async throws {
         let (_, result) = self.config.read()
-        for finding in result.findings { Terminal.complain(finding.description) }
+        for finding in result.findings {
+            self.tell(finding.severity == .error ? .error : .warning, finding.description)
+        }
         guard let plan = result.value, !result.findings.hasErrors else {
-            let failure = ConfigOptions.failure(self.config.config, result.findings)
-            Terminal.complain("penstock: \(failure.message)")
-            throw ExitCode(failure.exit.rawValue)
+            throw self.ending(ConfigOptions.failure(self.config.config, result.findings))
         }
         do {
             try await self.serve(plan)
         } catch let error as StoreError {
-            Terminal.complain("penstock: \(error.detail)")
-            throw ExitCode(CommandFailure(error).exit.rawValue)
+            throw self.ending(CommandFailure(error))
         } catch let error as ListenError {
-            Terminal.complain("penstock: \(error)")
-            throw ExitCode(CommandFailure.Exit.environment.rawValue)
+            throw self.ending(CommandFailure(.environment, "cannot-listen", "\(error)"))
         } catch let error as ExitCode {
             throw error
         } catch {
-            Terminal.complain("penstock: \(error)")
-            throw ExitCode(CommandFailure.Exit.failed.rawValue)
+            throw self.ending(CommandFailure(.failed, "failed", "\(error)"))
         }
+    }
+
+    /// Tells why it ends, and gives the exit code.
+    private func ending(_ failure: CommandFailure) -> ExitCode {
+        let isForPrograms = self.log.logFormat == .json
+        self.tell(.critical, isForPrograms ? failure.message : "penstock: \(failure.message)")
+        return ExitCode(failure.exit.rawValue)
+    }
+
+    /// A line for people, or one of the log where that is for programs: they read nothing but JSON.
+    private func tell(_ level: Logger.Level, _ text: String) {
+        guard self.log.logFormat == .json else { return Terminal.complain(Terminal.visible(text)) }
+        self.log.logger.log(level: level, "\(text)")
     }
 
     private func serve(_ plan: Plan) async throws {

@@ -169,8 +169,9 @@ struct ScheduleBackfill: AnsweringCommand {
         discussion: """
             All of its times from --from to --to, both included, whatever its catch_up says; those that have fired by the \
             fire log do not again, so the same command can be given twice. The log keeps the latest 10,000 times, and of many \
-            schedules in one trigger the latest ten for each of them, together; what it has dropped fires again. A times go into the store at once; progress is told on standard error. When it is interrupted, what was \
-            told fires, and giving the command again does the rest.
+            schedules in one trigger the latest ten for each of them, together; what it has dropped fires again. A thousand times \
+            go into the store at once; progress is told on standard error. When it is interrupted, what was told fires, and \
+            giving the command again does the rest.
 
             Exit codes: 0 done, 1 there is no such schedule, 2 a time or the configuration is not valid, 3 no Penstock \
             answers, or its trigger is not running.

@@ -57,6 +57,7 @@ struct TapCommand: AsyncParsableCommand {
         let lines = JSONLines { line in
             if line["position"] != nil {
                 Terminal.print(format == .json ? line.text : Self.text(line))
+                Terminal.endUnlessWritten()
             } else if let skipped = line["skipped"]?.integerValue, skipped > 0 {
                 Terminal.complain("penstock: \(skipped) records left out")
             }

@@ -57,6 +57,7 @@ struct Top: AsyncParsableCommand {
             let table = TriggerTable(triggers, perSecond: perSecond).text
             // Home, the table with the rest of each line erased, then the rest of the screen.
             Terminal.print(redraws ? "\u{1B}[H\u{1B}[2J\(table)" : table)
+            guard Terminal.isWritable else { return }
             before = (now, done)
             await client.reactor.pause(for: interval)
         }

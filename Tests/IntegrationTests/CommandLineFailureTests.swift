@@ -48,7 +48,8 @@ struct CommandLineFailureTests {
         #expect(answer.errors.hasSuffix("give another state path, or restore a backup\n"))
         #expect(try Data(contentsOf: world.file("penstock.db")) == garbage)
 
-        try FileManager.default.removeItem(at: world.file("penstock.db"))
+        // An empty file becomes a store.
+        try Data().write(to: world.file("penstock.db"))
         #expect(try CommandRun(["dlq", "list"], in: world.home.url).status == 0)
         try world.foldStore()
         var store = try Data(contentsOf: world.file("penstock.db"))

@@ -86,7 +86,12 @@ package actor LocalFunction: Function {
     package func trace(_ invocation: Invocation) async -> InvocationTrace {
         let outcome = await self.run(invocation)
         let lines = outcome.lines.filter { $0.stream != .platform }.map(\.text)
-        return InvocationTrace(result: outcome.result, lines: lines, report: outcome.report?.line)
+        return InvocationTrace(
+            result: outcome.result,
+            lines: lines,
+            isLogged: self.log != nil,
+            report: outcome.report?.line
+        )
     }
 
     /// Invokes it once and tells all about it: the result, what the function wrote, what it cost.

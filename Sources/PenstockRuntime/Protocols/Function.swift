@@ -47,13 +47,22 @@ package struct InvocationTrace: Sendable {
     /// What the function wrote, line by line.
     package var lines: [String]
 
+    /// Whether `lines` are in the log already, at level info, as they were written.
+    package var isLogged: Bool
+
     /// What it cost, as AWS reports it; nil when that is not known.
     package var report: String?
 
     /// A trace.
-    package init(result: InvocationResult, lines: [String] = [], report: String? = nil) {
+    package init(
+        result: InvocationResult,
+        lines: [String] = [],
+        isLogged: Bool = false,
+        report: String? = nil
+    ) {
         self.result = result
         self.lines = lines
+        self.isLogged = isLogged
         self.report = report
     }
 }
