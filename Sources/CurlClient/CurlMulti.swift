@@ -34,6 +34,8 @@ final class CurlMulti: @unchecked Sendable {
 
     /// libcurl wants to be called at once.
     private var isDue = false
+    /// It will be, at the end of the reactor's turn.
+    private var isScheduled = false
     /// When libcurl wants to be called, and the timer that sees to it, which may come earlier than needed.
     private var deadline: Instant?
     private var timer: (id: TimerID, deadline: Instant)?
@@ -175,18 +177,28 @@ final class CurlMulti: @unchecked Sendable {
 
     // MARK: - Driving libcurl
 
-    /// Calls libcurl as often as it wants to be called now, and tells callers whose requests ended.
+    /// Tells callers whose requests ended, and lets libcurl go on, if it wants to, at the end of the turn.
+    ///
+    /// So the requests of a turn leave together: a server that sleeps is woken once for all of them, and that costs us more
+    /// than the rest of sending one.
     private func advance() {
+        self.endFinished()
+        guard self.isDue, !self.isScheduled else { return }
+        self.isScheduled = true
+        self.reactor.atEndOfTurn { self.endTurn() }
+    }
+
+    /// Calls libcurl as often as it wants to be called now.
+    private func endTurn() {
+        self.isScheduled = false
+        guard !self.isClosed else { return }
         var running: Int32 = 0
-        for _ in 0..<Self.turnsMax {
-            self.endFinished()
-            guard self.isDue else { return }
+        for _ in 0..<Self.turnsMax where self.isDue {
             self.isDue = false
             unsafe curl_multi_socket_action(self.multi, curl_socket_t(-1), 0, &running)
+            self.endFinished()
         }
-        self.endFinished()
-        guard self.isDue else { return }
-        self.reactor.submit { if !self.isClosed { self.advance() } }
+        self.advance()
     }
 
     private func endFinished() {

@@ -53,6 +53,9 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         var free: [Int] = []
         var timers = TimerQueue()
         var jobs = Deque<UnownedJob>()
+        /// What is to be done at the end of the turn, and when that is at the latest.
+        var atEnd: [@Sendable () -> Void] = []
+        var endsBy: Instant?
         var stopping = false
         /// Taken from the inbox; kept for their memory, which goes back and forth.
         var arrivedJobs: [UnownedJob] = []
@@ -75,6 +78,9 @@ package final class Reactor: EventLoop, @unchecked Sendable {
 
     /// Jobs run in one turn before descriptors and timers are looked at again, so that a busy actor starves nobody.
     private static let jobsPerTurn = 256
+
+    /// How long jobs can put off what is to be done at the end of the turn.
+    private static let turnMax = Duration.microseconds(100)
 
     /// Makes the loop and starts its thread, named `name` (at most 15 bytes).
     ///
@@ -166,6 +172,24 @@ package final class Reactor: EventLoop, @unchecked Sendable {
             return inbox.isEmpty
         }
         if wasEmpty { self.wake() }
+    }
+
+    /// Runs an action when the jobs that wait have run, before the loop sleeps; after 100 µs, or the job that runs then, it
+    /// waits for no other job.
+    ///
+    /// On the loop only.
+    package func atEndOfTurn(_ action: @escaping @Sendable () -> Void) {
+        self.checkIsolated()
+        if self.owned.endsBy == nil { self.owned.endsBy = self.now + Self.turnMax }
+        self.owned.atEnd.append(action)
+    }
+
+    private func endTurn() {
+        guard !self.owned.atEnd.isEmpty else { return }
+        let actions = self.owned.atEnd
+        self.owned.atEnd = []
+        self.owned.endsBy = nil
+        for action in actions { action() }
     }
 
     private func wake() {
@@ -268,6 +292,7 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         while !self.owned.stopping {
             self.takeInbox()
             self.runJobs()
+            self.endTurn()
             let ready = unsafe epoll_wait(
                 self.epoll,
                 events.baseAddress,
@@ -310,6 +335,7 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         for _ in 0..<Self.jobsPerTurn {
             guard let job = self.owned.jobs.popFirst() else { return }
             unsafe job.runSynchronously(isolatedTo: serial, taskExecutor: task)
+            if let end = self.owned.endsBy, end <= self.now { self.endTurn() }
         }
     }
 
@@ -329,7 +355,9 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         return wait <= 0 ? 0 : Int32(clamping: (wait + 999_999) / 1_000_000)
     }
 
-    private var hasWork: Bool { !self.owned.jobs.isEmpty || self.owned.stopping }
+    private var hasWork: Bool {
+        !self.owned.jobs.isEmpty || !self.owned.atEnd.isEmpty || self.owned.stopping
+    }
 
     private func dispatch(_ event: epoll_event) {
         let token = unsafe event.data.u64

@@ -121,6 +121,22 @@ import Testing
             }
         }
 
+        /// Puts notes off to the end of the turn, one of them from there; returns at once.
+        func noteLater() {
+            self.reactor.atEndOfTurn {
+                self.assumeIsolated { $0.note(1) }
+                self.reactor.atEndOfTurn { self.assumeIsolated { $0.note(3) } }
+            }
+            self.reactor.atEndOfTurn { self.assumeIsolated { $0.note(2) } }
+        }
+
+        /// Keeps the loop busy with jobs until what was put off to the end of the turn has run.
+        func spinUntilEndOfTurn() async {
+            let flag = Flag()
+            self.reactor.atEndOfTurn { flag.set() }
+            while !flag.isSet { await Task.yield() }
+        }
+
         /// Keeps the loop busy with jobs until a timer has fired between them.
         func spin() async -> Int {
             let flag = Flag()
@@ -208,6 +224,19 @@ import Testing
         try await self.use { resident in
             #expect(await resident.spin() > 0)
         }
+    }
+
+    @Test("What is put off to the end of a turn runs in order, before the loop sleeps") func endOfTurn()
+        async throws
+    {
+        try await self.use { resident in
+            await resident.noteLater()
+            #expect(await resident.notes(3) == [1, 2, 3])
+        }
+    }
+
+    @Test("A busy actor does not keep a turn from ending") func busyTurn() async throws {
+        try await self.use { resident in await resident.spinUntilEndOfTurn() }
     }
 
     @Test("Actions submitted from many threads all run, on the loop") func crossThread() async throws {
