@@ -38,8 +38,9 @@ final class CurlTransfer: @unchecked Sendable {
     private var bodyArrived: (@Sendable ([UInt8]) -> Void)?
     private var wantedHeaders: [StaticString] = []
     private var wantedFailureHeaders: [StaticString] = []
-    private var receivesLongAnswers = false
-    private var hasLongBuffer = false
+    /// Bytes of the longest answer, and of libcurl's buffer for answers.
+    private var longestAnswer = 0
+    private var bufferSize = CurlTransfer.defaultBuffer
 
     init?() {
         guard let easy = unsafe curl_easy_init() else { return nil }
@@ -68,7 +69,8 @@ final class CurlTransfer: @unchecked Sendable {
         unsafe penstock_curl_set_long(self.easy, CURLOPT_FOLLOWLOCATION, 0)
         unsafe penstock_curl_set_long(self.easy, CURLOPT_TCP_KEEPALIVE, 1)
         unsafe penstock_curl_set_string(self.easy, CURLOPT_PROTOCOLS_STR, "http,https")
-        unsafe penstock_curl_set_string(self.easy, CURLOPT_PROXY, "")
+        // No proxy for any host; without this, libcurl looks through the environment for each request.
+        unsafe penstock_curl_set_string(self.easy, CURLOPT_NOPROXY, "*")
         unsafe penstock_curl_set_string(self.easy, CURLOPT_USERAGENT, "penstock")
         unsafe penstock_curl_set_long(self.easy, CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
     }
@@ -132,13 +134,17 @@ final class CurlTransfer: @unchecked Sendable {
     }
 
     /// libcurl receives an answer in pieces of its own buffer, 16 KiB unless told; each piece is a call of the kernel.
-    private static let longAnswer = 65_536
-    private static let longBuffer = 131_072
+    private static let defaultBuffer = 16_384
+    private static let largestBuffer = 131_072
+    /// The head stands before an answer.
+    private static let headSize = 2048
 
     private func growBuffer() {
-        guard self.receivesLongAnswers, !self.hasLongBuffer else { return }
-        self.hasLongBuffer = true
-        unsafe penstock_curl_set_long(self.easy, CURLOPT_BUFFERSIZE, Self.longBuffer)
+        let wanted = min(self.longestAnswer + Self.headSize, Self.largestBuffer)
+        guard wanted > self.bufferSize else { return }
+        // Answers of one kind are of about the same length: some room is left for longer ones.
+        self.bufferSize = min((wanted + wanted / 8 + 4095) & ~4095, Self.largestBuffer)
+        unsafe penstock_curl_set_long(self.easy, CURLOPT_BUFFERSIZE, self.bufferSize)
     }
 
     /// libcurl takes 0 as no limit at all.
@@ -262,7 +268,7 @@ final class CurlTransfer: @unchecked Sendable {
     private func takeReceived() -> [UInt8] {
         guard self.received.count <= Self.shortAnswer else {
             defer { self.received = [] }
-            if self.received.count > Self.longAnswer { self.receivesLongAnswers = true }
+            self.longestAnswer = max(self.longestAnswer, self.received.count)
             return self.received
         }
         defer { self.received.removeAll(keepingCapacity: true) }
