@@ -49,6 +49,8 @@ struct RequestSender {
     private let host: String
     /// What the endpoint has before each path; without a slash at its end.
     private let prefix: String
+    /// The URL of `/`, which is the path of most calls.
+    private let root: String
 
     /// - Throws: ``AWSError`` when the endpoint is no http or https URL.
     init(client: CurlClient, endpoint: String, signer: RequestSigner) throws(AWSError) {
@@ -70,6 +72,7 @@ struct RequestSender {
         // As libcurl sends it: without the scheme's own port.
         self.host = String(authority.hasSuffix(port) ? authority.dropLast(port.count) : authority)
         self.prefix = String(path.hasSuffix("/") ? path.dropLast() : path)
+        self.root = self.base + self.prefix + "/"
     }
 
     /// Sends the call once; the answer may have any status.
@@ -86,7 +89,8 @@ struct RequestSender {
         at now: Timestamp
     ) async throws(AWSError) -> CurlResponse {
         let path = self.prefix + call.path
-        var request = CurlRequest(url: self.base + path + Self.text(of: call.query))
+        let isRoot = call.path == "/" && call.query.isEmpty
+        var request = CurlRequest(url: isRoot ? self.root : self.base + path + Self.text(of: call.query))
         request.method = call.method
         request.body = call.body
         request.timeout = call.timeout

@@ -15,7 +15,7 @@ package struct RequestSigner: Sendable {
     package var service: String
 
     /// Shared by copies of the signer.
-    private let keys = SigningKeys()
+    private let kept = SignatureForms()
 
     /// S3 takes the path as it is sent, and wants the body's hash in a header.
     package var isObjectStore: Bool { self.service == "s3" }
@@ -40,6 +40,19 @@ package struct RequestSigner: Sendable {
     ) -> [(
         name: String, value: String
     )] {
+        let form = self.kept.form(of: request, as: credentials, at: now) { key in
+            self.form(of: request, as: credentials, at: now, &key)
+        }
+        return form.headers + [("Authorization", form.authorization(bodyHash: request.bodyHash))]
+    }
+
+    /// What the signatures of all requests have in common that are alike but for their bodies.
+    private func form(
+        of request: SignedRequest,
+        as credentials: AWSCredentials,
+        at now: Timestamp,
+        _ kept: inout SigningKey?
+    ) -> SignatureForm {
         let time = SigningTime(now)
         var added = [(name: "X-Amz-Date", value: time.full)]
         if let token = credentials.sessionToken { added.append(("X-Amz-Security-Token", token)) }
@@ -48,19 +61,27 @@ package struct RequestSigner: Sendable {
         headers.sort { $0.0 < $1.0 }
         let names = headers.map(\.0).joined(separator: ";")
         let scope = "\(time.day)/\(self.region)/\(self.service)/aws4_request"
-        let canonical = self.canonical(request, headers, names)
-        var text = Array("AWS4-HMAC-SHA256\n\(time.full)\n\(scope)\n".utf8)
-        text += unsafe canonical.withUnsafeBytes { unsafe SignedRequest.hash(of: $0).utf8 }
-        let key = self.keys.key(of: credentials, scope: scope) { self.key(credentials, day: time.day) }
-        let signature = unsafe key.code(of: text).withUnsafeBytes { unsafe Hexadecimal.text($0) }
-        let authorization =
-            "AWS4-HMAC-SHA256 Credential=\(credentials.accessKeyID)/\(scope), "
-            + "SignedHeaders=\(names), Signature=\(signature)"
-        added.append(("Authorization", authorization))
-        return added
+        var canonical = SHA256()
+        canonical.update(data: self.canonical(request, headers, names))
+        if kept?.scope != scope || kept?.secret != credentials.secretAccessKey {
+            kept = SigningKey(
+                secret: credentials.secretAccessKey,
+                scope: scope,
+                code: self.key(credentials, day: time.day)
+            )
+        }
+        var code = kept?.code ?? self.key(credentials, day: time.day)
+        code.add(Array("AWS4-HMAC-SHA256\n\(time.full)\n\(scope)\n".utf8))
+        return SignatureForm(
+            headers: added,
+            canonical: canonical,
+            code: code,
+            authorization: "AWS4-HMAC-SHA256 Credential=\(credentials.accessKeyID)/\(scope), "
+                + "SignedHeaders=\(names), Signature="
+        )
     }
 
-    /// What is hashed of a request, in lines.
+    /// What is hashed of a request, in lines, but for the body's hash.
     private func canonical(
         _ request: SignedRequest,
         _ headers: [(String, String)],
@@ -82,7 +103,6 @@ package struct RequestSigner: Sendable {
         }
         text.append(UInt8(ascii: "\n"))
         line(names)
-        text.append(contentsOf: request.bodyHash.utf8)
         return text
     }
 
@@ -90,7 +110,7 @@ package struct RequestSigner: Sendable {
     private func key(_ credentials: AWSCredentials, day: String) -> MessageCode {
         var key = MessageCode(key: Array("AWS4\(credentials.secretAccessKey)".utf8))
         for part in [day, self.region, self.service, "aws4_request"] {
-            key = MessageCode(key: Array(key.code(of: Array(part.utf8))))
+            key = MessageCode(key: unsafe Array(part.utf8).withUnsafeBytes { unsafe Array(key.code(of: $0)) })
         }
         return key
     }
@@ -157,6 +177,13 @@ package struct SignedRequest: Sendable {
         self.bodyHash = bodyHash
     }
 
+    /// Whether another request differs in its body alone.
+    func isAlike(_ other: SignedRequest) -> Bool {
+        self.method == other.method && self.host == other.host && self.path == other.path
+            && self.query.elementsEqual(other.query, by: ==)
+            && self.headers.elementsEqual(other.headers, by: ==)
+    }
+
     /// The hash of no body.
     package static let hashOfNothing = Hexadecimal.text(SHA256.hash(data: []))
 
@@ -203,23 +230,78 @@ struct SigningTime {
     }
 }
 
-/// The key with which requests were signed last: it is made by five codes, and good for a day.
-private final class SigningKeys: Sendable {
+/// The key of a day, region and service: it is made by five codes.
+private struct SigningKey {
+    var secret: String
+    var scope: String
+    var code: MessageCode
+}
+
+/// What the signatures of requests have in common that differ in their bodies alone, and are signed in the same second by
+/// the same credentials.
+private struct SignatureForm {
+    /// Headers that go with the request besides `Authorization`.
+    let headers: [(name: String, value: String)]
+    /// The hash of the canonical request, up to the body's hash.
+    let canonical: SHA256
+    /// The code of the text that is signed, up to the hash of the canonical request.
+    let code: MessageCode
+    /// The value of `Authorization`, up to the signature.
+    let authorization: String
+
+    /// The value of `Authorization` for a body.
+    func authorization(bodyHash: String) -> String {
+        var canonical = self.canonical
+        var bodyHash = bodyHash
+        bodyHash.withUTF8 { unsafe canonical.update(bufferPointer: UnsafeRawBufferPointer($0)) }
+        var hash = unsafe canonical.finalize().withUnsafeBytes { unsafe Hexadecimal.text($0) }
+        let code = hash.withUTF8 { unsafe self.code.code(of: UnsafeRawBufferPointer($0)) }
+        return self.authorization + (unsafe code.withUnsafeBytes { unsafe Hexadecimal.text($0) })
+    }
+}
+
+/// The latest forms of signatures, and the key of the day: a client repeats few kinds of calls, many times a second.
+private final class SignatureForms: Sendable {
     private struct Kept {
-        var secret: String
-        var scope: String
-        var key: MessageCode
+        var request: SignedRequest
+        var credentials: AWSCredentials
+        var second: Int64
+        var form: SignatureForm
     }
 
-    private let kept = Mutex<Kept?>(nil)
+    private struct State {
+        var key: SigningKey?
+        var latest: [Kept] = []
+    }
 
-    /// The key for this scope, made anew when it is another one than before.
-    func key(of credentials: AWSCredentials, scope: String, _ make: () -> MessageCode) -> MessageCode {
-        self.kept.withLock { kept in
-            if let kept, kept.scope == scope, kept.secret == credentials.secretAccessKey { return kept.key }
-            let key = make()
-            kept = Kept(secret: credentials.secretAccessKey, scope: scope, key: key)
-            return key
+    /// Kinds of calls at most: sources make two or three.
+    private static let countMax = 4
+
+    private let state = Mutex(State())
+
+    /// The form of a request, which `make` makes when none is kept that fits; it may use and replace the key.
+    func form(
+        of request: SignedRequest,
+        as credentials: AWSCredentials,
+        at now: Timestamp,
+        _ make: (inout SigningKey?) -> SignatureForm
+    ) -> SignatureForm {
+        let second = now.milliseconds / 1000
+        return self.state.withLock { state in
+            let place = state.latest.firstIndex { $0.request.isAlike(request) }
+            if let place, state.latest[place].second == second, state.latest[place].credentials == credentials
+            {
+                return state.latest[place].form
+            }
+            let form = make(&state.key)
+            let kept = Kept(request: request, credentials: credentials, second: second, form: form)
+            if let place {
+                state.latest[place] = kept
+            } else {
+                if state.latest.count == Self.countMax { state.latest.removeFirst() }
+                state.latest.append(kept)
+            }
+            return form
         }
     }
 }
@@ -237,10 +319,15 @@ struct MessageCode: Sendable {
         self.outer.update(data: block.map { $0 ^ 0x5C })
     }
 
+    /// Begins all texts with this one.
+    mutating func add(_ text: [UInt8]) {
+        unsafe text.withUnsafeBytes { unsafe self.inner.update(bufferPointer: $0) }
+    }
+
     /// The code of a text.
-    func code(of text: [UInt8]) -> SHA256.Digest {
+    func code(of text: UnsafeRawBufferPointer) -> SHA256.Digest {
         var (inner, outer) = (self.inner, self.outer)
-        unsafe text.withUnsafeBytes { unsafe inner.update(bufferPointer: $0) }
+        unsafe inner.update(bufferPointer: text)
         unsafe inner.finalize().withUnsafeBytes { unsafe outer.update(bufferPointer: $0) }
         return outer.finalize()
     }

@@ -109,22 +109,35 @@ package struct CurlHeader: Sendable, Equatable {
     /// A header; nil when the name is not a token (RFC 9110 section 5.6.2), or when the value holds control
     /// characters, with which one header could smuggle in another.
     package init?(_ name: String, _ value: String) {
-        guard !name.isEmpty, name.utf8.allSatisfy(Self.isTokenByte) else { return nil }
-        guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else { return nil }
+        var (name, value) = (name, value)
+        guard !name.isEmpty, name.withUTF8({ unsafe $0.allSatisfy(Self.isTokenByte) }) else { return nil }
+        let (isSendable, isBlank) = value.withUTF8 { text in
+            var (isSendable, isBlank) = (true, true)
+            // Without an exit, so that many bytes are looked at together.
+            for index in 0..<text.count {
+                let byte = unsafe text[index]
+                let isSpace = byte == 0x20 || byte == 0x09
+                if !isSpace { isBlank = false }
+                if byte < 0x20 && !isSpace || byte == 0x7F { isSendable = false }
+            }
+            return (isSendable, isBlank)
+        }
+        guard isSendable else { return nil }
         self.name = name
         self.value = .text(value)
-        self.isBlank = value.utf8.allSatisfy { $0 == 0x20 || $0 == 0x09 }
+        self.isBlank = isBlank
     }
 
     private static func isTokenByte(_ byte: UInt8) -> Bool {
         switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
+            true
         default: Self.tokenMarks.contains(byte)
         }
     }
 
-    private static let tokenMarks: [UInt8] = Array("!#$%&'*+-.^_`|~".utf8)
+    private static let tokenMarks: [UInt8] = Array("!#$%&'*+.^_`|~".utf8)
 }
 
 /// How an https connection is made and checked.

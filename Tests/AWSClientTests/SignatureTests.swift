@@ -106,6 +106,40 @@ import Testing
         }
     }
 
+    @Test("A signer that signed other requests gives each the signature that a new one does")
+    func repeated() throws {
+        let signer = RequestSigner(region: "eu-west-1", service: "sqs")
+        let start = try #require(Timestamp(configurationText: "2026-11-24T23:59:58.400Z"))
+        var random = SplitMix64(seed: UInt64.random(in: 0 ... .max))
+        for _ in 0..<2000 {
+            // Few of each kind, so that most were there before; days and seconds change.
+            let operation = "AmazonSQS.\(Int.random(in: 0..<6, using: &random))"
+            let request = SignedRequest(
+                method: "POST",
+                host: "sqs.eu-west-1.amazonaws.com",
+                path: "/",
+                query: Bool.random(using: &random) ? [] : [("a", "\(Int.random(in: 0..<2, using: &random))")],
+                headers: [("X-Amz-Target", operation)],
+                bodyHash: "\(UInt64.random(in: 0..<50, using: &random))"
+            )
+            let credentials = AWSCredentials(
+                accessKeyID: "AKIDEXAMPLE",
+                secretAccessKey: Bool.random(using: &random) ? "one" : "two",
+                sessionToken: Bool.random(using: &random) ? nil : "token"
+            )
+            let time = Timestamp(
+                milliseconds: start.milliseconds + Int64.random(in: 0..<4000, using: &random)
+            )
+            let fresh = RequestSigner(region: "eu-west-1", service: "sqs")
+            let (ours, expected) = (
+                signer.sign(request, as: credentials, at: time),
+                fresh.sign(request, as: credentials, at: time)
+            )
+            #expect(ours.map(\.name) == expected.map(\.name))
+            #expect(ours.map(\.value) == expected.map(\.value))
+        }
+    }
+
     @Test("Credentials never show their secrets")
     func secrecy() {
         let credentials = AWSCredentials(
