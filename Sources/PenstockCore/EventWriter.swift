@@ -137,24 +137,28 @@ package struct EventWriter: ~Copyable {
 
     /// Writes UTF-8 as a JSON string with quotes (RFC 8259 section 7); invalid UTF-8 becomes U+FFFD.
     package mutating func string(_ bytes: UnsafeRawBufferPointer) {
-        let plainness = unsafe JSONText.plainness(of: bytes)
-        guard plainness != .invalid else {
-            self.raw(unsafe JSONText.escaped(bytes))
-            return
-        }
+        let start = unsafe self.cursor
         self.byte(UInt8(ascii: "\""))
-        var start = 0
-        var index = plainness == .plain ? bytes.count : unsafe JSONText.special(in: bytes, from: 0)
+        var written = 0
+        var index = unsafe JSONText.special(in: bytes, from: 0)
         while index < bytes.count {
             let byte = unsafe bytes[index]
             if byte < 0x80 {
-                unsafe self.raw(UnsafeRawBufferPointer(rebasing: bytes[start..<index]))
+                unsafe self.raw(UnsafeRawBufferPointer(rebasing: bytes[written..<index]))
                 self.escape(byte)
-                start = index + 1
+                index += 1
+                written = index
+            } else {
+                let length = unsafe JSONText.scalarLength(bytes, index)
+                guard length > 0 else {
+                    unsafe self.cursor = unsafe start
+                    return self.raw(unsafe JSONText.escaped(bytes))
+                }
+                index += length
             }
-            index = unsafe JSONText.special(in: bytes, from: index + 1)
+            index = unsafe JSONText.special(in: bytes, from: index)
         }
-        unsafe self.raw(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+        unsafe self.raw(UnsafeRawBufferPointer(rebasing: bytes[written...]))
         self.byte(UInt8(ascii: "\""))
     }
 

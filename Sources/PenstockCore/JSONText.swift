@@ -57,7 +57,7 @@ package enum JSONText {
     }
 
     /// Bytes of the scalar that begins there with a byte above 0x7F; 0 when it is not UTF-8 (RFC 3629 section 4).
-    private static func scalarLength(_ bytes: UnsafeRawBufferPointer, _ index: Int) -> Int {
+    static func scalarLength(_ bytes: UnsafeRawBufferPointer, _ index: Int) -> Int {
         let first = unsafe bytes[index]
         let length: Int
         // The second byte is bounded further: no overlong forms, no surrogates, nothing above U+10FFFF.

@@ -281,6 +281,27 @@ package struct RecordBlockBuilder: ~Copyable {
         self.entries[last].attributesLength += UInt32(self.used - before)
     }
 
+    /// Adds an attribute to the record appended last, with what `write` writes: at most `limit` bytes.
+    package mutating func appendAttribute(
+        name: UnsafeRawBufferPointer,
+        upTo limit: Int,
+        _ write: (inout EventWriter) -> Void
+    ) {
+        let before = self.used
+        unsafe self.appendAttribute(name: name, value: UnsafeRawBufferPointer(start: nil, count: 0))
+        guard self.used > before else { return }
+        // The writer's overhang is in the tail.
+        if self.used + limit + RecordBlock.tail > self.capacity {
+            self.grow(to: self.used + limit + RecordBlock.tail)
+        }
+        var writer = unsafe EventWriter(start: self.base + self.used, limit: limit)
+        write(&writer)
+        let count = writer.count
+        unsafe self.base.storeBytes(of: Int32(count), toByteOffset: before + 4, as: Int32.self)
+        self.used += count
+        self.entries[self.entries.count - 1].attributesLength += UInt32(count)
+    }
+
     /// The finished block; the builder is used up.
     package consuming func finish(lease: BlockLease? = nil) -> RecordBlock {
         let block = unsafe RecordBlock(

@@ -94,4 +94,18 @@ import Testing
             }
         }
     }
+
+    @Test("Bytes that are no UTF-8 become replacements, whatever was written before them")
+    func invalidStrings() {
+        for bytes in [
+            [0xFF], [0x61, 0xC3], Array("é\"€\n".utf8) + [0xE2, 0x82], [0x22, 0xED, 0xA0, 0x80, 0x22],
+        ] {
+            let (written, size) = unsafe bytes.withUnsafeBytes { bytes in
+                let size = unsafe EventWriter.stringSize(of: bytes)
+                return (Self.text(size) { unsafe $0.string(bytes) }, size)
+            }
+            #expect(written.utf8.count == size)
+            #expect(Array(written.utf8) == JSONText.escaped(String(decoding: bytes, as: UTF8.self)))
+        }
+    }
 }

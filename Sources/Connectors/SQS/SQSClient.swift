@@ -132,12 +132,11 @@ struct SQSClient: Sendable {
     /// Ten messages of 1 MiB, of which each byte may be an escape of six.
     private static let receiveBytes = 64 << 20
 
-    /// One entry of a batch call.
+    /// Entries of a batch call of which the same is asked.
     struct Entry {
-        /// The message's record, whose receipt handle names the delivery.
-        var block: RecordBlock
-        var index: Int
-        /// Seconds from now for which it stays invisible; nil to delete it.
+        /// The messages' records, whose receipt handles name the deliveries.
+        var run: Run
+        /// Seconds from now for which they stay invisible; nil to delete them.
         var visibility: Int?
     }
 
@@ -156,26 +155,24 @@ struct SQSClient: Sendable {
     /// - Parameters:
     ///   - entries: the deliveries.
     ///   - queue: the queue's URL.
-    /// - Returns: What came of each.
+    /// - Returns: What came of each delivery, in order.
     /// - Throws: ``AWSError`` when nobody knows what came of any.
     func settle(_ entries: [Entry], of queue: String) async throws(AWSError) -> [Outcome] {
         let isDeletion = entries.allSatisfy { $0.visibility == nil }
         let queue = JSONText.escaped(queue)
         let body = EventBuffer()
+        var count = 0
         body.write(upTo: entries.reduce(64 + queue.count) { $0 + $1.sizeMax }) { writer in
             writer.literal("{\"QueueUrl\":")
             writer.raw(queue)
             writer.literal(",\"Entries\":[")
-            for (number, entry) in entries.enumerated() {
-                if number > 0 { writer.byte(UInt8(ascii: ",")) }
-                entry.write(Int64(number), into: &writer)
-            }
+            for entry in entries { entry.write(&count, into: &writer) }
             writer.literal("]}")
         }
         let operation = isDeletion ? "DeleteMessageBatch" : "ChangeMessageVisibilityBatch"
         let response = try await self.call(operation, .buffer(body))
         do {
-            return try SQSBatchAnswer.outcomes(response.body, count: entries.count)
+            return try SQSBatchAnswer.outcomes(response.body, count: count)
         } catch {
             throw Self.unreadable(operation, error)
         }
@@ -259,37 +256,44 @@ struct SQSClient: Sendable {
 }
 
 extension SQSClient.Entry {
-    /// What it has as one of a batch, besides its receipt handle.
+    /// What a delivery has as one of a batch, besides its receipt handle.
     private static let around = 96
 
-    /// The bytes of its receipt handle, valid while the block is alive; none for a record that did not come from a queue.
-    private var receiptHandle: UnsafeRawBufferPointer {
-        @unsafe get {
-            var handle = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
-            unsafe self.block.forEachAttribute(at: self.index) { name, value in
-                guard unsafe SQSAttribute.receiptHandle.isEqual(to: name), let value = unsafe value else {
-                    return
-                }
-                unsafe handle = unsafe value
+    /// The bytes of a receipt handle, valid while the block is alive; none for a record that did not come from a queue.
+    @unsafe
+    private func receiptHandle(at index: Int) -> UnsafeRawBufferPointer {
+        var handle = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+        unsafe self.run.admitted.block.forEachAttribute(at: index) { name, value in
+            guard unsafe SQSAttribute.receiptHandle.isEqual(to: name), let value = unsafe value else {
+                return
             }
-            return unsafe handle
+            unsafe handle = unsafe value
         }
+        return unsafe handle
     }
 
     /// Bytes that ``write(_:into:)`` writes at most.
-    fileprivate var sizeMax: Int { Self.around + (unsafe EventWriter.stringSize(of: self.receiptHandle)) }
-
-    /// Writes it as the entry of this id.
-    fileprivate func write(_ id: Int64, into writer: inout EventWriter) {
-        writer.literal("{\"Id\":\"")
-        writer.decimal(id)
-        writer.literal("\",\"ReceiptHandle\":")
-        unsafe writer.string(self.receiptHandle)
-        if let visibility = self.visibility {
-            writer.literal(",\"VisibilityTimeout\":")
-            writer.decimal(Int64(visibility))
+    fileprivate var sizeMax: Int {
+        self.run.indices.reduce(0) { size, index in
+            size + Self.around + (unsafe EventWriter.stringSize(of: self.receiptHandle(at: index)))
         }
-        writer.byte(UInt8(ascii: "}"))
+    }
+
+    /// Writes the deliveries as entries, whose ids count on from `count`.
+    fileprivate func write(_ count: inout Int, into writer: inout EventWriter) {
+        for index in self.run.indices {
+            if count > 0 { writer.byte(UInt8(ascii: ",")) }
+            writer.literal("{\"Id\":\"")
+            writer.decimal(Int64(count))
+            writer.literal("\",\"ReceiptHandle\":")
+            unsafe writer.string(self.receiptHandle(at: index))
+            if let visibility = self.visibility {
+                writer.literal(",\"VisibilityTimeout\":")
+                writer.decimal(Int64(visibility))
+            }
+            writer.byte(UInt8(ascii: "}"))
+            count += 1
+        }
     }
 }
 
@@ -322,7 +326,8 @@ enum SQSBatchAnswer {
         var (id, code) = (Int?.none, "")
         try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
             if cursor.isEqual(name, "Id") {
-                id = Int(try cursor.value(cursor.string()))
+                let digits = try cursor.string()
+                id = unsafe cursor.withBytes(of: digits.range) { unsafe Self.number($0) }
             } else if cursor.isEqual(name, "Code") {
                 code = try cursor.value(cursor.string())
             } else {
@@ -330,6 +335,18 @@ enum SQSBatchAnswer {
             }
         }
         return (id, code)
+    }
+
+    /// The number of an entry, which has few digits; nil for anything else.
+    private static func number(_ digits: UnsafeRawBufferPointer) -> Int? {
+        guard (1...3).contains(digits.count) else { return nil }
+        var number = 0
+        for index in 0..<digits.count {
+            let digit = unsafe digits[index]
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { return nil }
+            number = 10 * number + Int(digit - UInt8(ascii: "0"))
+        }
+        return number
     }
 
     private static func outcome(_ code: String) -> SQSClient.Outcome {

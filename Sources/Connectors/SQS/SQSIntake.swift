@@ -37,15 +37,24 @@ struct SQSIntake {
     }
 
     /// The pipeline replaced the budget.
-    mutating func grant(_ budget: ReceiveBudget) {
+    ///
+    /// Returns whether a receive is to begin now.
+    @discardableResult
+    mutating func grant(_ budget: ReceiveBudget) -> Bool {
         self.records = budget.records - self.unreturned
         self.bytes = budget.bytes - self.unreturnedBytes
+        return self.hasRoom
+    }
+
+    /// Whether a receive is to begin now.
+    private var hasRoom: Bool {
+        self.records > self.asked && self.bytes > 0 && self.underWay < self.target
     }
 
     /// How many messages the next receive is to ask for; nil when none is to begin now.
     mutating func next() -> Int? {
+        guard self.hasRoom else { return nil }
         let room = min(SQSClient.batchMax, self.records - self.asked)
-        guard room > 0, self.bytes > 0, self.underWay < self.target else { return nil }
         self.underWay += 1
         self.asked += room
         return room

@@ -23,7 +23,7 @@ enum SQSAttribute {
 /// Pure. What the event says of a message, but for its body, is made here once, in the event's own words.
 struct SQSMessageReader {
     /// The system's attributes in the order of AWS's events; unknown ones follow them.
-    private static let order: [StaticString] = [
+    fileprivate static let order: [StaticString] = [
         "ApproximateReceiveCount", "AWSTraceHeader", "SentTimestamp", "SequenceNumber", "MessageGroupId",
         "SenderId", "MessageDeduplicationId", "ApproximateFirstReceiveTimestamp", "DeadLetterQueueSourceArn",
     ]
@@ -34,14 +34,14 @@ struct SQSMessageReader {
     private static let hidden: StaticString = "SqsManagedSseEnabled"
 
     /// What was found of one message.
-    private struct Message {
+    fileprivate struct Message {
         var id: JSONCursor.Text?
         var receipt: JSONCursor.Text?
         var body: JSONCursor.Text?
         var bodyDigest: JSONCursor.Text?
         var attributesDigest: JSONCursor.Text?
         /// By their places in ``order``.
-        var system = [JSONCursor.Text?](repeating: nil, count: SQSMessageReader.order.count)
+        var system = InlineArray<9, JSONCursor.Text?>(repeating: nil)
         var unknown: [(name: JSONCursor.Text, value: JSONCursor.Text)] = []
         var own: [OwnAttribute] = []
 
@@ -54,7 +54,7 @@ struct SQSMessageReader {
         }
     }
 
-    private struct OwnAttribute {
+    fileprivate struct OwnAttribute {
         var name: JSONCursor.Text
         var type: JSONCursor.Text?
         var text: JSONCursor.Text?
@@ -154,7 +154,7 @@ struct SQSMessageReader {
         }
         let group = self.hasGroups ? self.message.system[Self.messageGroup] : nil
         let position = SQSMessageID.position(of: cursor.bytes[id.range])
-        let timestamp = self.message.system[Self.sentTimestamp].map { Self.timestamp(cursor.bytes[$0.range]) }
+        let timestamp = self.message.system[Self.sentTimestamp].map { Self.timestamp(cursor, $0) }
         self.scratch.removeAll(keepingCapacity: true)
         if let group { try cursor.append(group, to: &self.scratch) }
         let keyEnd = self.scratch.count
@@ -172,10 +172,16 @@ struct SQSMessageReader {
         }
         try self.append(id, as: SQSAttribute.messageID, cursor, to: &builder)
         try self.append(receipt, as: SQSAttribute.receiptHandle, cursor, to: &builder)
-        self.writeSystemAttributes(cursor)
-        Self.append(self.scratch, as: SQSAttribute.attributes, to: &builder)
-        self.writeOwnAttributes(cursor)
-        Self.append(self.scratch, as: SQSAttribute.messageAttributes, to: &builder)
+        unsafe builder.appendAttribute(name: SQSAttribute.attributes.bytes, upTo: self.message.systemSizeMax)
+        {
+            self.message.writeSystemAttributes(of: cursor, into: &$0)
+        }
+        unsafe builder.appendAttribute(
+            name: SQSAttribute.messageAttributes.bytes,
+            upTo: self.message.ownSizeMax
+        ) {
+            self.message.writeOwnAttributes(of: cursor, into: &$0)
+        }
         if let digest = self.message.attributesDigest, !self.message.own.isEmpty {
             try self.append(digest, as: SQSAttribute.attributesDigest, cursor, to: &builder)
         }
@@ -184,8 +190,19 @@ struct SQSMessageReader {
         }
     }
 
-    private static func timestamp(_ digits: ArraySlice<UInt8>) -> Timestamp {
-        Timestamp(milliseconds: Int64(String(decoding: digits, as: UTF8.self)) ?? 0)
+    private static func timestamp(_ cursor: JSONCursor, _ text: JSONCursor.Text) -> Timestamp {
+        unsafe cursor.withBytes(of: text.range) { digits in
+            var milliseconds: Int64 = 0
+            for index in 0..<digits.count {
+                let digit = unsafe digits[index]
+                guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit), milliseconds < .max / 100
+                else {
+                    return Timestamp(milliseconds: 0)
+                }
+                milliseconds = 10 * milliseconds + Int64(digit - UInt8(ascii: "0"))
+            }
+            return Timestamp(milliseconds: milliseconds)
+        }
     }
 
     private mutating func append(
@@ -199,15 +216,7 @@ struct SQSMessageReader {
         }
         self.scratch.removeAll(keepingCapacity: true)
         try cursor.append(text, to: &self.scratch)
-        Self.append(self.scratch, as: name, to: &builder)
-    }
-
-    private static func append(
-        _ value: [UInt8],
-        as name: StaticString,
-        to builder: inout RecordBlockBuilder
-    ) {
-        unsafe value.withUnsafeBytes { unsafe Self.append($0, as: name, to: &builder) }
+        unsafe self.scratch.withUnsafeBytes { unsafe Self.append($0, as: name, to: &builder) }
     }
 
     private static func append(
@@ -215,81 +224,100 @@ struct SQSMessageReader {
         as name: StaticString,
         to builder: inout RecordBlockBuilder
     ) {
-        let name = unsafe UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
-        unsafe builder.appendAttribute(name: name, value: value)
+        unsafe builder.appendAttribute(name: name.bytes, value: value)
+    }
+}
+
+// MARK: - The event's words
+
+extension SQSMessageReader.Message {
+    /// Bytes that ``writeSystemAttributes(of:into:)`` writes at most.
+    fileprivate var systemSizeMax: Int {
+        var size = 2
+        for place in self.system.indices {
+            guard let value = self.system[place] else { continue }
+            size += SQSMessageReader.order[place].utf8CodeUnitCount + value.sizeMax + 4
+        }
+        return self.unknown.reduce(size) { $0 + $1.name.sizeMax + $1.value.sizeMax + 2 }
     }
 
-    // MARK: - The event's words
-
-    private mutating func writeSystemAttributes(_ cursor: JSONCursor) {
-        self.scratch.removeAll(keepingCapacity: true)
-        self.scratch.append(UInt8(ascii: "{"))
-        for (name, value) in zip(Self.order, self.message.system) {
-            guard let value else { continue }
-            self.write(name)
-            self.write(value, of: cursor)
-            self.scratch.append(UInt8(ascii: ","))
+    fileprivate func writeSystemAttributes(of cursor: JSONCursor, into writer: inout EventWriter) {
+        writer.byte(UInt8(ascii: "{"))
+        for place in self.system.indices {
+            guard let value = self.system[place] else { continue }
+            writer.byte(UInt8(ascii: "\""))
+            writer.literal(SQSMessageReader.order[place])
+            writer.literal("\":")
+            value.write(of: cursor, into: &writer)
+            writer.byte(UInt8(ascii: ","))
         }
-        for (name, value) in self.message.unknown {
-            self.write(name, of: cursor)
-            self.scratch.append(UInt8(ascii: ":"))
-            self.write(value, of: cursor)
-            self.scratch.append(UInt8(ascii: ","))
+        for (name, value) in self.unknown {
+            name.write(of: cursor, into: &writer)
+            writer.byte(UInt8(ascii: ":"))
+            value.write(of: cursor, into: &writer)
+            writer.byte(UInt8(ascii: ","))
         }
-        self.closeObject()
+        if writer.count > 1 { writer.removeLast() }
+        writer.byte(UInt8(ascii: "}"))
     }
 
-    private mutating func writeOwnAttributes(_ cursor: JSONCursor) {
-        self.scratch.removeAll(keepingCapacity: true)
-        self.scratch.append(UInt8(ascii: "{"))
-        for attribute in self.message.own {
-            self.write(attribute.name, of: cursor)
-            self.scratch.append(contentsOf: ":{".utf8)
+    /// The names of an attribute's members.
+    private static let ownNamesSize = 100
+
+    /// Bytes that ``writeOwnAttributes(of:into:)`` writes at most.
+    fileprivate var ownSizeMax: Int {
+        self.own.reduce(2) { size, attribute in
+            let values = [attribute.text, attribute.binary, attribute.type].compactMap(\.self)
+            return values.reduce(size + Self.ownNamesSize + attribute.name.sizeMax) { $0 + $1.sizeMax }
+        }
+    }
+
+    fileprivate func writeOwnAttributes(of cursor: JSONCursor, into writer: inout EventWriter) {
+        writer.byte(UInt8(ascii: "{"))
+        for attribute in self.own {
+            attribute.name.write(of: cursor, into: &writer)
+            writer.literal(":{")
             if let text = attribute.text {
-                self.write("stringValue")
-                self.write(text, of: cursor)
-                self.scratch.append(UInt8(ascii: ","))
+                writer.literal("\"stringValue\":")
+                text.write(of: cursor, into: &writer)
+                writer.byte(UInt8(ascii: ","))
             }
             if let binary = attribute.binary {
-                self.write("binaryValue")
-                self.write(binary, of: cursor)
-                self.scratch.append(UInt8(ascii: ","))
+                writer.literal("\"binaryValue\":")
+                binary.write(of: cursor, into: &writer)
+                writer.byte(UInt8(ascii: ","))
             }
-            self.scratch.append(contentsOf: #""stringListValues":[],"binaryListValues":[],"#.utf8)
+            writer.literal("\"stringListValues\":[],\"binaryListValues\":[]")
             if let type = attribute.type {
-                self.write("dataType")
-                self.write(type, of: cursor)
-                self.scratch.append(UInt8(ascii: ","))
+                writer.literal(",\"dataType\":")
+                type.write(of: cursor, into: &writer)
             }
-            self.closeObject()
-            self.scratch.append(UInt8(ascii: ","))
+            writer.literal("},")
         }
-        self.closeObject()
+        if writer.count > 1 { writer.removeLast() }
+        writer.byte(UInt8(ascii: "}"))
     }
+}
 
-    /// In place of a comma behind the last member, if there is one.
-    private mutating func closeObject() {
-        if self.scratch.last == UInt8(ascii: ",") { self.scratch.removeLast() }
-        self.scratch.append(UInt8(ascii: "}"))
-    }
+extension JSONCursor.Text {
+    /// Bytes that ``write(of:into:)`` writes at most: a byte becomes an escape of six.
+    fileprivate var sizeMax: Int { (self.hasEscapes ? 6 : 1) * self.range.count + 2 }
 
-    /// A member's name and a colon.
-    private mutating func write(_ name: StaticString) {
-        self.scratch.append(UInt8(ascii: "\""))
-        unsafe self.scratch.append(
-            contentsOf: UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
-        )
-        self.scratch.append(contentsOf: "\":".utf8)
-    }
-
-    /// A string as it stands in the answer; one with escapes in our own spelling.
-    private mutating func write(_ text: JSONCursor.Text, of cursor: JSONCursor) {
-        if text.hasEscapes, let value = try? cursor.value(text) {
-            self.scratch.append(contentsOf: JSONText.escaped(value))
+    /// Writes a string as it stands in the answer; one with escapes in our own spelling.
+    fileprivate func write(of cursor: JSONCursor, into writer: inout EventWriter) {
+        if self.hasEscapes, let value = try? cursor.value(self) {
+            writer.raw(JSONText.escaped(value))
         } else {
-            self.scratch.append(UInt8(ascii: "\""))
-            self.scratch.append(contentsOf: cursor.bytes[text.range])
-            self.scratch.append(UInt8(ascii: "\""))
+            writer.byte(UInt8(ascii: "\""))
+            unsafe cursor.withBytes(of: self.range) { unsafe writer.raw($0) }
+            writer.byte(UInt8(ascii: "\""))
         }
+    }
+}
+
+extension StaticString {
+    /// Its bytes, which are always there.
+    fileprivate var bytes: UnsafeRawBufferPointer {
+        @unsafe get { unsafe UnsafeRawBufferPointer(start: self.utf8Start, count: self.utf8CodeUnitCount) }
     }
 }

@@ -74,8 +74,7 @@ actor SQSSource: LeaseSource {
     func start(checkpoints: [String: Position]) async throws(SourceError) {}
 
     nonisolated func grant(_ budget: ReceiveBudget) {
-        self.intake.withLock { $0.grant(budget) }
-        self.turns.put(())
+        if self.intake.withLock({ $0.grant(budget) }) { self.turns.put(()) }
     }
 
     nonisolated func receive() async throws(SourceError) -> [SourceEvent] {
