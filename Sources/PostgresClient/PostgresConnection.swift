@@ -69,13 +69,35 @@ package actor PostgresConnection {
         _ query: PostgresQuery,
         within timeout: Duration? = .seconds(30)
     ) async throws(PostgresError) -> PostgresResult {
+        try await self.answer { link, completion in link.send(query, within: timeout, completion) }
+    }
+
+    /// Runs a script, and gives the results of all of its statements, in order.
+    ///
+    /// - Parameters:
+    ///   - script: At least one statement; they run as one transaction unless the script says otherwise.
+    ///   - timeout: How long it may take, waiting for others included.
+    /// - Returns: The results.
+    /// - Throws: ``PostgresError``, as ``run(_:within:)``; a transaction that the script has begun is still open then.
+    package func run(script: String, within timeout: Duration) async throws(PostgresError) -> [PostgresResult]
+    {
+        try await self.answer { link, completion in
+            link.sendAll(script: script, within: timeout, completion)
+        }
+    }
+
+    /// Waits for what comes of what `send` gives the link.
+    private func answer<Value: Sendable>(
+        _ send: (PostgresLink, @escaping @Sendable (Result<Value, PostgresError>) -> Void) ->
+            PostgresLink.RequestID
+    ) async throws(PostgresError) -> Value {
         let (link, reactor) = (self.link, self.reactor)
-        let once = Once<PostgresResult>()
+        let once = Once<Value>()
         let result = await withTaskCancellationHandler {
             // `self` here is what keeps the closure on the reactor.
             await withCheckedContinuation { continuation in
                 once.wait(continuation)
-                let id = self.link.send(query, within: timeout) { _ = once.end($0) }
+                let id = send(self.link) { _ = once.end($0) }
                 once.onCancel {
                     reactor.submit { link.cancel(id, PostgresError(.cancelled, "the call was cancelled")) }
                 }
@@ -117,4 +139,9 @@ package actor PostgresConnection {
     ///
     /// Idempotent.
     package func close() { self.link.close() }
+
+    /// Ends it as ``close()`` does, and tells the server to give up the statement under way.
+    ///
+    /// Idempotent.
+    package func abandon() { self.link.abandon() }
 }

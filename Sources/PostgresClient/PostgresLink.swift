@@ -99,38 +99,6 @@ package final class PostgresLink: @unchecked Sendable {
 
     // MARK: - Opening and closing
 
-    /// A connection on its way, which can be given up.
-    package final class Opening: @unchecked Sendable {
-        // @unchecked: touched on the reactor's thread only, but for `abandon()`.
-        private let reactor: Reactor
-        private var completion: (@Sendable (Result<PostgresLink, PostgresError>) -> Void)?
-
-        fileprivate init(
-            _ reactor: Reactor,
-            _ completion: @escaping @Sendable (Result<PostgresLink, PostgresError>) -> Void
-        ) {
-            self.reactor = reactor
-            self.completion = completion
-        }
-
-        /// Gives it up: the completion gets `cancelled`, unless it was called.
-        ///
-        /// Any thread.
-        package func abandon() {
-            self.reactor.submit {
-                self.end(.failure(PostgresError(.cancelled, "the connection is no longer wanted")))
-            }
-        }
-
-        fileprivate func end(_ result: Result<PostgresLink, PostgresError>) {
-            guard let completion = self.completion.take() else {
-                if case .success(let link) = result { link.close() }
-                return
-            }
-            completion(result)
-        }
-    }
-
     /// Connects, and hands the connection to the loop.
     ///
     /// On a thread of its own, because libpq looks up names and reads files in calls that block. Any thread.
@@ -192,6 +160,18 @@ package final class PostgresLink: @unchecked Sendable {
         self.end(PostgresError(.closed, "the connection was closed"))
     }
 
+    /// Ends the connection as ``close()`` does, and tells the server to give up the statement under way: it notices by itself that
+    /// nobody is there any more only once it sends something.
+    ///
+    /// Idempotent.
+    package func abandon() {
+        if self.active != nil, let cancellation = self.handle?.cancellation() {
+            // Without a thread for it, the server finds out later.
+            try? OwnThread.start { cancellation.send() }
+        }
+        self.close()
+    }
+
     private func end(_ error: PostgresError) {
         guard self.handle != nil else { return }
         // Before libpq closes the socket: the number of a descriptor is used again at once.
@@ -224,12 +204,13 @@ package final class PostgresLink: @unchecked Sendable {
 
     /// Gives it a script of at least one statement, and hands on what each of them brought; the completion is called once.
     ///
-    /// The server has the whole script before it begins, and carries it out as one transaction without hearing more of us.
+    /// The server has all of it before it begins, and carries it out as one transaction, unless it says otherwise.
+    @discardableResult
     package func sendAll(
         script: String,
         within timeout: Duration? = nil,
         _ completion: @escaping ScriptCompletion
-    ) {
+    ) -> RequestID {
         self.send(PostgresQuery(script: script), within: timeout, keepsAll: true, completion)
     }
 

@@ -18,6 +18,11 @@ package enum PostgresName {
             : "'" + Self.doubling([quote], in: text) + "'"
     }
 
+    /// The text as a literal of a command of the replication protocol, which knows no escapes by backslash.
+    package static func replicationLiteral(_ text: String) -> String {
+        "'" + Self.doubling([UInt8(ascii: "'")], in: text) + "'"
+    }
+
     /// The text with these bytes twice.
     ///
     /// By bytes, as the server reads them: a quote with an accent behind it is one Character, which is no quote.

@@ -39,6 +39,14 @@ package actor PostgresSession {
         try await self.open().run(query, within: timeout)
     }
 
+    /// Runs a script, and gives the results of all of its statements; connects before when there is no connection.
+    ///
+    /// - Throws: ``PostgresError``, as ``PostgresConnection/run(script:within:)`` and ``run(_:within:)``.
+    package func run(script: String, within timeout: Duration) async throws(PostgresError) -> [PostgresResult]
+    {
+        try await self.open().run(script: script, within: timeout)
+    }
+
     /// The connection.
     package func open() async throws(PostgresError) -> PostgresConnection {
         while true {
@@ -92,6 +100,15 @@ package actor PostgresSession {
         self.isClosed = true
         self.opening.withLock { $0.take() }?.abandon()
         await self.connection.take()?.close()
+    }
+
+    /// Ends it as ``close()`` does, and tells the server to give up the statement under way.
+    ///
+    /// Idempotent.
+    package func abandon() async {
+        self.isClosed = true
+        self.opening.withLock { $0.take() }?.abandon()
+        await self.connection.take()?.abandon()
     }
 
     /// Lets it be closed soon.

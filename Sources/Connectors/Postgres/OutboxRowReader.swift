@@ -20,7 +20,7 @@ struct OutboxRowReader: Sendable {
 
     /// The rows as a block; nil for none.
     func read(_ rows: PostgresResult, lease: BlockLease, now: Timestamp) -> RecordBlock? {
-        guard rows.rows > 0, unsafe rows.bytes(0, OutboxStatements.Column.id) != nil else { return nil }
+        guard rows.rows > 0 else { return nil }
         var builder = RecordBlockBuilder(byteCapacity: rows.rows * 1024, recordCapacity: rows.rows)
         let index = builder.add(self.partition)
         for row in 0..<rows.rows { self.append(rows, row, to: &builder, index, now) }

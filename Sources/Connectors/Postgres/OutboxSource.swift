@@ -191,20 +191,21 @@ actor OutboxSource: LeaseSource {
             let statements = try await self.found()
             let until = self.reactor.now + self.settings.lease
             let depth = self.intake.withLock { $0.lastReach }
-            let query = statements.receive(limit: limit, depth: depth, lease: self.settings.lease)
-            let rows = try await self.receiver.run(query, within: Self.statementTimeout)
+            let script = statements.receive(limit: limit, depth: depth, lease: self.settings.lease)
+            let results = try await self.receiver.run(script: script, within: Self.statementTimeout)
+            guard let received = OutboxReceive(results) else {
+                throw PostgresError(.rejected, "the server did not answer what was asked")
+            }
             let lease = BlockLease(until: until)
-            let block = self.reader?.read(rows, lease: lease, now: self.reactor.wallNow)
+            let block = self.reader?.read(received.rows, lease: lease, now: self.reactor.wallNow)
             if self.isStopped { return await self.giveBack(block) }
-            let isCut = rows.rows > 0 && rows.boolean(0, OutboxStatements.Column.isCut) == true
             self.intake.withLock {
                 $0.ended(
                     // As when it came back full: there is more.
-                    asked: isCut ? block?.count ?? 0 : limit,
+                    asked: received.isCut ? block?.count ?? 0 : limit,
                     brought: block?.count ?? 0,
                     bytes: block?.byteCount ?? 0,
-                    looked: statements.hasGroups
-                        ? Int(rows.integer(0, OutboxStatements.Column.looked) ?? 0) : 0,
+                    looked: statements.hasGroups ? received.looked : 0,
                     at: self.reactor.now
                 )
             }
@@ -213,6 +214,10 @@ actor OutboxSource: LeaseSource {
         } catch {
             let failures = self.intake.withLock { $0.failed() }
             guard !self.isStopped else { return }
+            if error.code != .connectionLost {
+                // When it fails, so does what comes next, and it is ended behind that.
+                _ = try? await self.receiver.run(OutboxStatements.rollback, within: Self.stopPatience)
+            }
             // The table may be another one by now.
             if !error.isTransient { self.isStale = true }
             self.note(error, of: .receiving)

@@ -45,7 +45,7 @@ struct OutboxStatements: Sendable {
 
     // MARK: - Receiving
 
-    /// The columns of ``receive(limit:depth:lease:)``.
+    /// The columns of ``OutboxReceive/rows``.
     enum Column {
         static let id = 0
         static let payload = 1
@@ -55,48 +55,78 @@ struct OutboxStatements: Sendable {
         static let milliseconds = 5
         /// How often the function failed on it.
         static let failures = 6
-        /// How many rows were looked at; the same in each row.
-        static let looked = 7
-        /// Whether there were more that may be taken than fit; the same in each row.
-        static let isCut = 8
     }
 
-    /// Leases the oldest free rows, and gives them in order; there is a row without a key when there are none.
+    /// Leases the oldest free rows, and gives them in order: a script, of whose results ``OutboxReceive`` reads.
     ///
     /// Of a group only what is free from its oldest unfinished row on: the receipts of a table with groups come one after
     /// the other, by a lock of their transactions, because two that do not see each other could overtake. They look at the
     /// oldest `depth` unfinished rows, before which no row of a group can be.
-    func receive(limit: Int, depth: Int, lease: Duration) -> PostgresQuery {
+    ///
+    /// Nothing of size is sent before the commit: whoever stands still then, and does not take what is sent, would keep the lock,
+    /// and the rows, from all others. Which rows were leased, the session keeps for itself meanwhile, in settings of ours. A script
+    /// that fails leaves its transaction open: run ``rollback``.
+    func receive(limit: Int, depth: Int, lease: Duration) -> String {
         let rows =
             self.columns.group.map { self.groupedRows($0, limit: limit, depth: depth) }
             ?? self.freeRows(limit: limit)
         let lock = self.columns.group.map { _ in "SELECT pg_advisory_xact_lock(\(self.lockKey));\n" } ?? ""
+        let attempts = self.column(self.columns.attempts, of: "t")
+        return """
+            BEGIN ISOLATION LEVEL READ COMMITTED;
+            SELECT \(Self.plainPlan);
+            \(lock)WITH \(rows), \(self.chosen), lease AS MATERIALIZED (
+            SELECT clock_timestamp() + interval '\(lease.wholeMilliseconds) milliseconds' AS until
+            ), leased AS (
+            UPDATE \(self.table.quoted) t
+            SET \(PostgresName.quoted(self.columns.lockedUntil)) = lease.until,
+                \(PostgresName.quoted(self.columns.attempts)) = coalesce(\(attempts), 0) + 1
+            FROM chosen CROSS JOIN lease WHERE \(self.id("t")) = chosen.id
+            RETURNING \(self.id("t")) AS id, \(self.column(self.columns.lockedUntil, of: "t")) AS until
+            ), kept AS MATERIALIZED (
+            SELECT set_config('\(Self.idsSetting)', (
+                    SELECT coalesce(array_agg(id), '{}')::text FROM leased
+                ), false) IS NOT NULL
+                AND set_config('\(Self.untilSetting)', (
+                    SELECT coalesce(array_agg((extract(epoch FROM until) * 1000000)::bigint), '{}')::text
+                    FROM (SELECT DISTINCT until FROM leased) leases
+                ), false) IS NOT NULL AS is_kept
+            )
+            SELECT looked.count, cut.is_cut, kept.is_kept FROM looked CROSS JOIN cut CROSS JOIN kept;
+            COMMIT;
+            SELECT \(Self.plainPlan);
+            \(self.leasedRows)
+            """
+    }
+
+    /// The rows that the session's last receipt was of, unless somebody else has one by now: that has another time.
+    private var leasedRows: String {
         let time = self.columns.createdAt.map {
             // An infinite time has no number.
             let column = self.column($0, of: "t")
             return "CASE WHEN isfinite(\(column)) THEN (extract(epoch FROM \(column)) * 1000)::bigint END"
         }
-        let attempts = self.column(self.columns.attempts, of: "t")
-        return self.plainly(
+        return """
+            SELECT \(self.id("t")), \(self.column(self.columns.payload, of: "t")),
+                \(self.column(self.columns.attempts, of: "t")),
+                \(self.columns.group.map { self.column($0, of: "t") } ?? "NULL")::text,
+                \(self.columns.headers.map { self.column($0, of: "t") } ?? "NULL")::text, \(time ?? "NULL"),
+                \(self.columns.failures.map { self.column($0, of: "t") } ?? "NULL")
+            FROM \(self.table.quoted) t
+            WHERE \(self.id("t")) = ANY (current_setting('\(Self.idsSetting)')::\(self.idType)[])
+                AND \(self.column(self.columns.lockedUntil, of: "t")) = ANY (ARRAY (
+                    SELECT timestamptz 'epoch' + microseconds * interval '1 microsecond'
+                    FROM unnest(current_setting('\(Self.untilSetting)')::bigint[]) AS leases (microseconds)))
+            ORDER BY \(self.id("t"))
             """
-            \(lock)WITH \(rows), \(self.chosen), leased AS (
-            UPDATE \(self.table.quoted) t
-            SET \(PostgresName.quoted(self.columns.lockedUntil)) =
-                    clock_timestamp() + interval '\(lease.wholeMilliseconds) milliseconds',
-                \(PostgresName.quoted(self.columns.attempts)) = coalesce(\(attempts), 0) + 1
-            FROM chosen WHERE \(self.id("t")) = chosen.id
-            RETURNING \(self.id("t")) AS id, \(self.column(self.columns.payload, of: "t")) AS payload,
-                \(attempts) AS attempts,
-                \(self.columns.group.map { self.column($0, of: "t") } ?? "NULL")::text AS grp,
-                \(self.columns.headers.map { self.column($0, of: "t") } ?? "NULL")::text AS headers,
-                \(time ?? "NULL") AS milliseconds,
-                \(self.columns.failures.map { self.column($0, of: "t") } ?? "NULL") AS failures
-            )
-            SELECT leased.*, looked.count, cut.is_cut
-            FROM looked CROSS JOIN cut LEFT JOIN leased ON true ORDER BY leased.id
-            """
-        )
     }
+
+    /// Ends the transaction of a receive that failed.
+    static let rollback = PostgresQuery(script: "ROLLBACK")
+
+    /// The session's last receipt: the keys, and until when they are leased, in microseconds, whatever its form of times is.
+    private static let idsSetting = "penstock.received_ids"
+    private static let untilSetting = "penstock.received_until"
 
     /// Keeps the transaction to indexes, row by row: a queue grows and shrinks faster than the server counts its rows, and
     /// by what it believes then it would read all of the table for a few rows.
