@@ -89,6 +89,25 @@ struct ChangesFaultTests {
         await probe.stop()
     }
 
+    @Test("A stop while a slot waits for transactions to end is quick, and leaves neither slot nor session")
+    func stopsBeforeSlot() async throws {
+        let server = try PostgresServer.replicating()
+        try server.run("CREATE TABLE s (id int PRIMARY KEY, v text)")
+        let holder = try PostgresHolder(server, "INSERT INTO s VALUES (0)")
+        let probe = try await ChangesProbe(Self.yaml(server, "tables: [s]\ncreate: true"))
+        let waits = """
+            SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_create_logical_replication_slot%'
+            AND wait_event = 'transactionid' AND pid <> pg_backend_pid()
+            """
+        try probe.wait(for: "the slot to wait") { _ in try server.run(waits) == "1" }
+        #expect(await ContinuousClock().measure { await probe.stop() } < .seconds(5))
+        // While the transaction that it waited for is still open.
+        let left = "SELECT (\(waits)) || ' ' || (SELECT count(*) FROM pg_replication_slots)"
+        let isGone = try BoundedWait.until(within: .seconds(20)) { try server.run(left) == "0 0" }
+        #expect(isGone)
+        holder.end()
+    }
+
     @Test("A server whose log ends before the checkpoint is told as a gap, and read on")
     func earlier() async throws {
         let server = try PostgresServer.replicating()

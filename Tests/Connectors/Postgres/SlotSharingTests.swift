@@ -148,6 +148,68 @@ struct SlotSharingTests {
         await second.stop()
     }
 
+    @Test(
+        "Two URLs of one server do not take a slot from each other: the first one reads, the other one is told"
+    )
+    func twoURLs() async throws {
+        let server = try PostgresServer.replicating()
+        try server.makeSlot("s")
+        let reactor = try Reactor(name: "sharing-test")
+        defer { reactor.stop() }
+        let other = "url: \"\(server.url())?application_name=other\"\nslot: s\nheartbeat: 1s\n"
+        let claim = try Self.claim(Self.yaml(server), "one", on: reactor)
+        let first = try await ChangesProbe(Self.yaml(server), trigger: "one", on: reactor, cluster: "1f")
+        first.wait(for: "the first to read") { $0.isConnected }
+        let owner = "SELECT coalesce(max(active_pid), 0) FROM pg_replication_slots"
+        let before = try server.run(owner)
+        let second = try await ChangesProbe(other, trigger: "two", on: reactor, cluster: "1f")
+        second.wait(for: "the second to be told") { probe in
+            probe.problems.contains {
+                $0.contains("is read by this Penstock already, for one by another \"url\"")
+            }
+        }
+        var looks: Set<String> = []
+        let look = """
+            SELECT max(query_start) FROM pg_stat_activity
+            WHERE query LIKE '%publication_rel%' AND application_name = 'other' AND pid <> pg_backend_pid()
+            """
+        try second.wait(for: "six looks") { _ in
+            looks.insert(try server.run(look))
+            return looks.count > 6
+        }
+        #expect(try server.run(owner) == before)
+        // Also a session that is lost leaves the slot to whoever had it.
+        for round in 1...3 {
+            let last = try server.run(owner)
+            try server.run("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots")
+            try first.wait(for: "the first to read again") { _ in
+                let now = try server.run(owner)
+                return now != last && now != "0"
+            }
+            try server.run("INSERT INTO s VALUES (\(round))")
+            first.wait(for: "record \(round)") { $0.records.count == round }
+        }
+        #expect(second.records.isEmpty)
+        try await first.settle()
+        await first.stop()
+        claim.release()
+        second.wait(for: "the second to read") { $0.isConnected }
+        await second.stop()
+    }
+
+    @Test("A publication may have any name")
+    func oddPublication() async throws {
+        let server = try PostgresServer.replicating()
+        try server.run("CREATE TABLE s (id int PRIMARY KEY, v text)")
+        let name = #"publication: 'O''Reilly\s "big" x, y\'"#
+        let probe = try await ChangesProbe(Self.yaml(server, "tables: [s]\ncreate: true\n\(name)"))
+        probe.wait(for: "it to read") { $0.isConnected }
+        #expect(try server.run("SELECT pubname FROM pg_publication") == #"O'Reilly\s "big" x, y\"#)
+        try server.run("INSERT INTO s VALUES (1)")
+        probe.wait(for: "a record") { $0.records.count == 1 }
+        await probe.stop()
+    }
+
     @Test("The session of a Penstock with another store is waited for, and never ended")
     func foreign() async throws {
         let server = try PostgresServer.replicating()

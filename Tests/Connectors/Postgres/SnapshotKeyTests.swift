@@ -72,6 +72,67 @@ struct SnapshotKeyTests {
         }
     }
 
+    @Test("A key whose operators are not on the search path is not read on by: all rows come")
+    func operatorsElsewhere() async throws {
+        let server = try PostgresServer.replicating()
+        try server.run("CREATE SCHEMA other; CREATE EXTENSION citext SCHEMA other")
+        try server.makeSlot("s", table: "CREATE TABLE s (k other.citext PRIMARY KEY, id int)")
+        // In the order of its own operators all of a come first, and in that of texts all of B.
+        try server.run(
+            """
+            INSERT INTO s SELECT CASE WHEN n <= 2000 THEN 'a' ELSE 'B' END || lpad(n::text, 5, '0'), n
+            FROM generate_series(1, 3000) n
+            """
+        )
+        let yaml = "url: \"\(server.url())\"\nslot: s\nheartbeat: 1s\ntables: [s]\nsnapshot: [s]\n"
+        try await withStore { store in
+            let first = try await ChangesProbe(yaml, grant: 0, journal: store)
+            first.source.grant(ReceiveBudget(records: 1500, bytes: 64 << 20))
+            first.wait(for: "a part") { $0.records.count >= 1500 }
+            let before = first.records.prefix(1200)
+            let settled = try #require(before.last).position
+            try await first.settle(settled)
+            await first.stop()
+            let second = try await ChangesProbe(yaml, checkpoint: settled, journal: store)
+            second.wait(for: "all rows") { probe in
+                Set(probe.records.compactMap(\.id)).union(before.compactMap(\.id)).count == 3000
+            }
+            await second.stop()
+        }
+    }
+
+    @Test("A table that is written anew between the snapshot and its lock is read by another snapshot, whole")
+    func writtenAnew() async throws {
+        let server = try PostgresServer.replicating()
+        try server.makeSlot("s", table: "CREATE TABLE s (id int PRIMARY KEY, v int)")
+        try server.run("INSERT INTO s SELECT n, 0 FROM generate_series(1, 2000) n")
+        let yaml = "url: \"\(server.url())\"\nslot: s\nheartbeat: 1s\ntables: [s]\nsnapshot: [s]\n"
+        try await withStore { store in
+            // The snapshot waits for a transaction, and the member stands still as it is made.
+            let holder = try PostgresHolder(server, "INSERT INTO s VALUES (0, 0)")
+            let probe = try await ChangesProbe(yaml, journal: store)
+            func snapshots(_ state: String) throws -> String {
+                try server.run(
+                    """
+                    SELECT count(*) FROM pg_stat_activity
+                    WHERE query LIKE 'CREATE_REPLICATION_SLOT%' AND state = '\(state)'
+                    """
+                )
+            }
+            try probe.wait(for: "the snapshot to be waited for") { _ in try snapshots("active") == "1" }
+            let goesOn = Latch()
+            probe.reactor.submit { goesOn.block() }
+            holder.end()
+            try probe.wait(for: "the snapshot") { _ in try snapshots("idle in transaction") == "1" }
+            // What this writes, the snapshot does not see.
+            try server.run("ALTER TABLE s ALTER v TYPE bigint")
+            goesOn.open()
+            probe.wait(for: "all rows") { $0.records.count { $0.kind == .read } == 2000 }
+            #expect(probe.warnings.contains { $0.contains("was written anew while the snapshot was made") })
+            await probe.stop()
+        }
+    }
+
     @Test("A snapshot that cannot begin holds back no changes of its tables; given up, it is a gap")
     func givenUp() async throws {
         let server = try PostgresServer.replicating()

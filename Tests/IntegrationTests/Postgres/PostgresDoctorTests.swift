@@ -104,6 +104,49 @@ struct PostgresDoctorTests {
         #expect(try server.run("SELECT count(*) FROM pg_publication") == "2")
     }
 
+    @Test(
+        "A snapshot that could not go on after a break is told with the reason, and so is a key that is left out"
+    )
+    func keys() throws {
+        let server = try PostgresServer(settings: ["wal_level=logical"])
+        try server.run(
+            """
+            CREATE TABLE whole (id int PRIMARY KEY);
+            CREATE TABLE bare (id int);
+            CREATE TABLE part (a int, b int, v int, PRIMARY KEY (a, b));
+            CREATE TYPE pair AS (x int, y int);
+            CREATE TABLE odd (p pair PRIMARY KEY);
+            CREATE TABLE made (a int, b int GENERATED ALWAYS AS (a) STORED PRIMARY KEY);
+            CREATE PUBLICATION p FOR TABLE whole, bare, part (a, v), odd, made;
+            """
+        )
+        func source(_ tables: String) -> String {
+            "changes: { url: \"\(server.url())\", slot: s, publication: p, create: true, snapshot: [\(tables)], tables: [\(tables)] }"
+        }
+        let (_, checks) = try Self.examine(
+            Self.trigger("well", source("whole"))
+                + Self.trigger("ill", source("whole, bare, part, odd, made"))
+        )
+        let (well, ill) = (Self.found("well", checks), Self.found("ill", checks))
+        #expect(well["snapshot"] == "ok: all rows of 1 tables can be read", "\(well)")
+        let text = ill["snapshot"] ?? ""
+        for part in [
+            "warning: public.bare has no primary key; add one. ",
+            "public.part has a key of which only a part is published; publish all of its columns",
+            "public.odd has a key of types that are neither the server's own nor enums; ",
+            "public.made has a key of which only a part is published",
+            ". A snapshot that is broken off reads such a table from its beginning again",
+        ] { #expect(text.contains(part), "\(text)") }
+        #expect(!text.contains("whole"))
+        #expect(
+            ill["columns"]?.hasPrefix(
+                "warning: public.part: the list of columns in the publication p lacks some"
+            )
+                == true,
+            "\(ill)"
+        )
+    }
+
     @Test("A server without logical decoding is told, and so are a standby and a pooler where they matter")
     func servers() throws {
         let plain = try PostgresServer()

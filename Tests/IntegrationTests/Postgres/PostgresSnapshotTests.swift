@@ -53,20 +53,7 @@ struct PostgresSnapshotTests {
             world.arrivals.contains { $0.group == -2 && $0.kind == "INSERT" }
         }
         try penstock.terminate()
-        // The last that came of each row is how it is. Deleted ones come without their row, and are counted by their names.
-        var last: [Int: Int] = [:]
-        for arrival in world.arrivals {
-            if let group = arrival.group, let number = arrival.number { last[group] = number }
-        }
-        let server = try world.database.run("SELECT g || ' ' || n FROM t")
-        let there = server.split(separator: "\n").map { $0.split(separator: " ").compactMap { Int($0) } }
-        let wrong = there.filter { last[$0[0]] != $0[1] }
-        #expect(wrong.isEmpty, "\(wrong.count) rows, such as \(wrong.first ?? [])")
-        // A row that was seen and is gone now was told to be gone.
-        let groups = Set(there.map { $0[0] })
-        let gone = last.keys.count { !groups.contains($0) }
-        let deletes = Set(world.arrivals.filter { $0.kind == "DELETE" }.map(\.id)).count
-        #expect(deletes >= gone, "\(gone) rows are gone, \(deletes) deletions came")
+        let deletes = try world.checkRows()
         let line = "snapshot: \(rows) rows, \(reads()) read, \(deletes) deletions\n"
         FileHandle.standardError.write(Data(line.utf8))
     }

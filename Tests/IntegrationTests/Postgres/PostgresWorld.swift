@@ -3,6 +3,7 @@
 import Foundation
 import PenstockTesting
 import Synchronization
+import Testing
 
 /// A Postgres server, a function that answers over HTTP and keeps what it got, and the program between them.
 final class PostgresWorld: Sendable {
@@ -143,5 +144,24 @@ final class PostgresWorld: Sendable {
                 "waited for \(what); \(self.arrivals.count) arrived; log:\n\(penstock.logTail)"
             )
         }
+    }
+
+    /// Checks that the last that came of each row of `t (id, g, n)` is how it is; returns how many deletions came.
+    func checkRows() throws -> Int {
+        // Deleted ones come without their row, and are counted by their names.
+        var last: [Int: Int] = [:]
+        for arrival in self.arrivals {
+            if let group = arrival.group, let number = arrival.number { last[group] = number }
+        }
+        let server = try self.database.run("SELECT g || ' ' || n FROM t")
+        let there = server.split(separator: "\n").map { $0.split(separator: " ").compactMap { Int($0) } }
+        let wrong = there.filter { last[$0[0]] != $0[1] }
+        #expect(wrong.isEmpty, "\(wrong.count) rows, such as \(wrong.first ?? [])")
+        // A row that was seen and is gone now was told to be gone.
+        let groups = Set(there.map { $0[0] })
+        let gone = last.keys.count { !groups.contains($0) }
+        let deletes = Set(self.arrivals.filter { $0.kind == "DELETE" }.map(\.id)).count
+        #expect(deletes >= gone, "\(gone) rows are gone, \(deletes) deletions came")
+        return deletes
     }
 }

@@ -104,7 +104,7 @@ extension ChangesSource {
     func closeSessions() async {
         let sessions = self.sessions
         self.sessions = []
-        for session in sessions { await session.close() }
+        for session in sessions { await session.abandon() }
     }
 
     private func open(_ address: PostgresAddress) throws -> PostgresSession {
@@ -141,7 +141,7 @@ extension ChangesSource {
         reader.limit(at: ChangePosition.change(end, 0))
         stream.askEnd()
         try await self.wait(reader) { reader.isAtLimit }
-        let view = try await self.makeView(side)
+        let view = try await self.makeView(stream)
         guard reader.isBehind(ChangePosition.row(view.place, 1)) else {
             throw Halt.problem("the snapshot is as of \(view.place), which is before changes that were read")
         }
@@ -184,8 +184,11 @@ extension ChangesSource {
 
     /// Begins a transaction that sees what was committed before a place in the log, and nothing else: a slot of its own, which is
     /// made for that and dropped at once, knows the place.
-    private func makeView(_ side: PostgresSession) async throws -> View {
-        let connection = try await self.open(self.address.replicating()).open()
+    private func makeView(_ stream: SlotStream) async throws -> View {
+        let name = self.context.cluster.map {
+            SlotSession.snapshot(of: $0, slot: self.configuration.slot, stream: stream.mark)
+        }
+        let connection = try await self.open(self.address.replicating(named: name)).open()
         func run(_ sql: String, within timeout: Duration) async throws -> PostgresResult {
             guard !self.isStopped, !Task.isCancelled else { throw Halt.stopped }
             return try await connection.run(PostgresQuery(script: sql), within: timeout)

@@ -33,6 +33,7 @@ extension PostgresExamination {
             await self.snapshot(configuration),
             await self.lag(configuration),
             await self.identities(facts, settings),
+            await self.lists(settings),
         ].compactMap(\.self)
     }
 
@@ -157,8 +158,7 @@ extension PostgresExamination {
         let query = PostgresQuery(
             """
             SELECT c.oid IS NOT NULL, coalesce(has_table_privilege(c.oid, 'SELECT'), false),
-              coalesce(row_security_active(c.oid), false), EXISTS (
-                SELECT FROM pg_index i WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident))
+              coalesce(row_security_active(c.oid), false)
             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (schema, name, n)
             LEFT JOIN pg_class c ON c.oid = to_regclass(quote_ident(u.schema) || '.' || quote_ident(u.name))
             ORDER BY u.n
@@ -167,7 +167,7 @@ extension PostgresExamination {
                 .array(configuration.snapshot.map(\.schema)), .array(configuration.snapshot.map(\.name)),
             ]
         )
-        return await self.ask("snapshot", query) { rows in
+        let access = await self.ask("snapshot", query) { rows in
             func names(_ column: Int, _ value: Bool) -> String {
                 configuration.snapshot.enumerated().filter { rows.boolean($0.offset, column) == value }
                     .map { "\($0.element)" }.joined(separator: ", ")
@@ -186,15 +186,61 @@ extension PostgresExamination {
                     "policies hide rows of \(hidden) from the user; let it read all, by ALTER ROLE … BYPASSRLS"
                 )
             }
-            let keyless = names(3, false)
-            guard keyless.isEmpty else {
-                return .warning(
-                    "snapshot",
-                    "\(keyless): without a primary key, a snapshot that is broken off reads it from its beginning again"
-                )
-            }
             return .ok("snapshot", "all rows of \(configuration.snapshot.count) tables can be read")
         }
+        guard access.grade == .ok else { return access }
+        return await self.keys(configuration) ?? access
+    }
+
+    /// Which tables a snapshot that is broken off begins again; nil for none.
+    private func keys(_ configuration: ChangesConfiguration) async -> Diagnosis? {
+        var found: [String] = []
+        for table in configuration.snapshot {
+            let question = SnapshotTable.question(
+                table,
+                publication: configuration.publication,
+                version: self.connection.serverVersion
+            )
+            do throws(PostgresError) {
+                let rows = try await self.connection.run(question, within: Self.patience)
+                if let text = SnapshotTable.hindrance(rows) { found.append("\(table) \(text)") }
+            } catch {
+                return .error("snapshot", PostgresAdvice.text(error, self.address))
+            }
+        }
+        guard !found.isEmpty else { return nil }
+        let text = found.joined(separator: ". ")
+        return .warning(
+            "snapshot",
+            "\(text). A snapshot that is broken off reads such a table from its beginning again"
+        )
+    }
+
+    /// Which tables are published without a part of what tells their rows apart; nil for none.
+    private func lists(_ settings: SlotSettings) async -> Diagnosis? {
+        guard self.connection.serverVersion >= 150_000 else { return nil }
+        let query = PostgresQuery(
+            """
+            SELECT n.nspname || '.' || c.relname FROM pg_publication p
+            JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prattrs IS NOT NULL
+            JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE p.pubname = $1 AND (p.pubupdate OR p.pubdelete) AND (c.relreplident = 'f' OR EXISTS (
+              SELECT FROM pg_index i, unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS k (place)
+              WHERE i.indrelid = c.oid AND NOT k.place = ANY (r.prattrs::int2[])
+                AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)))
+            ORDER BY 1 LIMIT 20
+            """,
+            [.text(settings.publication)]
+        )
+        guard let rows = try? await self.connection.run(query, within: Self.patience), rows.rows > 0 else {
+            return nil
+        }
+        let names = (0..<rows.rows).compactMap { rows.text($0, 0) }.joined(separator: ", ")
+        return .warning(
+            "columns",
+            "\(names): the list of columns in the publication \(settings.publication) lacks some of the replica identity, and the "
+                + "server refuses UPDATE and DELETE; add them by ALTER PUBLICATION … SET TABLE"
+        )
     }
 
     /// How much of the log is kept for the slot, and whether that has a limit.

@@ -230,7 +230,7 @@ extension SlotFacts {
 extension SlotFacts.Slot {
     /// Whether a Penstock that shares the store reads it.
     func isOwned(by cluster: String) -> Bool {
-        let mark = Self.mark(of: cluster)
+        let mark = SlotSession.reader(of: cluster)
         return self.ownerName == mark || self.ownerName.hasPrefix(mark + " ")
     }
 
@@ -247,28 +247,5 @@ extension SlotFacts.Slot {
             "the slot \(settings.slot) is read by \(reader), the server's process \(owner)\(name); this one stands by, and "
                 + "takes over when that ends\(advice)"
         )
-    }
-
-    /// How sessions of those who share a store begin their names.
-    fileprivate static func mark(of cluster: String) -> String { "penstock \(cluster)" }
-}
-
-extension PostgresAddress {
-    /// The same for a connection that reads a slot, by whose name others see who shares the store that `cluster` names; nil for
-    /// a store of its own.
-    ///
-    /// Texts of values are the same there whatever the server's settings are.
-    func replicating(as cluster: String? = nil) -> PostgresAddress {
-        var address = self
-        address["replication"] = "database"
-        if let cluster {
-            // What a server has too little room for is cut off at the end.
-            let own = self["application_name"].map { " " + $0 } ?? ""
-            address["application_name"] = SlotFacts.Slot.mark(of: cluster) + own
-        }
-        address["options"] =
-            (self["options"].map { $0 + " " } ?? "")
-            + "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c timezone=UTC -c bytea_output=hex"
-        return address
     }
 }

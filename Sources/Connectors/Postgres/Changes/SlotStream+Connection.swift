@@ -11,11 +11,11 @@ import Synchronization
 
 extension SlotStream {
     private static let openTimeout = Duration.seconds(10)
-    private static let askTimeout = Duration.seconds(15)
+    static let askTimeout = Duration.seconds(15)
     /// A slot is made once the transactions that are under way have ended.
     private static let createTimeout = Duration.seconds(600)
     /// How often one that stands by asks whether the slot is free.
-    private static let standbyPause = Duration.seconds(1)
+    static let standbyPause = Duration.seconds(1)
     /// How long the server may take to notice that our own last session has ended.
     private static let ownPause = Duration.milliseconds(100)
     private static let ownPatience = 50
@@ -62,7 +62,8 @@ extension SlotStream {
         self.openings = []
         self.link.take()?.close()
         self.pending.take()?.close()
-        self.control.take()?.close()
+        // A slot that is being made may wait for the transactions of others.
+        self.control.take()?.abandon()
         for reader in self.readers { reader.detach() }
     }
 
@@ -75,7 +76,7 @@ extension SlotStream {
         self.tryAgain(in: max(.milliseconds(100), pause))
     }
 
-    private func tryAgain(in pause: Duration) {
+    func tryAgain(in pause: Duration) {
         self.isConnecting = true
         let generation = self.generation
         self.retry = self.reactor.schedule(at: self.reactor.now + pause) {
@@ -86,7 +87,7 @@ extension SlotStream {
         }
     }
 
-    private func show(_ status: SourceStatus) {
+    func show(_ status: SourceStatus) {
         for reader in self.readers { reader.show(status) }
     }
 
@@ -201,7 +202,10 @@ extension SlotStream {
         case .run(let sql):
             guard round < 4 else { return self.lose("\(name): \(sql) did not do what it should") }
             self.logger.info("making what is missing", metadata: ["sql": "\(sql)"])
-            self.ask(PostgresQuery(script: sql), within: Self.createTimeout) { _ in
+            // A server that waits finds out that nobody is there any more.
+            let check =
+                control.serverVersion >= 140_000 ? "SET client_connection_check_interval = 5000;\n" : ""
+            self.ask(PostgresQuery(script: check + sql), within: Self.createTimeout) { _ in
                 self.examine(control, round: round + 1)
             }
         case .problem(let text): self.lose("\(name): \(text)")
@@ -220,12 +224,15 @@ extension SlotStream {
                 self.failures += 1
                 return self.tryAgain(in: Self.ownPause)
             }
+            if let other = self.other(where: { $0.reads(by: owner) }) { return self.standBack(for: other) }
             self.foundOwned += 1
             let isOurs = self.cluster.map { facts.slot?.isOwned(by: $0) ?? false } ?? false
-            if self.foundOwned > Self.ownerPatience, isOurs, self.mayTerminateOwner() {
+            if self.foundOwned > Self.ownerPatience, isOurs, let cluster = self.cluster,
+                self.mayTerminateOwner()
+            {
                 self.logger.warning("ending the session of a former owner", metadata: ["process": "\(owner)"])
-                let sql = "SELECT pg_terminate_backend(\(owner))"
-                self.ask(PostgresQuery(script: sql), within: Self.askTimeout) { _ in
+                let query = SlotSession.endReader(owner, of: self.slot, cluster: cluster)
+                self.ask(query, within: Self.askTimeout) { _ in
                     self.tryAgain(in: Self.ownPause)
                 }
                 return
@@ -239,7 +246,9 @@ extension SlotStream {
                 return self.tryAgain(in: Self.gathering)
             }
             self.hasWaitedForOthers = true
-            self.openStream(from: confirmed, end: facts.end, settings)
+            self.endSnapshots {
+                self.openStream(from: confirmed, end: facts.end, settings)
+            }
         }
     }
 
@@ -248,42 +257,51 @@ extension SlotStream {
         end: LogSequenceNumber,
         _ settings: SlotSettings
     ) {
-        self.open(self.address.replicating(as: self.cluster)) { link in
+        self.open(self.address.replicating(named: self.cluster.map { SlotSession.reader(of: $0) })) { link in
             self.ownBackend = link.announcedBackend
-            // What some have is skipped for them; before what is confirmed there is nothing.
-            let positions = self.readers.map { reader in
-                let commit = reader.position.flatMap { ChangePosition.parts($0)?.commit } ?? confirmed
-                return commit > end ? confirmed : commit
-            }
             self.pending = link
-            let start = max(confirmed, positions.min() ?? confirmed)
-            let publication = PostgresName.literal(PostgresName.quoted(settings.publication))
-            let sql =
-                "START_REPLICATION SLOT \(PostgresName.quoted(self.slot)) LOGICAL \(start) "
-                + "(proto_version '1', publication_names\(publication.hasPrefix(" ") ? "" : " ")\(publication))"
-            let generation = self.generation
-            link.startCopy(sql, within: Self.askTimeout, { self.poke() }) { result in
-                guard self.generation == generation else { return }
-                switch result {
-                case .success:
-                    self.isConnecting = false
-                    self.failures = 0
-                    self.concern = nil
-                    self.foundOwned = 0
-                    self.pending = nil
-                    self.link = link
-                    self.begun(confirmed: confirmed, end: end, at: start)
-                    self.beat(after: .zero)
-                    self.watch()
-                case .failure(let error) where error.sqlState == "55006":
-                    // Somebody was faster.
-                    link.onLoss = nil
-                    self.pending = nil
-                    link.close()
-                    self.tryAgain(in: Self.ownPause)
-                case .failure(let error):
-                    self.lose(PostgresAdvice.text(error, self.address))
-                }
+            self.identify(link) { self.startStream(link, from: confirmed, end: end, settings) }
+        }
+    }
+
+    private func startStream(
+        _ link: PostgresLink,
+        from confirmed: LogSequenceNumber,
+        end: LogSequenceNumber,
+        _ settings: SlotSettings
+    ) {
+        // What some have is skipped for them; before what is confirmed there is nothing.
+        let positions = self.readers.map { reader in
+            let commit = reader.position.flatMap { ChangePosition.parts($0)?.commit } ?? confirmed
+            return commit > end ? confirmed : commit
+        }
+        let start = max(confirmed, positions.min() ?? confirmed)
+        let publication = PostgresName.replicationLiteral(PostgresName.quoted(settings.publication))
+        let sql =
+            "START_REPLICATION SLOT \(PostgresName.quoted(self.slot)) LOGICAL \(start) "
+            + "(proto_version '1', publication_names \(publication))"
+        let generation = self.generation
+        link.startCopy(sql, within: Self.askTimeout, { self.poke() }) { result in
+            guard self.generation == generation else { return }
+            switch result {
+            case .success:
+                self.isConnecting = false
+                self.failures = 0
+                self.concern = nil
+                self.foundOwned = 0
+                self.pending = nil
+                self.link = link
+                self.begun(confirmed: confirmed, end: end, at: start)
+                self.beat(after: .zero)
+                self.watch()
+            case .failure(let error) where error.sqlState == "55006":
+                // Somebody was faster.
+                link.onLoss = nil
+                self.pending = nil
+                link.close()
+                self.tryAgain(in: Self.ownPause)
+            case .failure(let error):
+                self.lose(PostgresAdvice.text(error, self.address))
             }
         }
     }

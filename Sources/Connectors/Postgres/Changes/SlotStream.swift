@@ -60,6 +60,10 @@ final class SlotStream: @unchecked Sendable {
     var cluster: String?
     /// How often the slot was found with another owner, in a row.
     var foundOwned = 0
+    /// Tells sessions that belong to this stream from those of other processes.
+    let mark = String(UInt32.random(in: .min ... .max), radix: 16)
+    /// Which server it reads from, or did last, as that tells of itself.
+    var system: String?
 
     // What arrives.
     private var transaction: ReplicatedTransaction?
@@ -155,6 +159,16 @@ final class SlotStream: @unchecked Sendable {
         }
     }
 
+    /// Another stream of this process and the same slot, by another URL.
+    func other(where condition: (SlotStream) -> Bool) -> SlotStream? {
+        Self.table.withLock { table in
+            table.first { key, stream in
+                stream !== self && stream.reactor === self.reactor && key.slot == self.slot
+                    && condition(stream)
+            }?.value
+        }
+    }
+
     /// Another one may have left the table to it meanwhile.
     private func keep() {
         let key = Key(reactor: ObjectIdentifier(self.reactor), address: self.address, slot: self.slot)
@@ -237,6 +251,9 @@ final class SlotStream: @unchecked Sendable {
         }
         return least ?? .none
     }
+
+    /// The triggers that are configured, or read.
+    var triggers: [String] { Set(self.claims.keys).union(self.readers.map(\.trigger)).sorted() }
 
     /// Whether all that are configured read.
     var isWhole: Bool { self.claims.keys.allSatisfy { name in self.readers.contains { $0.trigger == name } } }

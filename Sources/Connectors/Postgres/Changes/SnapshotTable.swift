@@ -97,26 +97,54 @@ struct SnapshotTable: Sendable {
         (0..<rows.rows).filter { rows.text($0, 3) != nil }
     }
 
+    /// An index by which rows could be read on.
+    private struct Index {
+        /// Its columns that are published, in its order, by the rows that tell of them.
+        var columns: [Int]
+        /// How many it has.
+        var count: Int
+
+        /// Whether all of its columns are published: one that is not cannot be told.
+        var isWhole: Bool { !self.columns.isEmpty && self.columns.count == self.count }
+
+        /// Whether it is compared as it is ordered, for sure.
+        ///
+        /// So are types of the server itself, and enums; the operators of others need not be on the search path.
+        func isOrdered(_ rows: PostgresResult) -> Bool {
+            self.columns.allSatisfy { rows.boolean($0, 11) == true }
+        }
+    }
+
+    /// The primary key, and the index that is the replica identity, as far as there are such.
+    private static func indexes(_ rows: PostgresResult) -> [Index] {
+        guard rows.rows > 0 else { return [] }
+        return [(place: 5, count: 9), (place: 6, count: 10)].compactMap { index in
+            guard let count = rows.text(0, index.count).flatMap({ Int($0) }) else { return nil }
+            let columns = Self.columns(rows).compactMap { row in
+                rows.text(row, index.place).flatMap { Int($0) }.map { (place: $0, row: row) }
+            }
+            return Index(columns: columns.sorted { $0.place < $1.place }.map(\.row), count: count)
+        }
+    }
+
+    /// Why a snapshot of the table that is broken off cannot go on where it was, by the answer to
+    /// ``question(_:publication:version:)``, and what to do; nil when it can.
+    static func hindrance(_ rows: PostgresResult) -> String? {
+        let indexes = Self.indexes(rows)
+        guard !indexes.contains(where: { $0.isWhole && $0.isOrdered(rows) }) else { return nil }
+        guard !indexes.isEmpty else { return "has no primary key; add one" }
+        return indexes.contains(where: \.isWhole)
+            ? "has a key of types that are neither the server's own nor enums; give it a unique index of such types as REPLICA IDENTITY"
+            : "has a key of which only a part is published; publish all of its columns (generated ones cannot be), or give it a unique "
+                + "index of columns that are published as REPLICA IDENTITY"
+    }
+
     init(_ message: RelationMessage, _ rows: PostgresResult, _ facts: TableFacts) {
         self.table = ReplicatedTable(message, facts)
         self.names = message.columns.map(\.name)
         self.condition = rows.text(0, 7)
         self.isPartitioned = rows.text(0, 1) == "p"
-        let columns = Self.columns(rows)
-        // By the primary key, or by the index that is the replica identity, with all of its columns: one that is not published
-        // cannot be told. Only types of the server itself, and enums, are sure to be compared as they are ordered: the operators
-        // of others need not be on the search path.
-        let keys = [(place: 5, count: 9), (place: 6, count: 10)].map { index -> [Int] in
-            let key = columns.compactMap { row in
-                rows.text(row, index.place).flatMap { Int($0) }.map { (place: $0, column: row) }
-            }
-            let count = rows.rows > 0 ? rows.text(0, index.count).flatMap { Int($0) } : nil
-            guard key.count == count, key.allSatisfy({ rows.boolean($0.column, 11) == true }) else {
-                return []
-            }
-            return key.sorted { $0.place < $1.place }.map(\.column)
-        }
-        let key = keys.first { !$0.isEmpty } ?? []
+        let key = Self.indexes(rows).first { $0.isWhole && $0.isOrdered(rows) }?.columns ?? []
         self.key = key
         self.by = key.map { "\(rows.text($0, 3) ?? "") \(rows.text($0, 4) ?? "")" }
     }
