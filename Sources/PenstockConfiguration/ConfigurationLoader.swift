@@ -88,7 +88,13 @@ package struct ConfigurationLoader: Sendable {
         self.parse(Array(text.utf8), file: file)
     }
 
-    func parse(_ bytes: [UInt8], file: String) -> ConfigurationDocument {
+    func parse(_ file: [UInt8], file name: String) -> ConfigurationDocument {
+        // Some editors begin a file with a mark (U+FEFF), which the YAML parser takes for a value.
+        let isMarked = file.starts(with: [0xEF, 0xBB, 0xBF])
+        return self.parse(unmarked: isMarked ? Array(file.dropFirst(3)) : file, file: name)
+    }
+
+    private func parse(unmarked bytes: [UInt8], file: String) -> ConfigurationDocument {
         let whole = Place(file: file)
         guard bytes.count <= Self.fileBytesMax else {
             return self.refused(

@@ -100,8 +100,15 @@ extension Kind where Value == Secret {
 
     /// Text that is never shown; one that stands in the file itself is a warning only under a name that sounds like a
     /// secret's.
-    package static var hidden: Self {
+    package static var hidden: Self { .hidden { _ in false } }
+
+    /// ``hidden`` for a URL or the like: a password that `holdsPassword` finds in a text of the file itself is a warning,
+    /// too.
+    package static func hidden(holdsPassword: @escaping @Sendable (String) -> Bool) -> Self {
         .scalar(.secret, placeholder: Secret(""), represent: { _ in nil }) { scalar, subject, findings in
+            if !scalar.isSubstituted || scalar.source.contains(":-"), holdsPassword(scalar.text) {
+                findings.append(subject.literalSecret("the URL in \"\(subject.label)\" holds a password"))
+            }
             let isLiteral = !scalar.isFromOutside && !scalar.source.isEmpty
             if isLiteral, NameRule.soundsSecret(subject.label) {
                 findings.append(

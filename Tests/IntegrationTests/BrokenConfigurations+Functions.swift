@@ -227,6 +227,20 @@ extension BrokenConfiguration {
             """#
         ),
         .init(
+            "A URL with a secret in its query",
+            #"""
+            functions:
+              f:
+                http:
+                  url: "https://example.com/hook?mode=a&code-sig=&X-Api-Key=k"
+              g:
+                http:
+                  url: "https://example.com/hook?mode=a&sig=${PENSTOCK_TEST_WORD}"
+            ! connectors.yaml:4:12: warning: the URL in "url" holds a secret in its query; take it from the environment \#
+            with ${NAME}, or from a file with ${file:/path} [literal-secret]
+            """#
+        ),
+        .init(
             "A URL with a password and without TLS",
             #"""
             functions:

@@ -32,6 +32,28 @@ extension BrokenConfiguration {
             """#
         ),
         .init(
+            "Passwords of databases that stand in the file",
+            #"""
+            functions: { f: { local: { command: [cat] } } }
+            triggers:
+              t:
+                source:
+                  postgres:
+                    changes: { url: "host=db user=app password=in-the-file", slot: s }
+                function: f
+                on_failure:
+                  postgres:
+                    url: "postgres://app:${PENSTOCK_TEST_NONE:-in-the-file}@db/orders"
+                    table: letters
+                on_success:
+                  postgres: { url: "postgres://app:${PENSTOCK_TEST_WORD}@db/orders", table: results }
+            ! connectors.yaml:6:25: warning: the URL in "url" holds a password; take it from the environment \#
+            with ${NAME}, or from a file with ${file:/path} [literal-secret]
+            ! connectors.yaml:10:14: warning: the URL in "url" holds a password; take it from the environment \#
+            with ${NAME}, or from a file with ${file:/path} [literal-secret]
+            """#
+        ),
+        .init(
             "A channel whose name is too long, and one that stands there twice",
             #"""
             functions: { f: { local: { command: [cat] } } }

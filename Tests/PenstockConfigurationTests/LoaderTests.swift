@@ -58,6 +58,14 @@ import Testing
         #expect(document.findings.map(\.code) == [.tooDeep])
     }
 
+    @Test("A mark at the beginning, as some editors write it, is nothing but that") func takesMark() {
+        let loader = ConfigurationLoader.fixture()
+        #expect(loader.parse("\u{FEFF}# a file\nstate: a\nadmin: {}\n").findings.isEmpty)
+        let document = loader.parse("\u{FEFF}state: a\nstate: b\n")
+        #expect(document.findings.map(\.place.line) == [2])
+        #expect(loader.parse("\u{FEFF}").findings.map(\.code) == [.emptyFile])
+    }
+
     @Test("Aliases of aliases end at the limit of values, not in memory") func limitsAliases() {
         let levels = (1...12).map { level in
             let alias = "*l\(level - 1)"

@@ -8,7 +8,7 @@ enum PostgresFields {
     static let urlField = Field<Secret>(
         "url",
         "Where the database is: postgresql://user@host:5432/database?sslmode=verify-full, or host=… dbname=…. Never shown, because it may hold the password.",
-        .hidden
+        .hidden { (try? PostgresAddress($0))?.hasPassword ?? false }
     )
     static let passwordField = Field.secret("password", "The password, when it is not in `url`.").optional
 
