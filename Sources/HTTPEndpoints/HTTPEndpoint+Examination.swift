@@ -20,7 +20,9 @@ extension HTTPEndpoint {
             await client.close()
             return .ok("endpoint", "\(self.url) answers (HEAD: status \(try result.get().status))")
         } catch {
-            return .error("endpoint", "\(self.url): \(error.detail); start it, or correct url")
+            let wayOut =
+                error.code == .tls ? "correct tls, or the server's certificate" : "start it, or correct url"
+            return .error("endpoint", "\(self.url): \(error.detail); \(wayOut)")
         }
     }
 }

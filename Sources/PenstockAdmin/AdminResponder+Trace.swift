@@ -52,6 +52,8 @@ extension RecordTraceError {
     /// What happened and what to do.
     package var message: String {
         switch self {
+        case .noPartition(let name, let known) where known.isEmpty:
+            "nothing is known of a partition \"\(name.prefix(100))\": no record was received, and the store has no checkpoint"
         case .noPartition(let name, let known):
             AdminError.unknown("partition", name, among: known).message
         case .noPosition(let text):

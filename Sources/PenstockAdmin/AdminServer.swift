@@ -88,6 +88,8 @@ package struct AdminServer: Service {
             try await application.run()
         } catch let error as IOError {
             throw ListenError(self.settings.listen, error.errnoCode)
+        } catch is SocketAddressError.UnknownHost {
+            throw ListenError(unknown: self.settings.listen)
         }
     }
 
@@ -113,5 +115,11 @@ package struct ListenError: Error, CustomStringConvertible {
             default: "cannot be listened on (errno \(code))"
             }
         self.description = "admin.listen: \(address) \(reason)"
+    }
+
+    /// The name of a machine that nobody knows.
+    init(unknown address: ListenAddress) {
+        self.description =
+            "admin.listen: \(address) names no machine that is known here; choose an address of this one, such as 127.0.0.1"
     }
 }

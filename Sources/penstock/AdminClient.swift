@@ -80,7 +80,7 @@ struct AdminClient {
             if error.code == .unreachable { return nil }
             throw CommandFailure(
                 .environment,
-                "admin-\(error.code.rawValue)",
+                "admin-\(CommandFailure.kebab(error.code.rawValue))",
                 "\(self.address): \(error.detail)"
             )
         }

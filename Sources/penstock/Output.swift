@@ -49,9 +49,14 @@ struct CommandFailure: Error {
     init(_ error: StoreError) {
         self.init(
             error.code == .inputOutput ? .failed : .environment,
-            "store-\(error.code.rawValue)",
+            "store-\(Self.kebab(error.code.rawValue))",
             error.detail
         )
+    }
+
+    /// The name of a case as a code of ours: `inUse` is `in-use`.
+    static func kebab(_ name: String) -> String {
+        name.map { $0.isUppercase ? "-\($0.lowercased())" : "\($0)" }.joined()
     }
 }
 

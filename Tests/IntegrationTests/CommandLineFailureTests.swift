@@ -28,6 +28,9 @@ struct CommandLineFailureTests {
                 "\(second.errors)"
             )
         }
+        let list = ["dlq", "list", "--format", "json", "--config", "second.yaml"]
+        let document = try CommandRun(list, in: world.home.url).document()
+        #expect((document["error"] as? [String: Any])?["code"] as? String == "store-in-use")
         try first.terminate()
     }
 

@@ -100,6 +100,22 @@ struct CommandLineTests {
         let answer = try CommandRun(["dlq", "list", "--format", "json"], in: home.url)
         #expect(answer.status == 0)
         #expect((try answer.document()["result"] as? [String: Any])?["total"] as? Int == 0)
+        let nothing = try CommandRun(["why", "orders", "--at", "orders-0:1"], in: home.url)
+        #expect(nothing.status == 1)
+        #expect(nothing.errors.hasPrefix("penstock: nothing is known of a partition \"orders-0\": "))
+    }
+
+    @Test("A name that admin.listen has and nobody knows is a matter of the environment")
+    func unknownHost() throws {
+        let admin = "admin: { listen: \"no-such-machine.invalid:80\", token: \"${TOKEN}\" }"
+        let answer = try CommandRun(
+            ["run"],
+            configuration: Self.valid.replacing("admin: { listen: 127.0.0.1:1 }", with: admin),
+            environment: ["TOKEN": "a-token-of-enough-letters"]
+        )
+        #expect(answer.status == 3)
+        let says = "penstock: admin.listen: no-such-machine.invalid:80 names no machine that is known here; "
+        #expect(answer.errors.contains(says), "\(answer.errors)")
     }
 
     @Test("Output that cannot be written is exit code 3; a reader that has gone is not")

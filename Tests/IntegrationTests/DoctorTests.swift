@@ -138,6 +138,7 @@ struct DoctorTests {
             state: "sqlite:\(world.file("penstock.db").path)"
             functions:
               gone: { http: { url: "http://127.0.0.1:\(closed)/" } }
+              bare: { http: { url: "https://127.0.0.1:\(world.brokerPort)/", tls: { ca: no-such.pem } } }
               nowhere: { lambda: { function: nowhere, endpoint: "\(aws.endpoint)", \(keys) } }
               typo: { local: { command: [pyhton3, handler.py], directory: "." } }
             triggers:
@@ -165,6 +166,7 @@ struct DoctorTests {
         }
         for (part, check, says) in [
             ("function gone", "endpoint", "start it, or correct url"),
+            ("function bare", "endpoint", "; correct tls, or the server's certificate"),
             ("function nowhere", "invoke", "create the function"),
             ("function typo", "command", "no program \"pyhton3\" in PATH"),
             (
