@@ -186,7 +186,7 @@ let products: [Target] = [
 let tests: [Target] = [
     .testTarget(
         name: "PenstockCoreTests",
-        dependencies: ["PenstockCore", "PenstockTesting", "Reactor", deque]
+        dependencies: ["CJSON", "PenstockCore", "PenstockTesting", "Reactor", deque]
     ),
     .testTarget(name: "ReactorTests", dependencies: ["Reactor", "PenstockTesting"]),
     .testTarget(name: "CurlClientTests", dependencies: ["CurlClient", "Reactor", "PenstockTesting"]),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CJSON
+public import CJSON
 
 /// Walks over a JSON text (RFC 8259) without building anything of it: the answers of services.
 ///
@@ -49,19 +49,36 @@ package struct JSONCursor: Sendable {
 
     @usableFromInline var malformed: Malformed { Malformed(offset: self.place) }
 
+    /// The byte at a place before the end.
+    @inlinable
+    @inline(__always)
+    func byte(at place: Int) -> UInt8 {
+        unsafe self.bytes.withUnsafeBufferPointer { unsafe $0[place] }
+    }
+
+    /// Passes over blanks, and gives the next byte, which it stays before; 0, which JSON has nowhere, at the end.
+    @inlinable
+    @inline(__always)
+    mutating func next() -> UInt8 {
+        guard self.place < self.bytes.count else { return 0 }
+        let next = self.byte(at: self.place)
+        guard next <= 0x20 else { return next }
+        self.place = self.behindBlanks()
+        return self.place < self.bytes.count ? self.byte(at: self.place) : 0
+    }
+
     /// Passes over blanks; whether the next byte is this one.
     @inlinable
     @inline(__always)
-    package mutating func isNext(_ byte: UInt8) -> Bool {
-        guard self.place < self.bytes.count else { return false }
-        let next = self.bytes[self.place]
-        return next > 0x20 ? next == byte : self.isNextBehindBlanks(byte)
-    }
+    package mutating func isNext(_ byte: UInt8) -> Bool { self.next() == byte }
+
+    // What is called for some bytes only takes no `inout`: so the cursor of a loop around it stays in registers.
 
     @usableFromInline
-    mutating func isNextBehindBlanks(_ byte: UInt8) -> Bool {
-        while self.place < self.bytes.count, Self.isBlank(self.bytes[self.place]) { self.place += 1 }
-        return self.place < self.bytes.count && self.bytes[self.place] == byte
+    func behindBlanks() -> Int {
+        var place = self.place
+        while place < self.bytes.count, Self.isBlank(self.bytes[place]) { place += 1 }
+        return place
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool {
@@ -71,8 +88,28 @@ package struct JSONCursor: Sendable {
     @inlinable
     @inline(__always)
     mutating func take(_ byte: UInt8) throws(Malformed) {
-        guard self.isNext(byte) else { throw self.malformed }
-        self.place += 1
+        guard self.next() == byte else { throw self.malformed }
+        self.place &+= 1
+    }
+
+    /// Passes over a bracket; whether it is closed at once, which is passed over, too.
+    @inlinable
+    @inline(__always)
+    mutating func isEmpty(_ open: UInt8, _ close: UInt8) throws(Malformed) -> Bool {
+        try self.take(open)
+        guard self.next() == close else { return false }
+        self.place &+= 1
+        return true
+    }
+
+    /// Passes over what follows a member or an element; whether it was the last one.
+    @inlinable
+    @inline(__always)
+    mutating func isLast(before close: UInt8) throws(Malformed) -> Bool {
+        let next = self.next()
+        guard next == close || next == UInt8(ascii: ",") else { throw self.malformed }
+        self.place &+= 1
+        return next == close
     }
 
     /// Visits the members of an object, with the cursor before each value, which the visitor passes over.
@@ -81,43 +118,24 @@ package struct JSONCursor: Sendable {
     package mutating func members(
         _ visit: (inout JSONCursor, _ name: Text) throws(Malformed) -> Void
     ) throws(Malformed) {
-        try self.take(UInt8(ascii: "{"))
-        if self.isNext(UInt8(ascii: "}")) {
-            self.place += 1
-            return
-        }
-        while true {
+        if try self.isEmpty(UInt8(ascii: "{"), UInt8(ascii: "}")) { return }
+        repeat {
             let name = try self.name()
             try visit(&self, name)
-            if self.isNext(UInt8(ascii: "}")) {
-                self.place += 1
-                return
-            }
-            try self.take(UInt8(ascii: ","))
-        }
+        } while try !self.isLast(before: UInt8(ascii: "}"))
     }
 
     /// Visits the elements of an array, in the same way.
     @inlinable
     @inline(__always)
     package mutating func elements(_ visit: (inout JSONCursor) throws(Malformed) -> Void) throws(Malformed) {
-        try self.take(UInt8(ascii: "["))
-        if self.isNext(UInt8(ascii: "]")) {
-            self.place += 1
-            return
-        }
-        while true {
-            try visit(&self)
-            if self.isNext(UInt8(ascii: "]")) {
-                self.place += 1
-                return
-            }
-            try self.take(UInt8(ascii: ","))
-        }
+        if try self.isEmpty(UInt8(ascii: "["), UInt8(ascii: "]")) { return }
+        repeat { try visit(&self) } while try !self.isLast(before: UInt8(ascii: "]"))
     }
 
     /// Passes over the name of a member, and its colon.
-    @usableFromInline
+    @inlinable
+    @inline(__always)
     mutating func name() throws(Malformed) -> Text {
         let name = try self.string()
         try self.take(UInt8(ascii: ":"))
@@ -125,28 +143,39 @@ package struct JSONCursor: Sendable {
     }
 
     /// Passes over a string.
+    @inlinable
+    @inline(__always)
     package mutating func string() throws(Malformed) -> Text {
         try self.take(UInt8(ascii: "\""))
         let start = self.place
+        var end = self.mark(from: start)
         var hasEscapes = false
-        while true {
-            let found = self.mark(from: self.place)
-            guard found < self.bytes.count else {
-                self.place = self.bytes.count
-                throw self.malformed
-            }
-            self.place = found + 1
-            if self.bytes[found] == UInt8(ascii: "\"") {
-                return Text(range: start..<found, hasEscapes: hasEscapes)
-            }
+        if end < self.bytes.count, self.byte(at: end) == UInt8(ascii: "\\") {
+            end = self.behindEscapes(end)
             hasEscapes = true
-            self.place = min(found + 2, self.bytes.count)
         }
+        guard end < self.bytes.count else {
+            self.place = end
+            throw self.malformed
+        }
+        self.place = end &+ 1
+        return Text(range: unsafe Range(uncheckedBounds: (start, end)), hasEscapes: hasEscapes)
+    }
+
+    /// Where the quote is that ends a string, from a backslash in it on; the end of the text when there is none.
+    @usableFromInline
+    func behindEscapes(_ backslash: Int) -> Int {
+        var place = backslash
+        while place < self.bytes.count, self.bytes[place] == UInt8(ascii: "\\") {
+            place = self.mark(from: min(place + 2, self.bytes.count))
+        }
+        return place
     }
 
     /// Where the next quote or backslash is, or the end.
+    @inlinable
     @inline(__always)
-    private func mark(from index: Int) -> Int {
+    func mark(from index: Int) -> Int {
         unsafe self.bytes.withUnsafeBufferPointer { bytes in
             guard let base = bytes.baseAddress else { return 0 }
             return unsafe penstock_json_mark(base, index, bytes.count)
@@ -154,46 +183,66 @@ package struct JSONCursor: Sendable {
     }
 
     /// Passes over any value, and gives the place of its text.
+    @inlinable
+    @inline(__always)
     package mutating func value() throws(Malformed) -> Range<Int> {
-        _ = self.isNext(0)
+        _ = self.next()
         let start = self.place
         try self.skip()
-        return start..<self.place
+        return unsafe Range(uncheckedBounds: (start, self.place))
     }
 
     /// Passes over any value; only its strings and brackets are looked at.
+    @inlinable
+    @inline(__always)
     package mutating func skip() throws(Malformed) {
-        if self.isNext(UInt8(ascii: "\"")) {
+        if self.next() == UInt8(ascii: "\"") {
             _ = try self.string()
-            return
+        } else {
+            self.place = try self.behindValue()
         }
+    }
+
+    /// Behind a value that is no string and has no blanks before it.
+    @usableFromInline
+    func behindValue() throws(Malformed) -> Int {
         guard self.place < self.bytes.count else { throw self.malformed }
-        switch self.bytes[self.place] {
+        var place = self.place
+        switch self.bytes[place] {
         case UInt8(ascii: "{"), UInt8(ascii: "["):
             let end = unsafe self.bytes.withUnsafeBufferPointer { bytes in
                 guard let base = bytes.baseAddress else { return 0 }
-                return unsafe penstock_json_container_end(base, self.place, bytes.count)
+                return unsafe penstock_json_container_end(base, place, bytes.count)
             }
-            guard end > 0 else {
-                self.place = self.bytes.count
-                throw self.malformed
-            }
-            self.place = end
+            guard end > 0 else { throw Malformed(offset: self.bytes.count) }
+            return end
         case let byte where Self.isScalar(byte):
-            repeat {
-                self.place += 1
-            } while self.place < self.bytes.count
-                && Self.isScalar(self.bytes[self.place])
+            repeat { place += 1 } while place < self.bytes.count && Self.isScalar(self.bytes[place])
+            return place
         default: throw self.malformed
         }
     }
 
     private static func isScalar(_ byte: UInt8) -> Bool {
         switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "+"), UInt8(ascii: "-"):
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "."), UInt8(ascii: "+"), UInt8(ascii: "-"):
             true
         default: false
+        }
+    }
+
+    /// Whether a place in the text has a comma, a blank or another byte below it.
+    package func hasBlankOrComma(in range: Range<Int>) -> Bool {
+        unsafe self.bytes.withUnsafeBufferPointer { bytes in
+            precondition(range.upperBound <= bytes.count, "a place of another text")
+            guard let base = bytes.baseAddress else { return false }
+            return unsafe penstock_json_has_blank_or_comma(
+                base,
+                range.lowerBound,
+                range.upperBound,
+                bytes.count
+            )
         }
     }
 
