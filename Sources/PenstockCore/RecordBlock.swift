@@ -30,6 +30,11 @@ package struct RecordEntry: Sendable {
     /// Free for the source: which kind of timestamp, which kind of change.
     @usableFromInline package var tag: UInt8
 
+    /// Bytes of its key, body and attributes.
+    @inlinable package var byteCount: Int {
+        Int(max(0, self.keyLength)) + Int(max(0, self.bodyLength)) + Int(self.attributesLength)
+    }
+
     @inlinable
     @inline(__always)
     init(
@@ -70,17 +75,36 @@ package struct BlockLease: Sendable, Equatable {
     }
 }
 
-/// What one receive brought: one buffer, and a table of entries that point into it.
+/// The bytes of records, into which the entries of one or several blocks point.
+///
+/// Immutable.
+@safe
+package final class RecordBytes: @unchecked Sendable {
+    // @unchecked: the memory is written before `init` and never after; `deinit` frees it.
+    fileprivate let base: UnsafeMutableRawPointer
+
+    /// Takes over `base`, which has ``RecordBlock/tail`` readable bytes behind those of the records.
+    fileprivate init(base: UnsafeMutableRawPointer) {
+        unsafe self.base = unsafe base
+    }
+
+    deinit {
+        unsafe self.base.deallocate()
+    }
+}
+
+/// What one receive brought: bytes, and a table of entries that point into them.
 ///
 /// Immutable.
 ///
-/// The unit in which records move through Penstock: one allocation for many records, shared by reference until the
+/// The unit in which records move through Penstock: one buffer for many records, shared by reference until the
 /// last of them is settled. `RecordBlockBuilder` makes it.
 @safe
 @usableFromInline
 package final class RecordBlock: @unchecked Sendable {
-    // @unchecked: the memory is written before `init` and never after; `deinit` frees it.
+    // @unchecked: `bytes` keeps what `base` points to, which is not written any more.
     @usableFromInline let base: UnsafeMutableRawPointer
+    private let bytes: RecordBytes
 
     /// Bytes of keys, bodies and attributes held.
     package let byteCount: Int
@@ -94,23 +118,34 @@ package final class RecordBlock: @unchecked Sendable {
     /// The lease of all its records; nil for records that are settled by their position.
     package let lease: BlockLease?
 
-    /// Takes over `base`, which has ``tail`` readable bytes after `byteCount` and was made by `malloc`.
-    init(
-        base: UnsafeMutableRawPointer,
+    fileprivate init(
+        _ bytes: RecordBytes,
         byteCount: Int,
         entries: [RecordEntry],
         partitions: [Partition],
         lease: BlockLease?
     ) {
-        unsafe self.base = unsafe base
+        unsafe self.base = unsafe bytes.base
+        self.bytes = bytes
         self.byteCount = byteCount
         self.entries = entries
         self.partitions = partitions
         self.lease = lease
     }
 
-    deinit {
-        unsafe self.base.deallocate()
+    /// Records of one partition whose bytes may be those of other blocks, too; each has 0 as its ``RecordEntry/partitionIndex``.
+    package convenience init(
+        _ entries: ArraySlice<RecordEntry>,
+        in bytes: RecordBytes,
+        of partition: Partition
+    ) {
+        self.init(
+            bytes,
+            byteCount: entries.reduce(0) { $0 + $1.byteCount },
+            entries: Array(entries),
+            partitions: [partition],
+            lease: nil
+        )
     }
 
     /// Readable bytes behind the last record, so that a parser may read past the end of a body.
@@ -304,16 +339,17 @@ package struct RecordBlockBuilder: ~Copyable {
 
     /// The finished block; the builder is used up.
     package consuming func finish(lease: BlockLease? = nil) -> RecordBlock {
-        let block = unsafe RecordBlock(
-            base: self.base,
-            byteCount: self.used,
-            entries: self.entries,
-            partitions: self.partitions,
-            lease: lease
-        )
-        // The block owns the memory now; give `deinit` something else to free.
+        let (count, partitions) = (self.used, self.partitions)
+        let (entries, bytes) = self.finishEntries()
+        return RecordBlock(bytes, byteCount: count, entries: entries, partitions: partitions, lease: lease)
+    }
+
+    /// What the blocks are made of that shall share the records' bytes; the builder is used up.
+    package consuming func finishEntries() -> (entries: [RecordEntry], bytes: RecordBytes) {
+        let bytes = unsafe RecordBytes(base: self.base)
+        // They own the memory now; give `deinit` something else to free.
         unsafe self.base = .allocate(byteCount: 1, alignment: 1)
-        return block
+        return (self.entries, bytes)
     }
 
     @inlinable

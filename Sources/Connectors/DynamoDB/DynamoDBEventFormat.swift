@@ -185,7 +185,7 @@ package struct DynamoDBEventFormat: EventFormat {
     // MARK: - Item failures
 
     package func index(of item: ItemIdentifier, in batch: Batch) -> Int? {
-        guard case .text(let number) = item, let position = StreamPosition.read(number.utf8)
+        guard case .text(let number) = item, let position = StreamPosition.read(number)
         else { return nil }
         var before = 0
         for run in batch.runs {

@@ -116,22 +116,20 @@ final class ShardReader {
     /// The next records of the page, at most so many, the last of them perhaps beyond so many bytes; `left` are the bytes of
     /// the rest.
     func take(records: Int, bytes: Int) -> (block: RecordBlock, left: Int)? {
-        guard var page = self.page else { return nil }
-        let count = min(records, page.records.count - self.taken)
-        guard count > 0 else { return nil }
-        var builder = RecordBlockBuilder(
-            byteCapacity: min(page.byteCount, bytes) + 1024,
-            recordCapacity: count
-        )
-        let partitionIndex = builder.add(self.partition)
-        while builder.count < count, builder.byteCount < bytes, !builder.isFull {
-            page.copy(self.taken, to: &builder, partitionIndex)
-            self.last = page.records[self.taken].position
-            self.taken += 1
-        }
-        let rest = page.records.count - self.taken
+        guard let page = self.page else { return nil }
+        let most = min(records, page.records.count - self.taken)
+        guard most > 0 else { return nil }
+        var (end, size) = (self.taken, 0)
+        repeat {
+            size += page.records[end].byteCount
+            end += 1
+        } while end < self.taken + most && size < bytes
+        let block = page.block(self.taken..<end, of: self.partition)
+        self.last = page.records[end - 1].position
+        self.taken = end
+        let rest = page.records.count - end
         let left = rest == 0 ? 0 : max(1, page.byteCount / page.records.count * rest)
-        self.page = rest == 0 ? nil : page
-        return (builder.finish(), left)
+        if rest == 0 { self.page = nil }
+        return (block, left)
     }
 }

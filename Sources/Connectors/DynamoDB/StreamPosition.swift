@@ -46,22 +46,46 @@ enum StreamPosition {
         return Position(text) ?? Position(wide: .max)
     }
 
+    /// Reads a sequence number; nil for anything else.
+    static func read(_ text: String) -> Position? {
+        var text = text
+        return text.withUTF8 { unsafe Self.read(UnsafeRawBufferPointer($0)) }
+    }
+
     /// Reads a sequence number from its digits; nil for anything else.
-    static func read(_ digits: some Collection<UInt8>) -> Position? {
-        guard !digits.isEmpty, digits.count <= 40 else { return nil }
+    static func read(_ digits: UnsafeRawBufferPointer) -> Position? {
+        guard unsafe !digits.isEmpty, digits.count <= 40 else { return nil }
         var value: UInt128 = 0
-        // In parts that fit a word.
-        var (part, scale): (UInt64, UInt64) = (0, 1)
-        for byte in digits {
-            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
-            part = part &* 10 &+ UInt64(byte &- UInt8(ascii: "0"))
-            scale &*= 10
-            guard scale == Self.partMax else { continue }
-            value = value &* UInt128(scale) &+ UInt128(part)
-            (part, scale) = (0, 1)
+        var index = 0
+        // Two words of eight digits together, as few products of 128 bits as can be.
+        while index + 16 <= digits.count {
+            guard let high = unsafe Self.eight(digits, at: index),
+                let low = unsafe Self.eight(digits, at: index + 8)
+            else { return nil }
+            value = value &* 10_000_000_000_000_000 &+ UInt128(high &* 100_000_000 &+ low)
+            index += 16
         }
-        value = value &* UInt128(scale) &+ UInt128(part)
+        var (rest, scale): (UInt64, UInt64) = (0, 1)
+        while index < digits.count {
+            let digit = unsafe digits[index] &- UInt8(ascii: "0")
+            guard digit < 10 else { return nil }
+            (rest, scale) = (rest &* 10 &+ UInt64(digit), scale &* 10)
+            index += 1
+        }
+        value = value &* UInt128(scale) &+ UInt128(rest)
         if digits.count <= 38 { return Position(wide: value) }
-        return Position(String(decoding: digits, as: UTF8.self))
+        return Position(unsafe String(decoding: digits, as: UTF8.self))
+    }
+
+    /// The number that eight digits are; nil when one is none.
+    private static func eight(_ digits: UnsafeRawBufferPointer, at index: Int) -> UInt64? {
+        // The first digit is the lowest byte: each step joins neighbours, of one, two and four digits.
+        var word = unsafe UInt64(littleEndian: digits.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+        word = word &- 0x3030_3030_3030_3030
+        guard (word | (word &+ 0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080 == 0 else { return nil }
+        word = word &* 10 &+ word >> 8
+        word = ((word & 0x00FF_00FF_00FF_00FF) &* 100) &+ ((word >> 16) & 0x00FF_00FF_00FF_00FF)
+        word = ((word & 0x0000_FFFF_0000_FFFF) &* 10000) &+ ((word >> 32) & 0x0000_FFFF_0000_FFFF)
+        return word & 0xFFFF_FFFF
     }
 }

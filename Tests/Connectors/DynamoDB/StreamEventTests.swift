@@ -14,12 +14,10 @@ import Testing
     static let shard = "shardId-00000001773475200000-5e6f7081"
 
     static func block(_ answer: String) throws -> RecordBlock {
-        var page = try StreamPage(Array(answer.utf8))
-        var builder = RecordBlockBuilder(byteCapacity: 64, recordCapacity: page.records.count)
+        let page = try StreamPage(Array(answer.utf8))
         let name = "\(Self.arn)/\(Self.shard)"
-        let partitionIndex = builder.add(DynamoDBEventFormat.partition(PartitionID(1), name: name))
-        for index in page.records.indices { page.copy(index, to: &builder, partitionIndex) }
-        return builder.finish()
+        let partition = DynamoDBEventFormat.partition(PartitionID(1), name: name)
+        return page.block(0..<page.records.count, of: partition)
     }
 
     static func batch(_ block: RecordBlock) -> Batch {
