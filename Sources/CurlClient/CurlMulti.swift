@@ -36,6 +36,8 @@ final class CurlMulti: @unchecked Sendable {
     private var isDue = false
     /// It will be, at the end of the reactor's turn.
     private var isScheduled = false
+    /// What calls it then: made once, and used for each turn.
+    private var turnEnds: @Sendable () -> Void = {}
     /// When libcurl wants to be called, and the timer that sees to it, which may come earlier than needed.
     private var deadline: Instant?
     private var timer: (id: TimerID, deadline: Instant)?
@@ -57,6 +59,7 @@ final class CurlMulti: @unchecked Sendable {
         self.reactor = reactor
         unsafe self.multi = unsafe multi
         self.connections = connections
+        self.turnEnds = { [weak self] in self?.endTurn() }
         unsafe penstock_curl_multi_set_long(multi, CURLMOPT_MAXCONNECTS, connections)
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         unsafe penstock_curl_multi_set_callbacks(
@@ -185,7 +188,7 @@ final class CurlMulti: @unchecked Sendable {
         self.endFinished()
         guard self.isDue, !self.isScheduled else { return }
         self.isScheduled = true
-        self.reactor.atEndOfTurn { self.endTurn() }
+        self.reactor.atEndOfTurn(self.turnEnds)
     }
 
     /// Calls libcurl as often as it wants to be called now.

@@ -56,6 +56,8 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         /// What is to be done at the end of the turn, and when that is at the latest.
         var atEnd: [@Sendable () -> Void] = []
         var endsBy: Instant?
+        /// A list for the next turn's, without any; kept for its memory.
+        var spare: [@Sendable () -> Void] = []
         var stopping = false
         /// Taken from the inbox; kept for their memory, which goes back and forth.
         var arrivedJobs: [UnownedJob] = []
@@ -79,8 +81,8 @@ package final class Reactor: EventLoop, @unchecked Sendable {
     /// Jobs run in one turn before descriptors and timers are looked at again, so that a busy actor starves nobody.
     private static let jobsPerTurn = 256
 
-    /// How long jobs can put off what is to be done at the end of the turn.
-    private static let turnMax = Duration.microseconds(100)
+    /// Nanoseconds for which jobs can put off what is to be done at the end of the turn.
+    private static let turnMax: Int64 = 100_000
 
     /// Makes the loop and starts its thread, named `name` (at most 15 bytes).
     ///
@@ -174,22 +176,27 @@ package final class Reactor: EventLoop, @unchecked Sendable {
         if wasEmpty { self.wake() }
     }
 
-    /// Runs an action when the jobs that wait have run, before the loop sleeps; after 100 µs, or the job that runs then, it
-    /// waits for no other job.
+    /// Runs an action when the jobs that wait have run, before the loop sleeps; when that takes longer than 100 µs, behind
+    /// the job that runs then.
     ///
     /// On the loop only.
     package func atEndOfTurn(_ action: @escaping @Sendable () -> Void) {
         self.checkIsolated()
-        if self.owned.endsBy == nil { self.owned.endsBy = self.now + Self.turnMax }
+        if self.owned.endsBy == nil {
+            self.owned.endsBy = Instant(nanoseconds: self.now.nanoseconds + Self.turnMax)
+        }
         self.owned.atEnd.append(action)
     }
 
     private func endTurn() {
         guard !self.owned.atEnd.isEmpty else { return }
-        let actions = self.owned.atEnd
-        self.owned.atEnd = []
+        var actions = self.owned.spare
+        self.owned.spare = []
+        swap(&actions, &self.owned.atEnd)
         self.owned.endsBy = nil
         for action in actions { action() }
+        actions.removeAll(keepingCapacity: true)
+        self.owned.spare = actions
     }
 
     private func wake() {
