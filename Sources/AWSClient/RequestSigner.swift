@@ -288,7 +288,7 @@ private final class SignatureForms: Sendable {
     ) -> SignatureForm {
         let second = now.milliseconds / 1000
         return self.state.withLock { state in
-            let place = state.latest.firstIndex { $0.request.isAlike(request) }
+            let place = state.latest.indices.first { state.latest[$0].request.isAlike(request) }
             if let place, state.latest[place].second == second, state.latest[place].credentials == credentials
             {
                 return state.latest[place].form

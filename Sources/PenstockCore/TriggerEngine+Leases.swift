@@ -70,7 +70,7 @@ extension TriggerEngine {
 
     /// Makes the calls that can be made now; without a time, those that wait for none.
     mutating func pumpSettlements(_ now: Instant = .start) {
-        guard let ledger = self.leases?.ledger else { return }
+        guard self.leases?.settlements.isWaiting == true, let ledger = self.leases?.ledger else { return }
         while let call = self.leases?.settlements.next(now: now, isBusy: { ledger.isExtending($0) }) {
             self.actions.append(.settle(call.0, call.1))
         }

@@ -101,9 +101,8 @@ struct SQSClient: Sendable {
         }
     }
 
-    /// Receives messages; the answer as it is.
-    func receive(_ receive: Receive, from queue: String) async throws(AWSError) -> [UInt8] {
-        let queue = JSONText.escaped(queue)
+    /// Receives messages from the queue of this URL, which is a string of JSON; the answer as it is.
+    func receive(_ receive: Receive, from queue: [UInt8]) async throws(AWSError) -> [UInt8] {
         let attempt = receive.attempt.map { JSONText.escaped($0) }
         let body = EventBuffer()
         body.write(upTo: 256 + queue.count + (attempt?.count ?? 0)) { writer in
@@ -154,12 +153,11 @@ struct SQSClient: Sendable {
     ///
     /// - Parameters:
     ///   - entries: the deliveries.
-    ///   - queue: the queue's URL.
+    ///   - queue: the queue's URL, as a string of JSON.
     /// - Returns: What came of each delivery, in order.
     /// - Throws: ``AWSError`` when nobody knows what came of any.
-    func settle(_ entries: [Entry], of queue: String) async throws(AWSError) -> [Outcome] {
+    func settle(_ entries: [Entry], of queue: [UInt8]) async throws(AWSError) -> [Outcome] {
         let isDeletion = entries.allSatisfy { $0.visibility == nil }
-        let queue = JSONText.escaped(queue)
         let body = EventBuffer()
         var count = 0
         body.write(upTo: entries.reduce(64 + queue.count) { $0 + $1.sizeMax }) { writer in

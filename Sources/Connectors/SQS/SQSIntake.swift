@@ -61,7 +61,10 @@ struct SQSIntake {
     }
 
     /// A receive brought so many messages, which are handed over.
-    mutating func ended(asked: Int, brought: Int, bytes: Int) {
+    ///
+    /// Returns whether another one is to begin now.
+    @discardableResult
+    mutating func ended(asked: Int, brought: Int, bytes: Int) -> Bool {
         self.ended(asked: asked)
         self.failuresInRow = 0
         self.records -= brought
@@ -69,6 +72,7 @@ struct SQSIntake {
         self.unreturned += brought
         self.unreturnedBytes += bytes
         self.target = brought >= asked ? min(self.most, 2 * self.target) : max(1, self.target - 1)
+        return self.hasRoom
     }
 
     /// A receive under way failed: others are not worth it now.

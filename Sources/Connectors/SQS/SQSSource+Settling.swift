@@ -36,12 +36,12 @@ extension SQSSource {
     }
 
     /// Gives messages back that arrived too late to be handed over; nobody waits for what comes of it.
-    func giveBack(_ block: RecordBlock?, _ url: String) async {
+    func giveBack(_ block: RecordBlock?) async {
         guard let block, block.count > 0 else { return }
         let admitted = AdmittedBlock(block: block, firstDelivery: 0, receivedAt: self.reactor.now, sizes: [])
         let entry = SQSClient.Entry(run: Run(admitted: admitted, range: 0..<block.count), visibility: 0)
         // When it fails, they come again as their visibility ends.
-        _ = try? await self.client.settle([entry], of: url)
+        _ = try? await self.client.settle([entry], of: self.urlText)
     }
 
     /// After how many seconds a released message may come again; nil to let its visibility run out.
@@ -84,23 +84,23 @@ extension SQSSource {
     ///
     /// A call of which nobody knows what came is counted as refused: a second deletion does no harm.
     private func carryOut(_ calls: [[SQSClient.Entry]]) async throws(SourceError) -> SettlementOutcome {
-        guard let url = self.url else {
+        guard self.url != nil else {
             throw SourceError(.closed, "sqs queue \(self.settings.queue.name): it was not read yet")
         }
-        if calls.count == 1 { return await self.carryOut(calls[0], url) }
+        if calls.count == 1 { return await self.carryOut(calls[0]) }
         let loop = self.reactor
         return await withTaskGroup { group in
             var outcome = SettlementOutcome()
             var rest = calls[...]
             for _ in 0..<Self.callsMax {
                 guard let call = rest.popFirst() else { break }
-                group.addTask(executorPreference: loop) { await self.carryOut(call, url) }
+                group.addTask(executorPreference: loop) { await self.carryOut(call) }
             }
             while let one = await group.next() {
                 outcome.refused += one.refused
                 outcome.lost += one.lost
                 guard let call = rest.popFirst() else { continue }
-                group.addTask(executorPreference: loop) { await self.carryOut(call, url) }
+                group.addTask(executorPreference: loop) { await self.carryOut(call) }
             }
             return outcome
         }
@@ -109,9 +109,9 @@ extension SQSSource {
     /// Calls of one settlement side by side: the engine has up to four settlements under way.
     private static let callsMax = SQSSourceConfiguration.settlers / 4
 
-    private func carryOut(_ call: [SQSClient.Entry], _ url: String) async -> SettlementOutcome {
+    private func carryOut(_ call: [SQSClient.Entry]) async -> SettlementOutcome {
         do throws(AWSError) {
-            let outcomes = try await self.client.settle(call, of: url)
+            let outcomes = try await self.client.settle(call, of: self.urlText)
             self.note(nil, of: .settling)
             return SettlementOutcome(call, outcomes)
         } catch {

@@ -32,6 +32,8 @@ actor SQSSource: LeaseSource {
     private var random = SplitMix64(seed: .random(in: .min ... .max))
     /// The queue's URL, once it is known.
     private(set) var url: String?
+    /// The same as a string of JSON, as calls name it.
+    private(set) var urlText: [UInt8] = []
     /// What is wrong, by what it is wrong with; shown until that goes well again.
     private var problems: [Activity: String] = [:]
     private var isStopped = false
@@ -142,6 +144,7 @@ actor SQSSource: LeaseSource {
         let partition = SQSEventFormat.partition(PartitionID(1), name: arn.description)
         self.reader = SQSMessageReader(partition: partition, hasGroups: self.settings.queue.isFIFO)
         self.url = url
+        self.urlText = JSONText.escaped(url)
         self.note(nil, of: .finding)
         self.events.put(.assigned([partition]))
         self.turns.put(())
@@ -158,14 +161,14 @@ actor SQSSource: LeaseSource {
         while !self.isStopped, !Task.isCancelled {
             let lease = BlockLease(until: self.reactor.now + .seconds(self.settings.visibility))
             do throws(AWSError) {
-                let block = try self.read(try await self.client.receive(receive, from: url), lease)
-                if self.isStopped { return await self.giveBack(block, url) }
-                self.intake.withLock {
+                let block = try self.read(try await self.client.receive(receive, from: self.urlText), lease)
+                if self.isStopped { return await self.giveBack(block) }
+                let hasRoom = self.intake.withLock {
                     $0.ended(asked: ask, brought: block?.count ?? 0, bytes: block?.byteCount ?? 0)
                 }
                 self.note(nil, of: .receiving)
                 if let block { self.events.put(.records(block)) }
-                self.turns.put(())
+                if hasRoom { self.turns.put(()) }
                 return await self.measure(isEmpty: block == nil, url)
             } catch {
                 if self.isStopped { return }
