@@ -94,7 +94,7 @@ struct OutboxStatements: Sendable {
             )
             SELECT looked.count, cut.is_cut, kept.is_kept FROM looked CROSS JOIN cut CROSS JOIN kept;
             COMMIT;
-            SELECT \(Self.plainPlan);
+            SELECT \(Self.plainPlan), \(Self.sending);
             \(self.leasedRows)
             """
     }
@@ -120,6 +120,14 @@ struct OutboxStatements: Sendable {
             ORDER BY \(self.id("t"))
             """
     }
+
+    /// Ends a session whose rows nobody takes for as long as a statement may last.
+    ///
+    /// Its transaction keeps the server from cleaning up. Since version 12, and not by unix sockets.
+    private static let sending = """
+        CASE WHEN current_setting('server_version_num')::int >= 120000
+            THEN set_config('tcp_user_timeout', '30000', true) END
+        """
 
     /// Ends the transaction of a receive that failed.
     static let rollback = PostgresQuery(script: "ROLLBACK")

@@ -53,7 +53,7 @@ struct OutboxStandstillTests {
         try first.wait(for: "rows on their way") { _ in
             try Self.count(server, "wait_event = 'ClientWrite'") == "1"
         }
-        let second = try OutboxReader(yaml)
+        let second = try OutboxReader(yaml, records: 10)
         second.wait(for: "the other rows") { $0.records.count == 10 }
         #expect(first.records.isEmpty)
         // Nor does it keep any row locked.
@@ -62,6 +62,32 @@ struct OutboxStandstillTests {
         goesOn.open()
         first.wait(for: "its rows") { $0.records.count == 5 }
         #expect(Set((first.records + second.records).map { $0["eventID"] }).count == 15)
+        await first.stop()
+        await second.stop()
+    }
+
+    @Test(
+        "What a member that stands still was to get comes to others when its lease ends, and its session ends"
+    )
+    func ends() async throws {
+        let server = try PostgresServer()
+        try Self.makeTable(server)
+        let yaml = "{ url: \"\(server.url())\", table: jobs, poll: 200ms, lease: 15s, doorbell: false }"
+        let holder = try PostgresHolder(server, "LOCK TABLE jobs")
+        let first = try OutboxReader(yaml, records: 5)
+        try first.wait(for: "a receive") { _ in try Self.count(server, "wait_event_type = 'Lock'") == "1" }
+        let goesOn = Latch()
+        first.reactor.submit { goesOn.block() }
+        holder.end()
+        try first.wait(for: "rows on their way") { _ in
+            try Self.count(server, "wait_event = 'ClientWrite'") == "1"
+        }
+        let second = try OutboxReader(yaml)
+        second.wait(for: "all rows") { Set($0.records.map { $0["eventID"] }).count == 15 }
+        try second.wait(for: "the session to end") { _ in
+            try Self.count(server, "wait_event = 'ClientWrite'") == "0"
+        }
+        goesOn.open()
         await first.stop()
         await second.stop()
     }
