@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Writes JSON into memory that is known to be large enough: no growth, no checks in release builds.
+/// Writes JSON into memory that is known to be large enough: it does not grow, and it ends the process rather than write beyond.
 ///
 /// The caller computes the exact size first (``EventFormat``). Pointer writes were measured 24 to 124 times faster than
 /// `JSONEncoder` (perf.md section 3), and 4 times faster than appending to an array.
@@ -26,7 +26,8 @@ package struct EventWriter: ~Copyable {
     @inlinable
     @inline(__always)
     mutating func reserve(_ count: Int) {
-        assert(self.count + count <= self.limit, "the format announced fewer bytes than it writes")
+        // What is written comes from strangers: a format that miscounted must not become a hole.
+        precondition(self.count + count <= self.limit, "the format announced fewer bytes than it writes")
     }
 
     /// Writes these bytes as they are.

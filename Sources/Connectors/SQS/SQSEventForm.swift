@@ -35,7 +35,9 @@ enum SQSEventForm: String, CaseIterable, Sendable {
 /// What SNS puts around a message for a queue (AWS: "Raw message delivery" is off).
 private struct SNSEnvelope {
     private let cursor: JSONCursor
-    private var members: [(name: String, value: Range<Int>)] = []
+    /// As they are in the body, with their quotes: written anew, a name might be longer than it was announced.
+    private var members: [(name: Range<Int>, value: Range<Int>)] = []
+    private var (hasSubject, hasAttributes) = (false, false)
     private var unsubscribeURL = ""
 
     /// The text of its message.
@@ -48,13 +50,16 @@ private struct SNSEnvelope {
         guard cursor.isNext(UInt8(ascii: "{")) else { return nil }
         var isNotification = false
         try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
+            let quoted = name.range.lowerBound - 1..<name.range.upperBound + 1
             let name = try cursor.value(name)
+            if name == "Subject" { self.hasSubject = true }
+            if name == "MessageAttributes" { self.hasAttributes = true }
             guard cursor.isNext(UInt8(ascii: "\"")) else {
-                self.members.append((name, try cursor.value()))
+                self.members.append((quoted, try cursor.value()))
                 return
             }
             let text = try cursor.string()
-            self.members.append((name, text.range.lowerBound - 1..<text.range.upperBound + 1))
+            self.members.append((quoted, text.range.lowerBound - 1..<text.range.upperBound + 1))
             switch name {
             case "Type": isNotification = cursor.isEqual(text, "Notification")
             case "Message": try cursor.append(text, to: &self.message)
@@ -70,31 +75,31 @@ private struct SNSEnvelope {
         var record = Array(#"{"EventSource":"aws:sns","EventVersion":"1.0","#.utf8)
         record += JSONText.member("EventSubscriptionArn", self.subscription) + Array(#","Sns":{"#.utf8)
         for (name, value) in self.members {
-            let shown =
-                switch name {
-                case "SigningCertURL": "SigningCertUrl"
-                case "UnsubscribeURL": "UnsubscribeUrl"
-                default: name
-                }
-            record += JSONText.escaped(shown) + [UInt8(ascii: ":")] + self.cursor.bytes[value]
+            switch self.cursor.bytes[name] {
+            case let name where name.elementsEqual(#""SigningCertURL""#.utf8):
+                record += #""SigningCertUrl""#.utf8
+            case let name where name.elementsEqual(#""UnsubscribeURL""#.utf8):
+                record += #""UnsubscribeUrl""#.utf8
+            case let name: record += name
+            }
+            record.append(UInt8(ascii: ":"))
+            record += self.cursor.bytes[value]
             record.append(UInt8(ascii: ","))
         }
-        if !self.members.contains(where: { $0.name == "Subject" }) {
-            record += Array(#""Subject":null,"#.utf8)
-        }
-        if !self.members.contains(where: { $0.name == "MessageAttributes" }) {
-            record += Array(#""MessageAttributes":{},"#.utf8)
-        }
+        if !self.hasSubject { record += Array(#""Subject":null,"#.utf8) }
+        if !self.hasAttributes { record += Array(#""MessageAttributes":{},"#.utf8) }
         record.removeLast()
         return record + Array("}}".utf8)
     }
 
-    /// SNS names it in the URL alone.
+    /// SNS names it in the URL alone; empty for what cannot be an ARN, whose length is announced (``SQSEventForm/surplus``).
     private var subscription: String {
         guard let start = self.unsubscribeURL.firstRange(of: "SubscriptionArn=")?.upperBound else {
             return ""
         }
-        return String(self.unsubscribeURL[start...].prefix { $0 != "&" }.prefix(256))
+        let text = self.unsubscribeURL[start...].prefix { $0 != "&" }
+        let isPlain = text.utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != 0x22 && $0 != 0x5C }
+        return isPlain && text.utf8.count <= 256 ? String(text) : ""
     }
 }
 

@@ -52,6 +52,22 @@ import Testing
         )
     }
 
+    @Test(
+        "What a stranger puts into a notification takes no more room than was announced",
+        arguments: [
+            #"{"Type":"Notification","UnsubscribeURL":"?SubscriptionArn=e\#(String(repeating: "\u{301}", count: 5000))"}"#,
+            #"{"Type":"Notification","UnsubscribeURL":"?SubscriptionArn=\#(String(repeating: #"\b"#, count: 256))"}"#,
+            #"{"Type":"Notification","UnsubscribeURL":"?SubscriptionArn=\#(String(repeating: "a", count: 256))"}"#,
+            #"{"Type":"Notification","UnsubscribeURL":"?SubscriptionArn=\#(String(repeating: "a", count: 257))"}"#,
+            #"{"Type":"Notification","\#(String(repeating: #"\b"#, count: 5000))":1}"#,
+        ]
+    )
+    func announced(body: String) throws {
+        let event = try Self.event(.sns, [body])
+        #expect(event.contains(#""EventSource":"aws:sns""#))
+        #expect(event.contains(#""EventSubscriptionArn":""#))
+    }
+
     private static let created =
         #"{"eventVersion":"2.1","eventSource":"aws:s3","s3":{"object":{"key":"a+b"}}}"#
 
