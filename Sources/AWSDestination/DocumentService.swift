@@ -76,7 +76,7 @@ package struct OutgoingDocument: Sendable {
     /// What it is in order with: the record's key, or its partition, or the trigger.
     package var group: [UInt8]
 
-    /// The same for the same letter or result, however often it is sent.
+    /// The same for the same letter or result, however often it is sent; another one for each invocation's result.
     package var identity: String
 
     /// When it was written.
@@ -99,7 +99,7 @@ package struct OutgoingDocument: Sendable {
         self.json = record.json
         self.trigger = record.trigger
         self.group = Array(record.trigger.utf8)
-        self.identity = "\(record.trigger)\n\(record.id)"
+        self.identity = record.identity
         self.at = record.at
     }
 }

@@ -12,6 +12,9 @@ package struct InvocationRecord: Sendable {
     /// The function that was invoked.
     package var function: String
 
+    /// Which attempt at the batch it was, from 1.
+    package var attempt: Int
+
     /// When it was written.
     package var at: Timestamp
 
@@ -40,11 +43,20 @@ package struct InvocationRecord: Sendable {
         }
     }
 
+    /// What tells it from all others: the same whenever it is sent again, and another one for each invocation, also of the
+    /// same records.
+    ///
+    /// A destination that takes what it knows only once must not lose the result of a retry.
+    package var identity: String {
+        "\(self.trigger)\n\(self.id)\n\(self.attempt)\n\(self.at.milliseconds)"
+    }
+
     /// A record of an invocation.
-    package init(id: String, trigger: String, function: String, at: Timestamp, json: [UInt8]) {
+    package init(id: String, trigger: String, function: String, attempt: Int, at: Timestamp, json: [UInt8]) {
         self.id = id
         self.trigger = trigger
         self.function = function
+        self.attempt = attempt
         self.at = at
         self.json = json
     }

@@ -161,6 +161,7 @@ final class EngineFixture {
                 id: "request",
                 trigger: "t",
                 function: "f",
+                attempt: 1,
                 at: Timestamp(milliseconds: 0),
                 json: []
             )

@@ -64,6 +64,7 @@ struct OnSuccessTests {
             ([], "\"responsePayload\":null"), (Array("[1,\"a\"]".utf8), "\"responsePayload\":[1,\"a\"]"),
             (Array("7".utf8), "\"responsePayload\":7"),
             (Array("it's \"done\"".utf8), #""responsePayload":"it's \"done\"""#),
+            (Array("\u{FEFF}{}".utf8), ",\"responsePayload\":\"\u{FEFF}{}\""),
             ([0xFF, 0x00], #""responsePayloadEncoding":"base64","responsePayload":"/wA=""#),
         ] as [([UInt8], String)]
     )
@@ -155,6 +156,7 @@ struct OnSuccessTests {
             id: "r",
             trigger: "orders",
             function: "f",
+            attempt: 1,
             at: Timestamp(milliseconds: 1),
             json: Array((head + payload + middle + batch + "}").utf8)
         )

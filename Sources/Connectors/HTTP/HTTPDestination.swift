@@ -9,7 +9,7 @@ package import Reactor
 /// POSTs each letter, or each result, to an endpoint, in order and one after the other.
 ///
 /// Each request has `X-Penstock-Trigger`, and `X-Penstock-Document-Id`, which is the same whenever the same letter or result
-/// is sent.
+/// is sent; the result of another attempt is another one.
 package struct HTTPDestination: Destination, ResultDestination {
     private let configuration: HTTPDestinationConfiguration
     private let document: FailureDocument?
@@ -55,7 +55,7 @@ package struct HTTPDestination: Destination, ResultDestination {
     }
 
     package func deliver(_ record: InvocationRecord) async throws(DestinationError) {
-        try await self.send(record.json, of: record.trigger, id: record.id)
+        try await self.send(record.json, of: record.trigger, id: InvocationID.make(name: record.identity))
     }
 
     private func send(_ json: [UInt8], of trigger: String, id: String) async throws(DestinationError) {

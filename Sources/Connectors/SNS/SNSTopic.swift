@@ -75,7 +75,7 @@ package struct SNSTopic: DocumentService {
     package func call(_ document: OutgoingDocument) -> AWSCall {
         var fields = [
             ("Action", "Publish"), ("Version", "2010-03-31"), ("TopicArn", self.arn),
-            ("Message", String(decoding: document.json, as: UTF8.self)),
+            ("Message", String(decoding: MessageText.escaped(document.json), as: UTF8.self)),
         ]
         if self.arn.hasSuffix(".fifo") {
             fields.append(("MessageGroupId", StableID.group(document.group)))

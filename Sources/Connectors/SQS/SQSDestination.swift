@@ -96,7 +96,7 @@ final class SQSDestination: Destination, ResultDestination {
         let message = self.message(
             record.json,
             group: Array(record.trigger.utf8),
-            identity: "\(record.trigger)\n\(record.id)"
+            identity: record.identity
         )
         try await self.send([message])
     }
@@ -105,7 +105,8 @@ final class SQSDestination: Destination, ResultDestination {
         await self.client.close()
     }
 
-    private func message(_ body: [UInt8], group: [UInt8], identity: String) -> SQSClient.Outgoing {
+    private func message(_ json: [UInt8], group: [UInt8], identity: String) -> SQSClient.Outgoing {
+        let body = MessageText.escaped(json)
         guard self.queue.isFIFO else { return SQSClient.Outgoing(body: body) }
         return SQSClient.Outgoing(
             body: body,

@@ -48,6 +48,7 @@ package struct SuccessDocument: Sendable {
             id: self.requestID,
             trigger: self.trigger,
             function: self.function,
+            attempt: batch.attempt,
             at: self.at,
             json: document
         )
@@ -62,7 +63,7 @@ package struct SuccessDocument: Sendable {
     private static func payload(_ response: [UInt8]) -> [UInt8] {
         let name = Array(",\"responsePayload\":".utf8)
         if response.isEmpty { return name + Array("null".utf8) }
-        if (try? JSONSerialization.jsonObject(with: Data(response), options: .fragmentsAllowed)) != nil {
+        if unsafe response.withUnsafeBytes({ unsafe JSONScanner.isValid($0) }) {
             // A line break is only possible between values, where a blank means the same.
             return name + response.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 }
         }

@@ -110,6 +110,7 @@ package enum DocumentTrial {
         id: "5f0c0000-0000-4000-8000-000000000002",
         trigger: "orders",
         function: "charge",
+        attempt: 1,
         at: Timestamp(milliseconds: 1_700_000_000_000),
         json: Array(#"{"version":"1.0","é":1}"#.utf8)
     )

@@ -93,6 +93,7 @@ import Testing
             id: "1",
             trigger: "t",
             function: "f",
+            attempt: 1,
             at: Timestamp(milliseconds: 0),
             json: Array("{\"a\":1}".utf8)
         )

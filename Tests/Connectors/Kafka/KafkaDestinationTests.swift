@@ -82,6 +82,7 @@ struct KafkaDestinationTests {
                 id: "id-1",
                 trigger: "orders",
                 function: "charge",
+                attempt: 1,
                 at: Timestamp(milliseconds: 0),
                 json: json
             )

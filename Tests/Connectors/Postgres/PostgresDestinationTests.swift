@@ -83,6 +83,7 @@ struct PostgresDestinationTests {
             id: "i-1",
             trigger: "orders",
             function: "f",
+            attempt: 1,
             at: Timestamp(milliseconds: 0),
             json: Array("{\"a\":1}".utf8)
         )

@@ -2,6 +2,7 @@
 
 import Foundation
 import AWSDestination
+import PenstockCore
 import PenstockRuntime
 import PenstockTesting
 import Testing
@@ -70,6 +71,32 @@ import Testing
         #expect(fields.map { $0["MessageGroupId"] } == ["a", "orders-0", "a"])
         let ids = fields.map { $0["MessageDeduplicationId"] ?? "" }
         #expect(ids[0] == ids[2] && ids[0] != ids[1] && ids[0].utf8.count == 64)
+    }
+
+    @Test("The result of another attempt at the same records is another message")
+    func attempts() async throws {
+        let server = try DocumentServer { _ in (200, "") }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            SNSDestinationConfiguration.self,
+            at: server.endpoint,
+            "topic: \(Self.arn).fifo"
+        ) { destination in
+            var retried = DocumentTrial.record
+            retried.attempt = 2
+            for record in [DocumentTrial.record, retried, retried] { try await destination.deliver(record) }
+        }
+        let ids = server.bodies.map { Self.fields($0)["MessageDeduplicationId"] ?? "" }
+        #expect(ids[0] != ids[1] && ids[1] == ids[2])
+    }
+
+    @Test("What no message may have is escaped in its document")
+    func characters() {
+        let text = Array("{\"a\":\"\u{FFFE}é\u{FFFD}\u{FFFF}\u{FEFF}\"}".utf8)
+        let escaped = Array("{\"a\":\"\\ufffeé\u{FFFD}\\uffff\u{FEFF}\"}".utf8)
+        #expect(MessageText.escaped(text) == escaped)
+        #expect(MessageText.escaped([0xEF, 0xBF]) == [0xEF, 0xBF])
+        #expect(MessageText.escaped([]) == [])
     }
 
     @Test(
