@@ -102,7 +102,7 @@ extension KafkaSourceConfiguration {
         }
         return self.topics.contains { topic in
             guard topic.hasPrefix("^") else { return topic == outlet.name }
-            // A pattern of librdkafka's that Swift does not understand only goes without the warning.
+            // It was read as one already.
             return (try? Regex(topic).firstMatch(in: outlet.name)) != nil
         }
     }

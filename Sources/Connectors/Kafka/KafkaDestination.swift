@@ -36,7 +36,7 @@ package final class KafkaDestination: Destination {
         self.inbox = inbox
         let thread = self.thread
         let result: Result<Void, DestinationError> = await withCheckedContinuation { started in
-            thread.start(name: "kafka-producer") {
+            let isStarted = thread.start(name: "kafka-producer") {
                 let loop: KafkaProducerLoop
                 do throws(RDKafkaError) {
                     loop = try KafkaProducerLoop(configuration, inbox: inbox, logger: logger)
@@ -48,6 +48,9 @@ package final class KafkaDestination: Destination {
                 started.resume(returning: .success(()))
                 loop.run()
             }
+            guard !isStarted else { return }
+            _ = inbox.close()
+            started.resume(returning: .failure(DestinationError(KafkaThread.noThread)))
         }
         try result.get()
     }

@@ -41,11 +41,14 @@ struct KafkaExamination {
         let thread = KafkaThread()
         let found = Mutex<[Diagnosis]>([])
         await withCheckedContinuation { continuation in
-            thread.start(name: "kafka-doctor") {
+            let isStarted = thread.start(name: "kafka-doctor") {
                 let diagnoses = self.look()
                 found.withLock { $0 = diagnoses }
                 continuation.resume()
             }
+            guard !isStarted else { return }
+            found.withLock { $0 = [.error("settings", KafkaThread.noThread)] }
+            continuation.resume()
         }
         return found.withLock { $0 }
     }
@@ -120,7 +123,7 @@ struct KafkaExamination {
     ) -> [[KafkaPartitionName]] {
         let found: [RDKafkaTopic]
         if topic.hasPrefix("^") {
-            // librdkafka's patterns are POSIX's; one that Swift does not understand only goes without a look.
+            // It was read as one already.
             guard let pattern = try? Regex(topic) else { return [] }
             found = topics.filter { (try? pattern.firstMatch(in: $0.name)) != nil }
             if found.isEmpty {

@@ -52,7 +52,6 @@ struct KafkaOwnership {
     private var places: [Identity: Int] = [:]
     private var lastIdentity = Identity(topic: 0, partition: -1)
     private var lastPlace = -1
-    private var held: Set<PartitionID> = []
     private var nextID: UInt32 = 1
 
     /// The partition at a place.
@@ -145,7 +144,6 @@ struct KafkaOwnership {
     mutating func hold(
         _ held: Set<PartitionID>
     ) -> (pause: [KafkaPartitionName], resume: [KafkaPartitionName]) {
-        self.held = held
         var pause: [KafkaPartitionName] = []
         var resume: [KafkaPartitionName] = []
         for place in self.entries.indices {

@@ -17,6 +17,8 @@ enum KafkaProperties {
         "partition.assignment.strategy": "use assignment",
         "group.protocol": "use assignment",
         "session.timeout.ms": "use session_timeout",
+        "message.timeout.ms": "use timeout",
+        "delivery.timeout.ms": "use timeout",
         "security.protocol": "use sasl and tls",
         "sasl.mechanism": "use sasl",
         "sasl.mechanisms": "use sasl",

@@ -56,7 +56,7 @@ package final class KafkaSource: WindowSource {
         let configuration = self.configuration
         let logger = self.logger
         let result: Result<Void, SourceError> = await withCheckedContinuation { continuation in
-            thread.start(name: "kafka") {
+            let isStarted = thread.start(name: "kafka") {
                 let loop: KafkaConsumerLoop
                 do throws(SourceError) {
                     let context = RDKafkaContext(logger: logger)
@@ -75,6 +75,10 @@ package final class KafkaSource: WindowSource {
                 continuation.resume(returning: .success(()))
                 loop.run()
             }
+            guard !isStarted else { return }
+            let failure = SourceError(.unreachable, KafkaThread.noThread)
+            _ = inbox.close(failure)
+            continuation.resume(returning: .failure(failure))
         }
         try result.get()
     }
@@ -138,17 +142,23 @@ final class KafkaThread: Sendable {
 
     /// Starts it, under a name of at most 15 bytes.
     ///
-    /// When the system has no threads left, `body` runs on none.
-    func start(name: String, _ body: @escaping @Sendable () -> Void) {
+    /// Returns whether it could be; otherwise the system has no threads left, and `body` runs on none.
+    func start(name: String, _ body: @escaping @Sendable () -> Void) -> Bool {
         do {
             try OwnThread.start(name: name) {
                 body()
                 self.markEnded()
             }
+            return true
         } catch {
-            preconditionFailure("pthread_create failed with \(error.code): the process has no threads left")
+            self.markEnded()
+            return false
         }
     }
+
+    /// What to tell when there is none.
+    static let noThread =
+        "kafka: the system has no threads left; raise its limit (ulimit -u, or that of the container)"
 
     /// Waits for its end.
     func end() async {
