@@ -181,11 +181,12 @@ struct AdminResponder: HTTPResponder {
             "GET /api/v1/triggers/{name}", "POST /api/v1/triggers/{name}/pause",
             "POST /api/v1/triggers/{name}/resume", "GET /api/v1/triggers/{name}/tap",
             "GET /api/v1/triggers/{name}/trace?at={record}",
-            "GET /api/v1/schedules", "GET /api/v1/schedules/{name}/history",
+            "GET /api/v1/schedules", "GET /api/v1/schedules/{name}", "GET /api/v1/schedules/{name}/history",
             "POST /api/v1/schedules/{name}/fire", "POST /api/v1/schedules/{name}/backfill",
             "GET /api/v1/dead-letters", "GET /api/v1/dead-letters/{id}",
             "GET /api/v1/dead-letters/{id}/event",
             "POST /api/v1/dead-letters/redrive", "POST /api/v1/dead-letters/drop",
+            "DELETE /api/v1/dead-letters",
         ]
         return .document(("paths", .array(paths.map { .string($0) })))
     }

@@ -43,6 +43,11 @@ package struct AdminServer: Service {
         }
     }
 
+    /// Connections at once; more wait until one ends.
+    ///
+    /// One that asks nothing for a minute is closed.
+    private static let connectionsMax = 256
+
     private let settings: Settings
     private let logger: Logger
     private let responder: AdminResponder
@@ -74,10 +79,12 @@ package struct AdminServer: Service {
         let listening = self.listening
         let application = Application(
             responder: self.responder,
+            server: .http1(configuration: .init(idleTimeout: .seconds(60))),
             configuration: ApplicationConfiguration(
                 address: .hostname(self.settings.listen.host, port: self.settings.listen.port),
                 serverName: "penstock",
-                availableConnectionsDelegate: .none
+                // What nobody uses, or keeps open in great number, must not take the files that triggers need.
+                availableConnectionsDelegate: .maximum(Self.connectionsMax, logger: self.quietLogger)
             ),
             onServerRunning: { channel in
                 await listening(channel.localAddress?.port ?? 0)
