@@ -53,22 +53,33 @@ struct LineLog: LogHandler {
     }
 
     func log(event: LogEvent) {
+        let dropped = LogStream.standardError.takeDropped()
+        if dropped > 0 {
+            LogStream.standardError.write(
+                self.line(
+                    .warning,
+                    "lines of the log are missing: standard error did not take them",
+                    ["lines": "\(dropped)"]
+                )
+            )
+        }
+        LogStream.standardError.write(self.line(event.level, "\(event.message)", event.metadata ?? [:]))
+    }
+
+    private func line(_ level: Logger.Level, _ message: String, _ metadata: Logger.Metadata) -> String {
         let time = Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)).sortableText
-        let facts = self.metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
-        let line: String
+        let facts = self.metadata.merging(metadata) { $1 }.sorted { $0.key < $1.key }
         if self.isJSON {
             let head = [
-                JSONValue.Member("time", .string(time)), .init("level", .string(event.level.rawValue)),
-                .init("message", .string("\(event.message)")),
+                JSONValue.Member("time", .string(time)), .init("level", .string(level.rawValue)),
+                .init("message", .string(message)),
             ]
-            line = JSONValue.object(head + facts.map { .init($0.key, .string("\($0.value)")) }).text
+            return JSONValue.object(head + facts.map { .init($0.key, .string("\($0.value)")) }).text
         } else {
             let tail = facts.map { " \($0.key)=\(Self.quoted("\($0.value)"))" }.joined()
-            let text = "\(time) \(event.level.rawValue) \(Self.oneLine("\(event.message)"))\(tail)"
             // Functions write what they like.
-            line = Terminal.visible(text)
+            return Terminal.visible("\(time) \(level.rawValue) \(Self.oneLine(message))\(tail)")
         }
-        Terminal.complain(line)
     }
 
     private static func quoted(_ text: String) -> String {

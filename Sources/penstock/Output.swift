@@ -243,6 +243,12 @@ enum Terminal {
                 )
                 let number = count < 0 ? errno : 0
                 if number == EINTR { continue }
+                if number == EAGAIN {
+                    // Somebody else made it one that does not block; a terminal's is shared.
+                    var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    _ = unsafe poll(&wait, 1, -1)
+                    continue
+                }
                 guard count > 0 else {
                     if descriptor == STDOUT_FILENO { Self.refusal.withLock { $0 = number } }
                     return

@@ -41,6 +41,7 @@ struct Run: AsyncParsableCommand {
 
     @concurrent
     func run() async throws {
+        defer { LogStream.standardError.flush(within: .seconds(2)) }
         let (_, result) = self.config.read()
         for finding in result.findings {
             self.tell(finding.severity == .error ? .error : .warning, finding.description)
@@ -100,7 +101,8 @@ struct Run: AsyncParsableCommand {
             gracefulShutdownSignals: [],
             logger: Self.quiet(logger)
         )
-        services.maximumGracefulShutdownDuration = plan.drainTimeout + .seconds(10)
+        let limit = plan.drainTimeout + .seconds(10)
+        services.maximumGracefulShutdownDuration = limit
         logger.info(
             "starting",
             metadata: [
@@ -110,7 +112,9 @@ struct Run: AsyncParsableCommand {
         )
         let ending: Result<Void, any Error>
         do {
-            ending = .success(try await self.run(ServiceGroup(configuration: services), supervisor, logger))
+            ending = .success(
+                try await self.run(ServiceGroup(configuration: services), supervisor, within: limit, logger)
+            )
         } catch {
             ending = .failure(error)
         }
@@ -168,7 +172,14 @@ struct Run: AsyncParsableCommand {
     }
 
     /// Runs the services and obeys signals until they have ended.
-    private func run(_ group: ServiceGroup, _ supervisor: Supervisor, _ logger: Logger) async throws {
+    ///
+    /// Whatever hangs, the process ends half a minute after `limit`, the time that a stop may take.
+    private func run(
+        _ group: ServiceGroup,
+        _ supervisor: Supervisor,
+        within limit: Duration,
+        _ logger: Logger
+    ) async throws {
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
         let config = self.config
         // One reload after the other; a stop does not wait for them.
@@ -189,10 +200,12 @@ struct Run: AsyncParsableCommand {
                         reloads.put(())
                     } else if isStopping {
                         logger.warning("giving up at once", metadata: ["signal": "\(signal)"])
+                        Self.endSurely(after: .seconds(5), logger)
                         throw ExitCode(CommandFailure.Exit.failed.rawValue)
                     } else {
                         isStopping = true
                         logger.info("draining", metadata: ["signal": "\(signal)"])
+                        Self.endSurely(after: limit + .seconds(30), logger)
                         await group.triggerGracefulShutdown()
                     }
                 }
@@ -200,6 +213,18 @@ struct Run: AsyncParsableCommand {
             }
             defer { tasks.cancelAll() }
             while let hasEnded = try await tasks.next(), !hasEnded {}
+        }
+    }
+
+    /// Ends the process after so long whatever still waits, such as for a disk that does not answer.
+    ///
+    /// That is a crash, by which nothing is lost; what is not settled comes again.
+    private static func endSurely(after limit: Duration, _ logger: Logger) {
+        try? OwnThread.start(name: "penstock-end") {
+            Thread.sleep(forTimeInterval: limit / .seconds(1))
+            logger.critical("the stop hangs; ending at once")
+            LogStream.standardError.flush(within: .seconds(1))
+            _exit(CommandFailure.Exit.failed.rawValue)
         }
     }
 

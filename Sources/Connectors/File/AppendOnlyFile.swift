@@ -9,6 +9,9 @@ import PenstockRuntime
 /// file may be removed or renamed between appends: the next one makes it anew.
 final class AppendOnlyFile: @unchecked Sendable {
     // @unchecked: made by one thread and then used by one other.
+    /// How long another process may hold the lock: who is stopped with it must not hold up a stop of ours.
+    private static let patience = Duration.seconds(10)
+
     private let path: String
     private var handle: FileHandle
 
@@ -74,9 +77,18 @@ final class AppendOnlyFile: @unchecked Sendable {
 
     /// Locks the file that has the path now, which may be another one than was opened.
     private func lock() throws {
+        let deadline = ContinuousClock.now + Self.patience
         for _ in 0..<10 {
-            while flock(self.handle.fileDescriptor, LOCK_EX) != 0 {
-                guard errno == EINTR else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+            while flock(self.handle.fileDescriptor, LOCK_EX | LOCK_NB) != 0 {
+                guard errno == EINTR || errno == EWOULDBLOCK else {
+                    throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+                }
+                guard ContinuousClock.now < deadline else {
+                    throw DestinationError(
+                        "the file \(self.path) is locked by another process; see with lslocks which one it is"
+                    )
+                }
+                usleep(10_000)
             }
             if self.hasPath { return }
             self.unlock()
