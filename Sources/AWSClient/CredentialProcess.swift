@@ -2,44 +2,93 @@
 
 import Foundation
 import PenstockCore
+import Reactor
 
 /// `credential_process` of a profile: a program that prints credentials.
 enum CredentialProcess {
-    private static let seconds = 60.0
+    private static let patience = Duration.seconds(60)
+    private static let outputMax = 1 << 20
 
-    /// Runs the program in a shell, as AWS's tools do, on a thread of its own; ended after a minute.
-    static func credentials(_ command: String) async throws(AWSError) -> AWSCredentials {
-        let (status, output) = await withCheckedContinuation { continuation in
-            let thread = Thread { continuation.resume(returning: Self.run(command)) }
-            thread.name = "credentials"
-            thread.start()
-        }
-        guard status == 0 else {
-            throw AWSError(
-                .noCredentials,
-                code: "Client.Credentials",
-                message: "credential_process ended with status \(status); run it by hand to see why"
-            )
-        }
-        return try CredentialDocument.credentials(in: output, of: "credential_process")
+    /// How a program ended.
+    private enum Ending {
+        case printed([UInt8])
+        case failed(status: Int32)
+        case killed
     }
 
-    private static func run(_ command: String) -> (status: Int32, output: [UInt8]) {
-        let process = Process()
+    /// Runs the program in a shell, as AWS's tools do, on a thread of its own.
+    ///
+    /// It is killed, with all that it has started, when it takes longer than a minute or prints more than 1 MiB.
+    static func credentials(_ command: String) async throws(AWSError) -> AWSCredentials {
+        let ending = await withCheckedContinuation { continuation in
+            do throws(OwnThread.StartError) {
+                try OwnThread.start(name: "credentials") { continuation.resume(returning: Self.run(command)) }
+            } catch {
+                continuation.resume(returning: .failed(status: error.code))
+            }
+        }
+        let problem: String
+        switch ending {
+        case .printed(let output):
+            return try CredentialDocument.credentials(in: output, of: "credential_process")
+        case .failed(let status): problem = "ended with status \(status)"
+        case .killed: problem = "took longer than a minute, or printed more than 1 MiB, and was killed"
+        }
+        throw AWSError(
+            .noCredentials,
+            code: "Client.Credentials",
+            message: "credential_process \(problem); run it by hand to see why"
+        )
+    }
+
+    private static func run(_ command: String) -> Ending {
+        let deadline = ContinuousClock.now + Self.patience
         let pipe = Pipe()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", command]
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = pipe
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return (127, []) }
-        let timer = DispatchSource.makeTimerSource()
-        timer.schedule(deadline: .now() + Self.seconds)
-        timer.setEventHandler { process.terminate() }
-        timer.resume()
-        let output = (try? pipe.fileHandleForReading.readToEnd()) ?? Data()
-        process.waitUntilExit()
-        timer.cancel()
-        return (process.terminationStatus, [UInt8](output))
+        let nowhere = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
+        defer { close(nowhere) }
+        let pid: Int32
+        do throws(ChildProcess.SpawnError) {
+            pid = try ChildProcess.spawn(
+                ["/bin/sh", "-c", command],
+                environment: ProcessInfo.processInfo.environment.map { "\($0.key)=\($0.value)" },
+                directory: FileManager.default.currentDirectoryPath,
+                output: pipe.fileHandleForWriting.fileDescriptor,
+                error: nowhere
+            )
+        } catch {
+            return .failed(status: 127)
+        }
+        try? pipe.fileHandleForWriting.close()
+        let output = Self.read(pipe.fileHandleForReading.fileDescriptor, until: deadline)
+        var status: Int32 = 0
+        while unsafe output != nil && waitpid(pid, &status, WNOHANG) == 0 {
+            guard ContinuousClock.now < deadline else { break }
+            usleep(10_000)
+        }
+        // The whole group: its leader may be gone, and what it has started not.
+        kill(-pid, SIGKILL)
+        _ = unsafe waitpid(pid, &status, 0)
+        guard let output else { return .killed }
+        return status == 0
+            ? .printed(output) : .failed(status: status & 0x7F == 0 ? status >> 8 : 128 + status & 0x7F)
+    }
+
+    /// All that comes until the end; nil when that is too late or too much.
+    private static func read(_ descriptor: Int32, until deadline: ContinuousClock.Instant) -> [UInt8]? {
+        var output: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 1 << 16)
+        while output.count <= Self.outputMax {
+            let rest = deadline - ContinuousClock.now
+            var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard rest > .zero else { return nil }
+            guard unsafe poll(&wait, 1, Int32(clamping: Int(rest / .milliseconds(1)) + 1)) != 0 else {
+                continue
+            }
+            let count = unsafe Foundation.read(descriptor, &part, part.count)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return output }
+            output += part[..<count]
+        }
+        return nil
     }
 }

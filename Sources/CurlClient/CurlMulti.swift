@@ -125,6 +125,10 @@ final class CurlMulti: @unchecked Sendable {
         unsafe transfer.continuation = unsafe continuation
         transfer.activeIndex = self.active.count
         self.active.append(transfer)
+        // The call may have waited for the executor while it was closed.
+        guard !self.isClosed else {
+            return self.end(transfer, transfer.abandoned(.closed, "the client is closed"))
+        }
         let code = unsafe curl_multi_add_handle(self.multi, transfer.easy)
         guard code == CURLM_OK else {
             let text = unsafe String(cString: curl_multi_strerror(code))

@@ -87,12 +87,12 @@ actor StreamHub {
         return FeedSeat(id: id, stream: stream, shard: shard)
     }
 
-    /// Gives a seat up.
+    /// Gives a seat up, also one whose first call is under way.
     func leave(_ seat: FeedSeat) {
-        guard self.states.removeValue(forKey: seat.id) != nil,
-            let lane = self.lanes[seat.stream]?[seat.shard.id]
-        else { return }
-        lane.seats.remove(seat.id)
+        self.states[seat.id] = nil
+        guard let lane = self.lanes[seat.stream]?[seat.shard.id], lane.seats.remove(seat.id) != nil else {
+            return
+        }
         if let feed = lane.feed {
             if lane.seats.isEmpty { self.bytes -= feed.pages.bytes } else { self.tidy(feed, in: lane) }
         }

@@ -13,7 +13,6 @@ package enum HTTPFunctionKind: FunctionKind {
             configuration in
             var plan = FunctionPlan(
                 kind: Self.kind,
-                summary: "POST \(configuration.endpoint.url)",
                 concurrency: configuration.concurrency,
                 timeout: configuration.endpoint.timeout,
                 takesSingleRecords: configuration.batchSizeMax == 1,

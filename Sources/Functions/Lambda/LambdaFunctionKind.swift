@@ -14,7 +14,6 @@ package enum LambdaFunctionKind: FunctionKind {
             configuration in
             var plan = FunctionPlan(
                 kind: Self.kind,
-                summary: "AWS Lambda \(configuration.target)",
                 concurrency: configuration.concurrency,
                 timeout: configuration.timeout,
                 requestBytes: configuration.invocation == .event

@@ -158,9 +158,10 @@ extension LocalFunction {
         self.perform(self.pool.startFailed(process.id, told, now: self.reactor.now))
     }
 
+    /// With the program alone: what it is told may be a secret.
     private func describe(_ detail: String) -> String {
-        let command = self.configuration.command.joined(separator: " ")
+        let program = self.configuration.command.first ?? ""
         return
-            "function \(self.name): command \"\(command)\" in \"\(self.configuration.directory)\": \(detail)"
+            "function \(self.name): command \"\(program)\" in \"\(self.configuration.directory)\": \(detail)"
     }
 }

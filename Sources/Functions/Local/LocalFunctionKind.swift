@@ -13,7 +13,6 @@ package enum LocalFunctionKind: FunctionKind {
             configuration in
             var plan = FunctionPlan(
                 kind: Self.kind,
-                summary: configuration.command.joined(separator: " "),
                 concurrency: configuration.concurrency,
                 timeout: configuration.timeout,
                 make: { name, context in

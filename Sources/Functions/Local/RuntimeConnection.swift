@@ -89,6 +89,8 @@ final class RuntimeConnection {
                     UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
                 )
             } catch {
+                // An answer now would stand in the midst of the event.
+                guard !self.isSendingEvent else { return .closed }
                 self.takeRequests()
                 self.send(RuntimeAnswer.fault(error))
                 self.closesWhenSent = true
@@ -97,6 +99,7 @@ final class RuntimeConnection {
             self.takeRequests()
             if self.requests.count > Self.pipelinedMax { return .closed }
             if self.parser.awaitsContinue {
+                guard !self.isSendingEvent else { return .closed }
                 self.parser.awaitsContinue = false
                 self.send(RuntimeAnswer.goOn)
             }

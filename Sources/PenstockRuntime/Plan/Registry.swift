@@ -434,9 +434,6 @@ package struct FunctionPlan: Sendable {
     /// The kind's name.
     package var kind: String
 
-    /// What it is, for people: `python3 -m awslambdaric app.handler`.
-    package var summary: String
-
     /// Invocations side by side.
     package var concurrency: Int
 
@@ -464,7 +461,6 @@ package struct FunctionPlan: Sendable {
     /// A function as configured.
     package init(
         kind: String,
-        summary: String,
         concurrency: Int,
         timeout: Duration,
         takesSingleRecords: Bool = false,
@@ -474,7 +470,6 @@ package struct FunctionPlan: Sendable {
         make: @escaping @Sendable (_ name: String, _ context: RuntimeContext) throws -> any Function
     ) {
         self.kind = kind
-        self.summary = summary
         self.concurrency = concurrency
         self.timeout = timeout
         self.takesSingleRecords = takesSingleRecords

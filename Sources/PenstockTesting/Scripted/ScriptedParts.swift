@@ -238,7 +238,6 @@ package enum ScriptedFunctionKind: FunctionKind {
         .key(Self.kind, "A scripted function.", .table(ScriptedConfiguration.self)) { configuration in
             FunctionPlan(
                 kind: Self.kind,
-                summary: "scripted",
                 concurrency: 4,
                 timeout: .seconds(3),
                 make: { name, _ in

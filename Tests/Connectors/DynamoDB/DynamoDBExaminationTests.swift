@@ -28,7 +28,7 @@ import Testing
             triggers: { t: { source: { scripted: { world: \(world.name) } }, function: f } }
             """
         let trigger = try #require(try ScriptedPlan.read(text).triggers.first).value
-        let function = FunctionPlan(kind: "f", summary: "", concurrency: 1, timeout: .seconds(30)) { _, _ in
+        let function = FunctionPlan(kind: "f", concurrency: 1, timeout: .seconds(30)) { _, _ in
             throw SourceError(.closed, "there is none")
         }
         let reactor = try Reactor(name: "dynamodb-test")

@@ -22,7 +22,7 @@ import Testing
         .read(SQSSourceConfiguration.self)
         let configuration = try #require(read.value, "\(read.findings)")
         let trigger = try Self.trigger(yaml)
-        let function = FunctionPlan(kind: "f", summary: "", concurrency: 1, timeout: .seconds(30)) { _, _ in
+        let function = FunctionPlan(kind: "f", concurrency: 1, timeout: .seconds(30)) { _, _ in
             throw SourceError(.closed, "there is none")
         }
         let reactor = try Reactor(name: "sqs-test")
