@@ -29,9 +29,13 @@ struct PastAttempts: Equatable {
     mutating func add(_ more: [Attempt], invocation: String) {
         self.count += 1
         self.invocation = invocation
+        self.append(more)
+    }
+
+    /// Adds details; the first and the latest are kept.
+    mutating func append(_ more: [Attempt]) {
         self.history += more
         let surplus = self.history.count - DeadLetter.attemptsMax
-        // The first and the latest are kept.
         if surplus > 0 { self.history.removeSubrange(1...surplus) }
     }
 

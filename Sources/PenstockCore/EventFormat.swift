@@ -86,7 +86,8 @@ package enum ItemIdentifier: Sendable, Equatable {
 package final class EventBuffer: @unchecked Sendable {
     // @unchecked: written by the one writer before it is shared, then only read until it is reused.
     private var base: UnsafeMutableRawPointer
-    private(set) var capacity: Int
+    /// Bytes that it has room for.
+    package private(set) var capacity: Int
 
     /// Bytes written.
     package fileprivate(set) var count = 0

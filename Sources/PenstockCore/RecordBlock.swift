@@ -214,6 +214,26 @@ package final class RecordBlock: @unchecked Sendable {
             }
         }
     }
+
+    /// A block of the record at `index` alone, without its lease.
+    package func only(_ index: Int) -> RecordBlock {
+        let entry = self.entries[index]
+        let (key, body) = unsafe (self.key(at: index), self.body(at: index))
+        var builder = RecordBlockBuilder(
+            byteCapacity: unsafe (key?.count ?? 0) + (body?.count ?? 0),
+            recordCapacity: 1
+        )
+        let partition = builder.add(self.partition(at: index))
+        unsafe builder.append(
+            position: entry.position,
+            timestamp: entry.timestamp,
+            tag: entry.tag,
+            partitionIndex: partition,
+            payload: RecordPayload(key: key, body: body)
+        )
+        unsafe self.forEachAttribute(at: index) { unsafe builder.appendAttribute(name: $0, value: $1) }
+        return builder.finish()
+    }
 }
 
 /// Collects the records of one receive into a ``RecordBlock``: one buffer, bytes copied once.

@@ -115,9 +115,9 @@ package struct RetryPolicy: Sendable, Equatable {
         return .retry(after: self.backoff.delay(attempt: attempts, using: &random))
     }
 
-    /// Whether a record of this time is too old at `now`.
+    /// Whether a record of this time is too old at `now`; never one that tells no time, which is 0 or -1.
     package func isExpired(_ timestamp: Timestamp, now: Timestamp) -> Bool {
-        guard let maxAge = self.maxAge else { return false }
+        guard let maxAge = self.maxAge, timestamp.milliseconds > 0 else { return false }
         return now - timestamp > maxAge
     }
 }

@@ -14,8 +14,8 @@ extension Timestamp {
     /// The point in time in UTC, such as `2026-11-23T07:00:00.250Z` (RFC 3339).
     package var configurationText: String {
         let day = 86_400_000 as Int64
-        let days = (self.milliseconds >= 0 ? self.milliseconds : self.milliseconds - day + 1) / day
-        let rest = self.milliseconds - days * day
+        var (days, rest) = self.milliseconds.quotientAndRemainder(dividingBy: day)
+        if rest < 0 { (days, rest) = (days - 1, rest + day) }
         let date = CivilDate(daysSinceEpoch: Int(days))
         var text: [UInt8] = []
         text.reserveCapacity(24)

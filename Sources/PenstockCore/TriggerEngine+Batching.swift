@@ -69,9 +69,7 @@ extension TriggerEngine {
             self.retryInWindow(parcel, of: id, window)
             return true
         }
-        var slices = self.takeSlices()
-        slices.append(Slice(lane: id, parcel: parcel))
-        self.launch(slices, attempt: self.attempt(of: parcel))
+        self.launch(parcel, of: id, attempt: self.attempt(of: parcel))
         return true
     }
 
@@ -153,7 +151,14 @@ extension TriggerEngine {
     }
 
     /// An empty list of slices: one that a batch left, if there is one.
-    private mutating func takeSlices() -> [Slice] { self.spareSlices.popLast() ?? [] }
+    mutating func takeSlices() -> [Slice] { self.spareSlices.popLast() ?? [] }
+
+    /// Starts a batch of one lane's records.
+    mutating func launch(_ parcel: Parcel, of id: LaneID, attempt: Int, window: BatchWindow? = nil) {
+        var slices = self.takeSlices()
+        slices.append(Slice(lane: id, parcel: parcel))
+        self.launch(slices, attempt: attempt, window: window)
+    }
 
     /// Keeps the memory of a list of slices for another batch.
     mutating func giveBack(_ slices: consuming [Slice]) {

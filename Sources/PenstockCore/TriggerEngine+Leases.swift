@@ -390,7 +390,7 @@ extension TriggerEngine {
         var dead: [Parcel] = []
         for record in parcel.runs.flatMap(\.records) where self.isLeased(record) {
             var past = self.past(of: record)
-            past.history += parcel.history
+            past.append(parcel.history)
             if past.invocation.isEmpty { past.invocation = parcel.invocation }
             dead.add(record, past, reason: reason)
         }

@@ -70,11 +70,7 @@ extension TriggerEngine {
         guard let lane = self.lanes[id], let final = lane.final, lane.retries.isEmpty,
             let window = self.window(of: id, isFinal: true)
         else { return false }
-        self.launch(
-            [Slice(lane: id, parcel: Parcel(runs: []))],
-            attempt: final.attempts + 1,
-            window: window
-        )
+        self.launch(Parcel(runs: []), of: id, attempt: final.attempts + 1, window: window)
         return true
     }
 
@@ -120,7 +116,7 @@ extension TriggerEngine {
             return true
         }
         if owned.window.open == nil { owned.window.begin(open, behind: owned.watermark.position) }
-        self.launch([Slice(lane: id, parcel: Parcel(runs: runs))], attempt: 1, window: window)
+        self.launch(Parcel(runs: runs), of: id, attempt: 1, window: window)
         return true
     }
 
@@ -136,7 +132,7 @@ extension TriggerEngine {
         guard parcel.bytes + parcel.count <= room else {
             return self.giveUp(parcel, of: id, reason: .payloadTooLarge)
         }
-        self.launch([Slice(lane: id, parcel: parcel)], attempt: parcel.attempts + 1, window: window)
+        self.launch(parcel, of: id, attempt: parcel.attempts + 1, window: window)
     }
 
     /// Bytes for the records of a batch in a window, each with its separator.

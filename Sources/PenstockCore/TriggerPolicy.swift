@@ -43,7 +43,7 @@ package struct TriggerPolicy: Sendable {
     /// How often the watermark is committed upstream.
     package var commitInterval: Duration
 
-    /// Bytes and records received and not settled, at most.
+    /// Bytes of records received and not settled, at most.
     package var intakeBytes: Int
 
     /// Records received and not settled, at most.

@@ -8,12 +8,14 @@ extension EventFilterPlan {
     ///
     /// Takes its time: programs are made for single conditions.
     package func misses(of block: RecordBlock, at index: Int) -> [FilterMiss] {
+        // All of a large block would take seconds.
+        let record = block.only(index)
         var misses: [FilterMiss] = []
         for (number, pattern) in self.patterns.enumerated() {
-            if self.passes(pattern, block, index) { return [] }
+            if self.passes(pattern, record) { return [] }
             for clause in pattern.clauses {
                 let unmet = clause.fields.filter { condition in
-                    !self.passes(EventPattern(clauses: [.init(fields: [condition])]), block, index)
+                    !self.passes(EventPattern(clauses: [.init(fields: [condition])]), record)
                 }
                 misses += (unmet.isEmpty ? clause.fields : unmet).map { condition in
                     FilterMiss(
@@ -28,7 +30,7 @@ extension EventFilterPlan {
         return misses.filter { seen.insert($0).inserted }
     }
 
-    private func passes(_ pattern: EventPattern, _ block: RecordBlock, _ index: Int) -> Bool {
-        EventFilter(PatternProgram([pattern]), self.fields).select(block).contains { $0.contains(index) }
+    private func passes(_ pattern: EventPattern, _ record: RecordBlock) -> Bool {
+        EventFilter(PatternProgram([pattern]), self.fields).select(record).contains { $0.contains(0) }
     }
 }

@@ -160,7 +160,6 @@ private struct PatternCompiler {
     // MARK: - Laying out
 
     private var program = PatternProgram()
-    private var placeOfNode: [Int: Int] = [:]
 
     mutating func finish() -> PatternProgram {
         self.program.nodes = Array(repeating: PatternProgram.Node(), count: self.trees.count)

@@ -50,6 +50,9 @@ extension Finding.Code {
 struct PatternReader {
     private(set) var findings: [Finding] = []
 
+    /// How deep a field may be in a record.
+    private static let stepsMax = 256
+
     /// Names that cannot be fields of the patterns under `$or` (esm-spec 5.1): with one of them `$or` is a field itself.
     private static let reserved: Set<String> = [
         "exactly", "equals-ignore-case", "prefix", "suffix", "anything-but", "exists", "wildcard", "numeric",
@@ -90,6 +93,16 @@ struct PatternReader {
             } else {
                 // A dot in a name is a step of the path (esm-spec 5.1).
                 let steps = entry.key.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+                guard path.count + steps.count <= Self.stepsMax else {
+                    let depth = path.count + steps.count
+                    self.refuse(
+                        entry.value,
+                        inner,
+                        "the field is \(depth) steps deep, and \(Self.stepsMax) is the limit",
+                        "a dot in a name is a step"
+                    )
+                    continue
+                }
                 clauses = self.field(entry, at: path + steps, inner, adding: clauses)
             }
         }

@@ -87,4 +87,13 @@ import Testing
             return mixed ^ (mixed >> 31)
         }
     }
+
+    @Test(
+        "Times that producers make up are told like any other",
+        arguments: [Int64.min, .min + 86_399_998, -1, 0, .max]
+    )
+    func times(milliseconds: Int64) {
+        let text = Timestamp(milliseconds: milliseconds).configurationText
+        #expect(text.hasSuffix("Z") && text.contains("T"))
+    }
 }

@@ -208,6 +208,12 @@ import Testing
 
     @Test("Records that grew too old are cut off before the next attempt")
     func maxAge() {
+        let retry = RetryPolicy(maxAge: .seconds(60))
+        let now = Timestamp(milliseconds: 1_700_000_000_000)
+        #expect(retry.isExpired(Timestamp(milliseconds: 1), now: now))
+        for time in [0, -1] as [Int64] {
+            #expect(!retry.isExpired(Timestamp(milliseconds: time), now: now), "it tells no time")
+        }
         var policy = TriggerPolicy.testing(size: 10)
         policy.retry.maxAge = .seconds(60)
         let world = EngineFixture(policy)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PenstockCore
 import PenstockTesting
 import Reactor
 import Testing
+
+@testable import PenstockCore
 
 /// Tumbling windows of ten seconds; the fixture's clock starts at an edge of them.
 @Suite struct TumblingWindowTests {
@@ -107,6 +108,19 @@ import Testing
         #expect(world.invocations.first?.window?.isFinal == true)
         world.answer(.succeeded)
         #expect(world.invoked == [2, 3])
+    }
+
+    @Test("Windows keep no memory of the batches that they had")
+    func memory() {
+        let world = EngineFixture(Self.policy(size: 2))
+        for _ in 0..<50 {
+            world.arrive(2)
+            world.answer(.succeeded, state: "{}")
+            world.pass(.seconds(20))
+            #expect(world.invocations.first?.window?.isFinal == true)
+            world.answer(.succeeded)
+        }
+        #expect(world.engine.spareSlices.count == 1)
     }
 
     @Test("A record from the future ends no window")

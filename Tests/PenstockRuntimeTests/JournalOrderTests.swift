@@ -40,8 +40,17 @@ struct JournalOrderTests {
             self.interruption.withLock { $0 = body }
         }
 
-        /// The next append is kept, and nobody hears of it.
+        /// The next append, or removal, is kept, and nobody hears of it.
         func loseAnswer() { self.losesAnswer.withLock { $0 = true } }
+
+        private func answer<Value>(_ value: Value) throws(StoreError) -> Value {
+            let isLost = self.losesAnswer.withLock { losesAnswer in
+                defer { losesAnswer = false }
+                return losesAnswer
+            }
+            if isLost { throw StoreError(.inputOutput, "the answer is lost") }
+            return value
+        }
 
         func entries(
             of journal: String,
@@ -58,13 +67,7 @@ struct JournalOrderTests {
         }
 
         func append(_ write: JournalWrite, to journal: String) async throws(StoreError) -> Int {
-            let count = try await self.store.append(write, to: journal)
-            let isLost = self.losesAnswer.withLock { losesAnswer in
-                defer { losesAnswer = false }
-                return losesAnswer
-            }
-            if isLost { throw StoreError(.inputOutput, "the answer is lost") }
-            return count
+            try self.answer(await self.store.append(write, to: journal))
         }
 
         func members(of journal: String) async throws(StoreError) -> [JournalMember] {
@@ -82,7 +85,7 @@ struct JournalOrderTests {
             try await self.store.countEntries(of: journal)
         }
         func removeEntries(of journal: String, through position: UInt64) async throws(StoreError) -> Int {
-            try await self.store.removeEntries(of: journal, through: position)
+            try self.answer(await self.store.removeEntries(of: journal, through: position))
         }
         func timedEntries(of journal: String) async throws(StoreError) -> [TimedEntry] {
             try await self.store.timedEntries(of: journal)
@@ -248,6 +251,24 @@ struct JournalOrderTests {
             let end = PartitionPosition(partition: PartitionID(1), name: "journal", position: positions[1])
             #expect(try await source.commit([end]).count == 1)
             #expect(feed.notes.last == "settled [\"event-10000\"]")
+        }
+    }
+
+    @Test(
+        "What was removed while the store's answer was lost waits no more: a schedule that skips would never fire again"
+    )
+    func lostRemoval() async throws {
+        try await Self.run(Feed()) { source, journal in
+            try await source.start(checkpoints: [:])
+            source.grant(ReceiveBudget(records: 10, bytes: 1 << 20))
+            let positions = try await Self.receive(1, from: source)
+            let end = PartitionPosition(partition: PartitionID(1), name: "journal", position: positions[0])
+            journal.loseAnswer()
+            await #expect(throws: SourceError.self) { try await source.commit([end]) }
+            #expect(try await source.commit([end]).count == 1)
+            _ = try await source.fire(.now, of: nil)
+            #expect(try await Self.receive(1, from: source).count == 1)
+            #expect(source.lag().first?.records == 1)
         }
     }
 

@@ -57,6 +57,15 @@ struct ReloadTests {
         }
     }
 
+    @Test("A value that only looks like the same number is another one")
+    func numbers() throws {
+        let changes = PlanChanges(
+            from: try self.plan(functionLabel: "1.10"),
+            to: try self.plan(functionLabel: "1.1")
+        )
+        #expect("\(changes)" == "changed triggers moved; changed functions g")
+    }
+
     @Test("A changed trigger is drained and started anew; the others go on with the source they have")
     func changedTrigger() async throws {
         try await SupervisorFixture.run(self.text()) { fixture in

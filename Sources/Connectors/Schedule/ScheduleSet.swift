@@ -14,9 +14,6 @@ package struct PackedTexts: Sendable {
     /// Bytes of all of them.
     package var byteCount: Int { self.bytes.count }
 
-    /// Whether a text of so many bytes has room: offsets are 32 bits wide.
-    func fits(_ count: Int) -> Bool { self.bytes.count + count <= Int(UInt32.max) }
-
     mutating func reserve(_ texts: Int, bytes: Int) {
         self.ends.reserveCapacity(texts)
         self.bytes.reserveCapacity(bytes)

@@ -49,6 +49,14 @@ package struct TriggerLease: Sendable {
         }
     }
 
+    /// Waits until it is lost, whoever wants it; false when the task was cancelled before.
+    func isLost() async -> Bool {
+        while self.held != nil {
+            guard await self.group.changes() else { return false }
+        }
+        return true
+    }
+
     /// Why it does not go on.
     enum End {
         case lost

@@ -156,6 +156,8 @@ package final class JournalSource: FiringSource {
             if !settled.isEmpty { self.feed.settled(settled) }
             return own
         } catch {
+            // They may have been removed nevertheless.
+            self.signal { $0.mustRecount = true }
             throw SourceError(.unreachable, error.detail)
         }
     }

@@ -80,18 +80,20 @@ package actor Pipeline {
 
     private let work = Mailbox<PipelineJob>()
     private var waiting = WaitingTasks()
-    private var buffers: [EventBuffer] = []
-    private var timer: (id: TimerID, at: Instant)?
+    private var buffers = SpareBuffers()
+    var timer: (id: TimerID, at: Instant)?
     private var granted: ReceiveAllowance?
-    private var drainWaiter: CheckedContinuation<Void, Never>?
+    var drainWaiter: CheckedContinuation<Void, Never>?
     var commitWaiter: CheckedContinuation<Void, Never>?
+    /// Commits that were asked for and have not ended.
     var commitsUnderWay = 0
     var saveTurns = SaveTurns()
     var forgotten: [String] = []
     /// Invocations that can be cancelled.
     var cancellable: [BatchID: (batch: Batch, end: LoopPause)] = [:]
     private var hasStarted = false
-    private var isStopped = false
+    var isHurried = false
+    var isStopped = false
 
     // For the status.
     var hasPartitions = false
@@ -260,7 +262,8 @@ package actor Pipeline {
         let loop = self.loop
         await withDiscardingTaskGroup { group in
             while true {
-                let jobs = await self.work.takeAll()
+                // A cancelled task, too, carries out what is asked of it: a stop waits for that.
+                let jobs = await self.work.takeAllUntilClosed()
                 if jobs.isEmpty { break }
                 for job in jobs {
                     group.addTask(executorPreference: loop) { await self.perform(from: job) }
@@ -288,13 +291,16 @@ package actor Pipeline {
         let job: PipelineJob
         switch action {
         case .invoke, .deadLetter, .report, .settle, .extend: job = PipelineJob(action: action)
-        case .commit, .revoked: job = PipelineJob(action: action, turn: self.saveTurns.take())
+        case .commit:
+            self.commitsUnderWay += 1
+            job = PipelineJob(action: action, turn: self.saveTurns.take())
+        case .revoked: job = PipelineJob(action: action, turn: self.saveTurns.take())
         }
         if !self.waiting.resumeOne(job) { self.work.put(job) }
     }
 
     /// Ends the tasks once they are done.
-    private func endTasks() {
+    func endTasks() {
         self.work.close()
         self.waiting.endAll()
     }
@@ -308,6 +314,8 @@ package actor Pipeline {
             let accepted = await self.commit(positions, turn ?? self.saveTurns.take())
             self.engine.commitEnded(positions, accepted: accepted, now: self.now)
             self.flush()
+            self.commitsUnderWay -= 1
+            if self.commitsUnderWay == 0 { self.commitWaiter.take()?.resume() }
         case .settle(let id, let settlements): await self.settle(settlements, as: id)
         case .extend(let ticket): await self.extend(ticket)
         case .revoked(let key, let positions):
@@ -320,7 +328,7 @@ package actor Pipeline {
     private func invoke(_ batch: Batch) async {
         let started = self.now
         self.figures.begin(batch, at: started.wall)
-        let buffer = self.buffers.popLast() ?? EventBuffer()
+        let buffer = self.buffers.take()
         let format = self.format
         buffer.write(batch, as: format)
         let invocation = Invocation(
@@ -332,7 +340,7 @@ package actor Pipeline {
         )
         self.log.begin(batch, id: invocation.id, at: started.wall)
         let result = await self.call(invocation, of: batch)
-        self.buffers.append(buffer)
+        self.buffers.giveBack(buffer)
         guard self.engine.isInFlight(batch.id) else { return }
         let (judged, state) = ResponseContract.judge(
             result,
@@ -395,7 +403,7 @@ package actor Pipeline {
     }
 
     /// Whether nothing is in flight any more, and all that was decided of leased records is carried out.
-    private var isQuiet: Bool { self.engine.isDrained && self.engine.isSettled }
+    var isQuiet: Bool { self.engine.isDrained && self.engine.isSettled }
 
     private func grant() {
         let allowance = self.engine.budget
@@ -427,63 +435,6 @@ package actor Pipeline {
         }
         self.engine.wake(now: self.now)
         self.flush()
-    }
-
-    // MARK: - Stopping
-
-    /// Stops in two phases: takes nothing new and lets invocations finish for up to `limit`, then gives up on
-    /// them; commits what is settled, and closes the source.
-    ///
-    /// What was not invoked is released. Idempotent.
-    package func stop(within limit: Duration) async {
-        guard !self.isStopped, !self.engine.isStopping else { return }
-        self.engine.stop()
-        self.flush()
-        await self.drain(within: limit)
-        if !self.engine.isDrained {
-            self.logger.warning(
-                "invocations did not end in time",
-                metadata: ["count": "\(self.engine.invocationsInFlight)"]
-            )
-            self.engine.abandon()
-            self.flush()
-        }
-        await self.drain(within: .seconds(5))
-        if self.commitsUnderWay > 0 {
-            await withCheckedContinuation { waiter in
-                if self.commitsUnderWay > 0 { self.commitWaiter = waiter } else { waiter.resume() }
-            }
-        }
-        let positions = self.engine.uncommitted()
-        if !positions.isEmpty, let accepted = await self.commit(positions, self.saveTurns.take()) {
-            self.engine.commitEnded(positions, accepted: accepted, now: self.now)
-        }
-        self.isStopped = true
-        if let timer = self.timer.take() { self.loop.cancel(timer.id) }
-        await self.parts.source.stop()
-        self.endTasks()
-    }
-
-    /// Waits until nothing is in flight, for so long at most; not at all when everything is to end at once.
-    private func drain(within limit: Duration) async {
-        guard !self.isQuiet else { return }
-        let loop = self.loop
-        let deadline = loop.now + limit
-        let id = loop.schedule(at: deadline) { [weak self] in
-            self?.assumeIsolated { $0.drainWaiter.take()?.resume() }
-        }
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { waiter in
-                if self.isQuiet || loop.now >= deadline || Task.isCancelled {
-                    waiter.resume()
-                } else {
-                    self.drainWaiter = waiter
-                }
-            }
-        } onCancel: {
-            loop.submit { [weak self] in self?.assumeIsolated { $0.drainWaiter.take()?.resume() } }
-        }
-        loop.cancel(id)
     }
 
     /// Stops or goes on invoking, while the source stays connected.

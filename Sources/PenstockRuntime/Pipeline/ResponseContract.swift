@@ -124,12 +124,13 @@ package enum ResponseContract {
     ) -> BatchVerdict {
         guard !named.isEmpty else { return .succeeded }
         var verdicts = [Verdict](repeating: .succeeded, count: batch.count)
+        let deliveries = RepeatedDeliveries(in: batch)
         for item in named {
             guard let index = format.index(of: item, in: batch) else {
                 return Self.malformed("batchItemFailures names a record that is not in the batch")
             }
             verdicts[index] = .failed
-            for other in batch.places(likeThat: index) { verdicts[other] = .failed }
+            for other in deliveries.places(of: index) { verdicts[other] = .failed }
         }
         return .partial(verdicts, Self.reported)
     }
@@ -155,15 +156,29 @@ package enum ResponseContract {
     }
 }
 
-extension Batch {
-    /// The places of all deliveries of the record at a place: a queue may deliver one twice, and both in one batch.
-    fileprivate func places(likeThat place: Int) -> [Int] {
-        guard self.runs.contains(where: { $0.admitted.block.lease != nil }) else { return [] }
-        let records = self.runs.flatMap { run in
-            run.indices.map { (run.partition.name, run.admitted.block.entries[$0].position) }
-        }
-        return records.indices.filter { records[$0] == records[place] }
+/// The records that a batch has more than once: a queue may deliver one twice, and both in one batch.
+private struct RepeatedDeliveries {
+    private struct Record: Hashable {
+        var partition: String
+        var position: Position
     }
+
+    private var places: [Int: [Int]] = [:]
+
+    init(in batch: Batch) {
+        guard batch.runs.contains(where: { $0.admitted.block.lease != nil }) else { return }
+        let records = batch.runs.flatMap { run in
+            run.indices.map {
+                Record(partition: run.partition.name, position: run.admitted.block.entries[$0].position)
+            }
+        }
+        for same in Dictionary(grouping: records.indices, by: { records[$0] }).values where same.count > 1 {
+            for place in same { self.places[place] = same }
+        }
+    }
+
+    /// Where all deliveries of the record at a place are; empty for one that came once.
+    func places(of place: Int) -> [Int] { self.places[place] ?? [] }
 }
 
 /// `{"batchItemFailures": [{"itemIdentifier": …}]}`, `{"recordResults": ["success", …]}`, or one of the answers that say

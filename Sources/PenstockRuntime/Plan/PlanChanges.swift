@@ -13,19 +13,31 @@ package struct PlanText: Sendable, Equatable {
 
     init(_ root: ConfigurationNode) {
         self.settings = Self.settingNames.reduce(into: [:]) { texts, name in
-            texts[name] = root[name].map { Secret($0.json.text) }
+            texts[name] = root[name].map { Secret($0.written.text) }
         }
         self.functions = Self.texts(root["functions"])
         self.triggers = Self.texts(root["triggers"])
     }
 
     private static func texts(_ node: ConfigurationNode?) -> [String: Secret] {
-        (node?.entries ?? []).reduce(into: [:]) { $0[$1.key] = Secret($1.value.json.text) }
+        (node?.entries ?? []).reduce(into: [:]) { $0[$1.key] = Secret($1.value.written.text) }
     }
 
     /// The settings that differ, in the order in which they are documented.
     func settings(changedTo new: PlanText) -> [String] {
         Self.settingNames.filter { self.settings[$0] != new.settings[$0] }
+    }
+}
+
+extension ConfigurationNode {
+    /// What stands there, scalars as they are written: as numbers, `1.10` and `1.1` would be one, and so would long tokens.
+    fileprivate var written: JSONValue {
+        switch self.content {
+        case .sequence(let elements): .array(elements.map(\.written))
+        case .mapping(let entries): .object(entries.map { JSONValue.Member($0.key, $0.value.written) })
+        case .scalar(let scalar): .string((scalar.isPlain ? "plain " : "quoted ") + scalar.text)
+        case .invalid: .null
+        }
     }
 }
 

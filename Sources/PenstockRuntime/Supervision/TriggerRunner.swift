@@ -146,7 +146,18 @@ package actor TriggerRunner {
                         "another member wants the lease; draining",
                         metadata: ["lease": "\(lease.name)"]
                     )
-                    await pipeline.stop(within: lease.drainTimeout)
+                    await withDiscardingTaskGroup { group in
+                        group.addTask(executorPreference: loop) {
+                            guard await lease.isLost() else { return }
+                            logger.warning(
+                                "the lease was lost while draining; giving up",
+                                metadata: ["lease": "\(lease.name)"]
+                            )
+                            await pipeline.hurry()
+                        }
+                        await pipeline.stop(within: lease.drainTimeout)
+                        group.cancelAll()
+                    }
                 }
                 return end
             }
