@@ -190,7 +190,7 @@ struct SQSClient: Sendable {
     ///
     /// - Returns: Why each was refused; nil for one that is durable.
     /// - Throws: ``AWSError`` when nobody knows what came of any.
-    func send(_ messages: [Outgoing], to queue: String) async throws(AWSError) -> [String?] {
+    func send(_ messages: [Outgoing], to queue: String) async throws(AWSError) -> [SQSRefusal?] {
         var body = Array("{".utf8) + JSONText.member("QueueUrl", queue) + Array(",\"Entries\":[".utf8)
         for (number, message) in messages.enumerated() {
             body += Array("\(number > 0 ? "," : ""){\"Id\":\"\(number)\",\"MessageBody\":".utf8)
@@ -205,13 +205,7 @@ struct SQSClient: Sendable {
         }
         let response = try await self.call("SendMessageBatch", body + Array("]}".utf8))
         do {
-            return try SQSBatchAnswer.outcomes(response.body, count: messages.count).map { outcome in
-                switch outcome {
-                case .done: nil
-                case .refused(let code): code
-                case .lost(let code): code
-                }
-            }
+            return try SQSBatchAnswer.refusals(response.body, count: messages.count)
         } catch {
             throw Self.unreadable("SendMessageBatch", error)
         }
@@ -297,12 +291,21 @@ extension SQSClient.Entry {
 
 /// The answer to a batch call: each entry is among the successful or the failed ones.
 enum SQSBatchAnswer {
-    /// What came of each entry; one that the answer does not name was not carried out.
+    /// What came of each entry.
     static func outcomes(
         _ answer: [UInt8],
         count: Int
     ) throws(JSONCursor.Malformed) -> [SQSClient.Outcome] {
-        var outcomes = [SQSClient.Outcome](repeating: .refused(code: "Unanswered"), count: count)
+        try Self.refusals(answer, count: count).map { refusal in
+            guard let code = refusal?.code else { return .done }
+            return SQSErrorCode.lost.contains(SQSErrorCode.bare(code))
+                ? .lost(code: code) : .refused(code: code)
+        }
+    }
+
+    /// Why each entry was not carried out, nil for one that was; one that the answer does not name was not.
+    static func refusals(_ answer: [UInt8], count: Int) throws(JSONCursor.Malformed) -> [SQSRefusal?] {
+        var refusals = [SQSRefusal?](repeating: SQSRefusal(code: "Unanswered"), count: count)
         var cursor = JSONCursor(answer)
         try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
             let isFailure = cursor.isEqual(name, "Failed")
@@ -310,29 +313,34 @@ enum SQSBatchAnswer {
                 return try cursor.skip()
             }
             try cursor.elements { (cursor) throws(JSONCursor.Malformed) in
-                let (id, code) = try Self.entry(&cursor)
-                guard let place = id, outcomes.indices.contains(place) else { return }
-                outcomes[place] = isFailure ? Self.outcome(code) : .done
+                let (id, refusal) = try Self.entry(&cursor)
+                guard let place = id, refusals.indices.contains(place) else { return }
+                refusals[place] = isFailure ? refusal : nil
             }
         }
-        return outcomes
+        return refusals
     }
 
     private static func entry(
         _ cursor: inout JSONCursor
-    ) throws(JSONCursor.Malformed) -> (id: Int?, code: String) {
-        var (id, code) = (Int?.none, "")
+    ) throws(JSONCursor.Malformed) -> (id: Int?, refusal: SQSRefusal) {
+        var (id, refusal) = (Int?.none, SQSRefusal(code: ""))
         try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
             if cursor.isEqual(name, "Id") {
                 let digits = try cursor.string()
                 id = unsafe cursor.withBytes(of: digits.range) { unsafe Self.number($0) }
             } else if cursor.isEqual(name, "Code") {
-                code = try cursor.value(cursor.string())
+                refusal.code = try cursor.value(cursor.string())
+            } else if cursor.isEqual(name, "Message"), cursor.isNext(UInt8(ascii: "\"")) {
+                refusal.message = try cursor.value(cursor.string())
+            } else if cursor.isEqual(name, "SenderFault") {
+                refusal.isSendersFault = cursor.isNext(UInt8(ascii: "t"))
+                try cursor.skip()
             } else {
                 try cursor.skip()
             }
         }
-        return (id, code)
+        return (id, refusal)
     }
 
     /// The number of an entry, which has few digits; nil for anything else.
@@ -346,10 +354,22 @@ enum SQSBatchAnswer {
         }
         return number
     }
+}
 
-    private static func outcome(_ code: String) -> SQSClient.Outcome {
-        SQSErrorCode.lost.contains(SQSErrorCode.bare(code)) ? .lost(code: code) : .refused(code: code)
+/// Why an entry of a batch call was not carried out (AWS: BatchResultErrorEntry).
+struct SQSRefusal: Equatable, CustomStringConvertible {
+    var code: String
+    var message = ""
+    /// Whether the same entry will be refused again.
+    var isSendersFault = false
+
+    /// Whether it is for what is in the message, so that the queue will never take it.
+    var isOfContent: Bool {
+        self.isSendersFault
+            && ["InvalidMessageContents", "InvalidParameterValue"].contains(SQSErrorCode.bare(self.code))
     }
+
+    var description: String { self.message.isEmpty ? self.code : "\(self.code): \(self.message)" }
 }
 
 /// The error codes of SQS that mean something to us.

@@ -131,7 +131,7 @@ final class SQSDestination: Destination, ResultDestination {
                     isTooLarge: true
                 )
             }
-            let refusals: [String?]
+            let refusals: [SQSRefusal?]
             do throws(AWSError) {
                 refusals = try await self.client.send(batch.map { messages[$0] }, to: url)
             } catch {
@@ -145,8 +145,13 @@ final class SQSDestination: Destination, ResultDestination {
                 )
             }
             delivered += zip(batch, refusals).compactMap { $1 == nil ? $0 : nil }
-            if let code = refusals.lazy.compactMap(\.self).first {
-                throw DestinationError("a message was refused: \(code)", delivered: delivered)
+            let refused = zip(batch, refusals).compactMap { place, refusal in refusal.map { (place, $0) } }
+            if let (_, refusal) = refused.first {
+                throw DestinationError(
+                    "a message was refused: \(refusal)",
+                    delivered: delivered,
+                    refused: refused.filter { $0.1.isOfContent }.map(\.0)
+                )
             }
         }
     }

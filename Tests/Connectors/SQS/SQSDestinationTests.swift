@@ -115,6 +115,31 @@ import Testing
         }
     }
 
+    @Test(
+        "A letter that the queue will never take is told, to be kept elsewhere; one that it takes later is not"
+    )
+    func content() async throws {
+        for (code, isSendersFault) in [
+            ("InvalidMessageContents", true), ("InvalidMessageContents", false), ("Any", true),
+        ] {
+            let queue = try ScriptedSQS("letters")
+            queue.setFaults { operation in
+                operation == "SendMessageBatch"
+                    ? .failedEntries([1], code: code, isSendersFault: isSendersFault) : nil
+            }
+            try await Self.run(queue) { destination in
+                do {
+                    try await destination.deliver((0..<3).map { Self.letter($0) })
+                    Issue.record("it was taken")
+                } catch let error as DestinationError {
+                    #expect(error.delivered == [0, 2])
+                    #expect(error.refused == (code == "Any" || !isSendersFault ? [] : [1]))
+                    #expect(error.detail.contains(code))
+                }
+            }
+        }
+    }
+
     @Test("A letter that is too large is refused with its size; those before it are delivered")
     func tooLarge() async throws {
         let queue = try ScriptedSQS("letters")
