@@ -57,11 +57,14 @@ package final class TestHTTPServer: Sendable {
 
     /// Ends the listener and all connections.
     package func stop() {
-        let descriptors = self.state.withLock { state in
-            defer { state.isStopped = true }
-            return state.isStopped ? [] : state.descriptors.union([self.listener])
+        self.state.withLock { state in
+            guard !state.isStopped else { return }
+            state.isStopped = true
+            // While nobody closes one: its number would be another socket's, perhaps of another test.
+            for descriptor in state.descriptors.union([self.listener]) {
+                shutdown(descriptor, Int32(SHUT_RDWR))
+            }
         }
-        for descriptor in descriptors { shutdown(descriptor, Int32(SHUT_RDWR)) }
     }
 
     // MARK: - Threads

@@ -67,19 +67,24 @@ import Testing
         defer { server.stop() }
         try await Self.run(server.url("/failed?from=a"), "headers: { Authorization: Bearer s3cret }") {
             destination in
-            #expect(destination.name == "http \(server.url("/failed?from=a"))")
+            #expect(destination.name == "http \(server.url("/failed"))?from=«redacted»")
             try await destination.deliver([DocumentTrial.letter(1), DocumentTrial.letter(2)])
             try await destination.deliver([DocumentTrial.letter(1)])
-            try await destination.deliver(DocumentTrial.record)
+            var retried = DocumentTrial.record
+            retried.attempt = 2
+            for record in [DocumentTrial.record, DocumentTrial.record, retried] {
+                try await destination.deliver(record)
+            }
         }
         let requests = server.requests
-        #expect(requests.map(\.method) == Array(repeating: "POST", count: 4))
+        #expect(requests.map(\.method) == Array(repeating: "POST", count: 6))
         #expect(requests.allSatisfy { $0.path == "/failed?from=a" })
         #expect(requests.allSatisfy { $0.headers["authorization"] == "Bearer s3cret" })
         #expect(requests.allSatisfy { $0.headers["content-type"] == "application/json" })
         #expect(requests.allSatisfy { $0.headers["x-penstock-trigger"] == "orders" })
         let ids = requests.map { $0.headers["x-penstock-document-id"] ?? "" }
-        #expect(ids[0] == ids[2] && ids[0] != ids[1] && ids[3] == DocumentTrial.record.id)
+        #expect(ids[0] == ids[2] && ids[0] != ids[1])
+        #expect(ids[3] == ids[4] && ids[3] != ids[5], "the result of another attempt is another one")
         let bodies = requests.map { String(decoding: $0.body, as: UTF8.self) }
         for (place, number) in [1, 2, 1].enumerated() {
             let body = Data(bodies[place].utf8)

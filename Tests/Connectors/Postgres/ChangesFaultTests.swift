@@ -35,12 +35,13 @@ struct ChangesFaultTests {
         )
         probe.wait(for: "it to read") { $0.isConnected }
         let before = try Self.memory()
-        try server.run("INSERT INTO s SELECT n, repeat('x', 100) FROM generate_series(1, 500000) n")
+        try server.run("INSERT INTO s SELECT n, repeat('x', 400) FROM generate_series(1, 500000) n")
         let end = try server.walEnd()
         probe.wait(for: "all rows", within: .seconds(400)) { $0.count >= 500_000 }
         #expect(probe.count == 500_000)
         let grown = try Self.memory() - before
-        #expect(grown < 100 << 20, "grown by \(grown >> 20) MiB")
+        // All rows would take more; other tests grow beside it.
+        #expect(grown < 200 << 20, "grown by \(grown >> 20) MiB")
         try probe.wait(for: "the slot to be released") { _ in try server.isAllAcknowledged("s", since: end) }
         await probe.stop()
     }
