@@ -140,7 +140,10 @@ private func temporaryFile(_ text: String) throws -> String {
             try await found(profile: "p", config: "[profile p]\ncredential_process=cat \(path)\n").accessKeyID
                 == "PROC"
         )
-        for (command, told) in [("echo hush; exit 3", "status 3"), ("echo hush", "no JSON of credentials")] {
+        for (command, told) in [
+            ("echo hush; exit 3", "status 3"), ("echo hush", "no JSON of credentials"),
+            ("yes hush", "printed more than 1 MiB, and was killed"),
+        ] {
             let error = await #expect(throws: AWSError.self) {
                 try await found(profile: "p", config: "[profile p]\ncredential_process=\(command)\n")
             }

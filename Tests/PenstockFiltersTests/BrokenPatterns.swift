@@ -34,7 +34,7 @@ struct BrokenPattern: Sendable, CustomTestStringConvertible {
         BrokenPattern("{} {}", "1:4 not JSON: the text goes on behind its value"),
         BrokenPattern(
             "{\"a\(String(repeating: ".a", count: 5000))\": [1]}",
-            "1:10008 the field is 5001 steps deep, and 256 is the limit; a dot in a name is a step"
+            "1:10007 the field is 5001 steps deep, and 256 is the limit; a dot in a name is a step"
         ),
         BrokenPattern("[]", "1:1 a pattern must be a mapping of fields, not a list"),
         BrokenPattern("null", "1:1 a pattern must be a mapping of fields, not null"),

@@ -57,20 +57,6 @@ package final class Mailbox<Element: Sendable>: Sendable {
         }
     }
 
-    /// The same, whether or not the task is cancelled: empty when the mailbox was closed, and only then.
-    package func takeAllUntilClosed() async -> [Element] {
-        await withCheckedContinuation { continuation in
-            let elements: [Element]? = self.state.withLock { state in
-                precondition(state.waiter == nil, "two tasks wait for one mailbox")
-                if !state.elements.isEmpty { return state.takeElements() }
-                if state.isClosed { return [] }
-                state.waiter = continuation
-                return nil
-            }
-            if let elements { continuation.resume(returning: elements) }
-        }
-    }
-
     /// Lets the waiter go, and refuses new elements.
     ///
     /// What is inside can still be taken. Idempotent.

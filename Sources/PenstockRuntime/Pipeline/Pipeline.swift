@@ -85,7 +85,6 @@ package actor Pipeline {
     private var granted: ReceiveAllowance?
     var drainWaiter: CheckedContinuation<Void, Never>?
     var commitWaiter: CheckedContinuation<Void, Never>?
-    /// Commits that were asked for and have not ended.
     var commitsUnderWay = 0
     var saveTurns = SaveTurns()
     var forgotten: [String] = []
@@ -262,8 +261,7 @@ package actor Pipeline {
         let loop = self.loop
         await withDiscardingTaskGroup { group in
             while true {
-                // A cancelled task, too, carries out what is asked of it: a stop waits for that.
-                let jobs = await self.work.takeAllUntilClosed()
+                let jobs = await self.work.takeAll()
                 if jobs.isEmpty { break }
                 for job in jobs {
                     group.addTask(executorPreference: loop) { await self.perform(from: job) }
@@ -291,10 +289,7 @@ package actor Pipeline {
         let job: PipelineJob
         switch action {
         case .invoke, .deadLetter, .report, .settle, .extend: job = PipelineJob(action: action)
-        case .commit:
-            self.commitsUnderWay += 1
-            job = PipelineJob(action: action, turn: self.saveTurns.take())
-        case .revoked: job = PipelineJob(action: action, turn: self.saveTurns.take())
+        case .commit, .revoked: job = PipelineJob(action: action, turn: self.saveTurns.take())
         }
         if !self.waiting.resumeOne(job) { self.work.put(job) }
     }
@@ -314,8 +309,6 @@ package actor Pipeline {
             let accepted = await self.commit(positions, turn ?? self.saveTurns.take())
             self.engine.commitEnded(positions, accepted: accepted, now: self.now)
             self.flush()
-            self.commitsUnderWay -= 1
-            if self.commitsUnderWay == 0 { self.commitWaiter.take()?.resume() }
         case .settle(let id, let settlements): await self.settle(settlements, as: id)
         case .extend(let ticket): await self.extend(ticket)
         case .revoked(let key, let positions):
