@@ -131,7 +131,7 @@ func invocation(_ body: String = "{}", _ reactor: Reactor, type: String = "appli
     func timeout() async throws {
         let server = try TestHTTPServer { $1.waitForClose() }
         defer { server.stop() }
-        try await withFunction(server, "timeout: 50ms") { function, reactor in
+        try await withFunction(server, "timeout: 2s") { function, reactor in
             guard case .failed(let failure) = await function.invoke(invocation("{}", reactor)) else {
                 Issue.record("not failed")
                 return
