@@ -38,6 +38,9 @@ package struct ConfigurationNode: Hashable, Sendable {
             self.isPlain && !self.isSubstituted && ["", "~", "null", "Null", "NULL"].contains(self.text)
         }
 
+        /// Whether a secret in the text may stand in the file itself: as it is written, or as a placeholder's default.
+        var mayStandInFile: Bool { !self.isSubstituted || self.source.contains(":-") }
+
         /// Whether the whole text is one placeholder without a default, so that the file holds none of it.
         var isFromOutside: Bool {
             guard self.isSubstituted, self.source.hasPrefix("${"), self.source.last == "}" else {

@@ -46,7 +46,7 @@ extension Kind {
             findings in
             do {
                 let value = try parse(scalar.text)
-                if holdsPassword(value), !scalar.isSubstituted || scalar.source.contains(":-") {
+                if holdsPassword(value), scalar.mayStandInFile {
                     findings.append(subject.literalSecret("the URL in \"\(subject.label)\" holds a password"))
                 }
                 return value
@@ -106,7 +106,7 @@ extension Kind where Value == Secret {
     /// too.
     package static func hidden(holdsPassword: @escaping @Sendable (String) -> Bool) -> Self {
         .scalar(.secret, placeholder: Secret(""), represent: { _ in nil }) { scalar, subject, findings in
-            if !scalar.isSubstituted || scalar.source.contains(":-"), holdsPassword(scalar.text) {
+            if scalar.mayStandInFile, holdsPassword(scalar.text) {
                 findings.append(subject.literalSecret("the URL in \"\(subject.label)\" holds a password"))
             }
             let isLiteral = !scalar.isFromOutside && !scalar.source.isEmpty
@@ -250,7 +250,7 @@ extension Kind where Value == ServiceURL {
                 findings.append(subject.finding(.badURL, message))
                 return nil
             }
-            if !scalar.isSubstituted || scalar.source.contains(":-") {
+            if scalar.mayStandInFile {
                 let secrets = [
                     ("a password", url.hasPassword), ("a secret in its query", url.hasQuerySecret),
                 ]
