@@ -89,7 +89,7 @@ package struct OutgoingDocument: Sendable {
         self.trigger = letter.trigger
         self.partition = letter.partition
         self.group = letter.key ?? Array(letter.partition.utf8)
-        self.identity = "\(letter.trigger)\n\(letter.partition)\n\(letter.position)"
+        self.identity = letter.identity
         self.at = letter.at
     }
 

@@ -107,6 +107,9 @@ package struct DeadLetter: Sendable, Equatable {
     /// The request id of the last invocation that held it; empty when it was never invoked.
     package var invocation: String
 
+    /// What tells it from all others: the same whenever the record is given up again.
+    package var identity: String { "\(self.trigger)\n\(self.partition)\n\(self.position)" }
+
     /// A header: name, and value bytes or nil for a null value.
     package struct Attribute: Sendable, Equatable {
         /// The header's name.

@@ -45,11 +45,10 @@ package struct HTTPDestination: Destination, ResultDestination {
 
     package func deliver(_ letters: [DeadLetter]) async throws(DestinationError) {
         try await self.deliverInTurn(letters) { (letter) throws(DestinationError) in
-            let identity = "\(letter.trigger)\n\(letter.partition)\n\(letter.position)"
             try await self.send(
                 self.document?.json(of: letter) ?? [],
                 of: letter.trigger,
-                id: InvocationID.make(name: identity)
+                id: InvocationID.make(name: letter.identity)
             )
         }
     }

@@ -86,7 +86,7 @@ final class SQSDestination: Destination, ResultDestination {
             self.message(
                 self.document?.json(of: letter) ?? [],
                 group: letter.key ?? Array(letter.partition.utf8),
-                identity: "\(letter.trigger)\n\(letter.partition)\n\(letter.position)"
+                identity: letter.identity
             )
         }
         try await self.send(messages)
