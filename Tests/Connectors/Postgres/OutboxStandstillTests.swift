@@ -32,6 +32,24 @@ struct OutboxStandstillTests {
         )
     }
 
+    /// A member that stands still while five rows are sent to it, until the latch is opened.
+    private static func standingStill(
+        _ yaml: String,
+        _ server: PostgresServer
+    ) throws -> (member: OutboxReader, goesOn: Latch) {
+        // The receive waits on the server until the member stands still.
+        let holder = try PostgresHolder(server, "LOCK TABLE jobs")
+        let first = try OutboxReader(yaml, records: 5)
+        try first.wait(for: "a receive") { _ in try Self.count(server, "wait_event_type = 'Lock'") == "1" }
+        let goesOn = Latch()
+        first.reactor.submit { goesOn.block() }
+        holder.end()
+        try first.wait(for: "rows on their way") { _ in
+            try Self.count(server, "wait_event = 'ClientWrite'") == "1"
+        }
+        return (first, goesOn)
+    }
+
     @Test(
         "A member that stands still while rows are sent to it holds up no other one, and has its rows when it goes on",
         arguments: [true, false]
@@ -43,16 +61,7 @@ struct OutboxStandstillTests {
         let more = hasGroups ? "" : ", \(columns)"
         let yaml =
             "{ url: \"\(server.url())\", table: jobs, poll: 200ms, lease: 60s, doorbell: false\(more) }"
-        // The receive waits on the server until the member stands still.
-        let holder = try PostgresHolder(server, "LOCK TABLE jobs")
-        let first = try OutboxReader(yaml, records: 5)
-        try first.wait(for: "a receive") { _ in try Self.count(server, "wait_event_type = 'Lock'") == "1" }
-        let goesOn = Latch()
-        first.reactor.submit { goesOn.block() }
-        holder.end()
-        try first.wait(for: "rows on their way") { _ in
-            try Self.count(server, "wait_event = 'ClientWrite'") == "1"
-        }
+        let (first, goesOn) = try Self.standingStill(yaml, server)
         let second = try OutboxReader(yaml, records: 10)
         second.wait(for: "the other rows") { $0.records.count == 10 }
         #expect(first.records.isEmpty)
@@ -73,15 +82,7 @@ struct OutboxStandstillTests {
         let server = try PostgresServer()
         try Self.makeTable(server)
         let yaml = "{ url: \"\(server.url())\", table: jobs, poll: 200ms, lease: 15s, doorbell: false }"
-        let holder = try PostgresHolder(server, "LOCK TABLE jobs")
-        let first = try OutboxReader(yaml, records: 5)
-        try first.wait(for: "a receive") { _ in try Self.count(server, "wait_event_type = 'Lock'") == "1" }
-        let goesOn = Latch()
-        first.reactor.submit { goesOn.block() }
-        holder.end()
-        try first.wait(for: "rows on their way") { _ in
-            try Self.count(server, "wait_event = 'ClientWrite'") == "1"
-        }
+        let (first, goesOn) = try Self.standingStill(yaml, server)
         let second = try OutboxReader(yaml)
         second.wait(for: "all rows") { Set($0.records.map { $0["eventID"] }).count == 15 }
         try second.wait(for: "the session to end") { _ in

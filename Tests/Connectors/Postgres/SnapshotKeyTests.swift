@@ -13,6 +13,31 @@ import Testing
 /// By what a table is read on, and what becomes of tables that cannot be read, on a real server.
 @Suite(.ownThreads, .serialized, .timeLimit(.minutes(5)))
 struct SnapshotKeyTests {
+    private static func yaml(_ server: PostgresServer) -> String {
+        "url: \"\(server.url())\"\nslot: s\nheartbeat: 1s\ntables: [s]\nsnapshot: [s]\n"
+    }
+
+    /// Breaks a snapshot of the table `s` off, with 1,200 of its 3,000 rows settled; what goes on with it behind `meanwhile` gets
+    /// all others.
+    private static func brokenOff(_ server: PostgresServer, _ meanwhile: () throws -> Void) async throws {
+        let yaml = Self.yaml(server)
+        try await withStore { store in
+            let first = try await ChangesProbe(yaml, grant: 0, journal: store)
+            first.source.grant(ReceiveBudget(records: 1500, bytes: 64 << 20))
+            first.wait(for: "a part") { $0.records.count >= 1500 }
+            let before = first.records.prefix(1200)
+            let settled = try #require(before.last).position
+            try await first.settle(settled)
+            await first.stop()
+            try meanwhile()
+            let second = try await ChangesProbe(yaml, checkpoint: settled, journal: store)
+            second.wait(for: "all rows") { probe in
+                Set(probe.records.compactMap(\.id)).union(before.compactMap(\.id)).count == 3000
+            }
+            await second.stop()
+        }
+    }
+
     @Test("A table is read by a key of which all is published, and which is compared as it is ordered")
     func keys() async throws {
         let server = try PostgresServer.replicating()
@@ -54,21 +79,8 @@ struct SnapshotKeyTests {
         let server = try PostgresServer.replicating()
         try server.makeSlot("s", table: "CREATE TABLE s (id int PRIMARY KEY, code int NOT NULL)")
         try server.run("INSERT INTO s SELECT n, 3001 - n FROM generate_series(1, 3000) n")
-        let yaml = "url: \"\(server.url())\"\nslot: s\nheartbeat: 1s\ntables: [s]\nsnapshot: [s]\n"
-        try await withStore { store in
-            let first = try await ChangesProbe(yaml, grant: 0, journal: store)
-            first.source.grant(ReceiveBudget(records: 1500, bytes: 64 << 20))
-            first.wait(for: "a part") { $0.records.count >= 1500 }
-            let before = first.records.prefix(1200)
-            let settled = try #require(before.last).position
-            try await first.settle(settled)
-            await first.stop()
+        try await Self.brokenOff(server) {
             try server.run("ALTER TABLE s DROP CONSTRAINT s_pkey, ADD PRIMARY KEY (code)")
-            let second = try await ChangesProbe(yaml, checkpoint: settled, journal: store)
-            second.wait(for: "all rows") { probe in
-                Set(probe.records.compactMap(\.id)).union(before.compactMap(\.id)).count == 3000
-            }
-            await second.stop()
         }
     }
 
@@ -84,21 +96,7 @@ struct SnapshotKeyTests {
             FROM generate_series(1, 3000) n
             """
         )
-        let yaml = "url: \"\(server.url())\"\nslot: s\nheartbeat: 1s\ntables: [s]\nsnapshot: [s]\n"
-        try await withStore { store in
-            let first = try await ChangesProbe(yaml, grant: 0, journal: store)
-            first.source.grant(ReceiveBudget(records: 1500, bytes: 64 << 20))
-            first.wait(for: "a part") { $0.records.count >= 1500 }
-            let before = first.records.prefix(1200)
-            let settled = try #require(before.last).position
-            try await first.settle(settled)
-            await first.stop()
-            let second = try await ChangesProbe(yaml, checkpoint: settled, journal: store)
-            second.wait(for: "all rows") { probe in
-                Set(probe.records.compactMap(\.id)).union(before.compactMap(\.id)).count == 3000
-            }
-            await second.stop()
-        }
+        try await Self.brokenOff(server) {}
     }
 
     @Test("A table that is written anew between the snapshot and its lock is read by another snapshot, whole")
@@ -106,7 +104,7 @@ struct SnapshotKeyTests {
         let server = try PostgresServer.replicating()
         try server.makeSlot("s", table: "CREATE TABLE s (id int PRIMARY KEY, v int)")
         try server.run("INSERT INTO s SELECT n, 0 FROM generate_series(1, 2000) n")
-        let yaml = "url: \"\(server.url())\"\nslot: s\nheartbeat: 1s\ntables: [s]\nsnapshot: [s]\n"
+        let yaml = Self.yaml(server)
         try await withStore { store in
             // The snapshot waits for a transaction, and the member stands still as it is made.
             let holder = try PostgresHolder(server, "INSERT INTO s VALUES (0, 0)")

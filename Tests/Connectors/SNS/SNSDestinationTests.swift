@@ -54,8 +54,10 @@ import Testing
         #expect(fields[3]["Message"] == #"{"version":"1.0","é":1}"#)
     }
 
-    @Test("In a FIFO topic the key is the group, and the same letter has the same deduplication id")
-    func fifo() async throws {
+    /// What a FIFO topic gets of a destination.
+    private static func publishedInOrder(
+        _ body: (any Destination & ResultDestination) async throws -> Void
+    ) async throws -> [[String: String]] {
         let server = try DocumentServer { _ in (200, "") }
         defer { server.stop() }
         try await DocumentTrial.run(
@@ -63,11 +65,18 @@ import Testing
             at: server.endpoint,
             "topic: \(Self.arn).fifo"
         ) { destination in
+            try await body(destination)
+        }
+        return server.bodies.map { Self.fields($0) }
+    }
+
+    @Test("In a FIFO topic the key is the group, and the same letter has the same deduplication id")
+    func fifo() async throws {
+        let fields = try await Self.publishedInOrder { destination in
             try await destination.deliver([
                 DocumentTrial.letter(1, key: "a"), DocumentTrial.letter(2), DocumentTrial.letter(1, key: "a"),
             ])
         }
-        let fields = server.bodies.map { Self.fields($0) }
         #expect(fields.map { $0["MessageGroupId"] } == ["a", "orders-0", "a"])
         let ids = fields.map { $0["MessageDeduplicationId"] ?? "" }
         #expect(ids[0] == ids[2] && ids[0] != ids[1] && ids[0].utf8.count == 64)
@@ -75,18 +84,12 @@ import Testing
 
     @Test("The result of another attempt at the same records is another message")
     func attempts() async throws {
-        let server = try DocumentServer { _ in (200, "") }
-        defer { server.stop() }
-        try await DocumentTrial.run(
-            SNSDestinationConfiguration.self,
-            at: server.endpoint,
-            "topic: \(Self.arn).fifo"
-        ) { destination in
+        let fields = try await Self.publishedInOrder { destination in
             var retried = DocumentTrial.record
             retried.attempt = 2
             for record in [DocumentTrial.record, retried, retried] { try await destination.deliver(record) }
         }
-        let ids = server.bodies.map { Self.fields($0)["MessageDeduplicationId"] ?? "" }
+        let ids = fields.map { $0["MessageDeduplicationId"] ?? "" }
         #expect(ids[0] != ids[1] && ids[1] == ids[2])
     }
 
