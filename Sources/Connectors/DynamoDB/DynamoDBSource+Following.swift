@@ -80,7 +80,9 @@ extension DynamoDBSource {
         guard let stream = try await self.chosen() else { return .nothing }
         let description: StreamDescription?
         do throws(AWSError) {
-            (description, self.listed) = try await self.hub.describe(stream, newerThan: self.listed)
+            let ends = self.readers.values.compactMap(\.endTold)
+            let newer = max(self.listed, ends.max() ?? self.listed)
+            (description, self.listed) = try await self.hub.describe(stream, newerThan: newer)
         } catch {
             let isKnown = self.checkpoints[stream] != nil || !self.readers.isEmpty
             guard error.code == Self.notFound, acceptsNone, isKnown || self.configuration.isTable else {
@@ -90,6 +92,7 @@ extension DynamoDBSource {
         }
         guard !self.isStopped else { return .nothing }
         self.tree.list(description?.shards ?? [])
+        self.judgeEnds()
         let forgotten = self.kept.listed(Set(description?.shards.map(\.id) ?? []), of: stream)
         if !forgotten.isEmpty { self.events.put(.forgotten(forgotten)) }
         self.listedAt = description?.time ?? self.reactor.wallNow
@@ -103,9 +106,11 @@ extension DynamoDBSource {
         return try await self.goOn(behind: stream)
     }
 
-    /// Whether a shard is read to its end whose children are not listed.
+    /// Whether a shard is read to its end whose children are not listed, or which was not listed since.
     private var awaitsChildren: Bool {
-        self.readers.values.contains { $0.isReadOut && !self.tree.hasChildren($0.shard.id) }
+        self.readers.values.contains {
+            $0.isReadOut && ($0.endTold != nil || !self.tree.hasChildren($0.shard.id))
+        }
             || self.tree.awaitsChildren
     }
 

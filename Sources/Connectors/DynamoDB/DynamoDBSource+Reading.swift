@@ -36,7 +36,11 @@ extension DynamoDBSource {
     func read(_ id: PartitionID) async {
         guard let reader = self.readers[id] else { return self.turns.withLock { $0.ended(id) } }
         do throws(AWSError) {
-            let answer = try await self.hub.next(reader.seat, from: reader.place)
+            let answer = try await self.hub.next(
+                reader.seat,
+                from: reader.place,
+                isEndDenied: reader.isEndDenied
+            )
             guard !self.isStopped else { return }
             guard self.isRead(reader) else { return self.gone(reader) }
             switch answer {
@@ -50,7 +54,8 @@ extension DynamoDBSource {
                 return self.rest(id, until: until)
             }
             self.note(id, isBehind: reader.page != nil)
-            self.note(nil, of: id)
+            // What is wrong with an end is wrong until another answer comes, or the end holds.
+            if !reader.isReadOut { self.note(nil, of: id) }
         } catch {
             guard !self.isStopped else { return }
             guard self.isRead(reader) else { return self.gone(reader) }
@@ -94,12 +99,60 @@ extension DynamoDBSource {
         }
     }
 
-    /// A shard is read to its end: it is over when all of it is settled.
+    /// A shard is read to its end, as the answer says; a list of shards made since then must say so, too.
+    ///
+    /// Half of an answer has no next iterator either, and a shard that is over is never read again.
     private func end(_ reader: ShardReader) {
-        self.turns.withLock { $0.remove(reader.partition.id) }
-        self.note(nil, of: reader.partition.id)
+        let id = reader.partition.id
+        self.turns.withLock { $0.remove(id) }
+        if self.tree.isOver(reader.shard.id) { return self.confirmEnd(reader) }
+        reader.endTold = self.reactor.now
+        self.note(id, isBehind: true)
+        self.looks.put(())
+    }
+
+    /// A shard is read to its end: it is over when all of it is settled.
+    private func confirmEnd(_ reader: ShardReader) {
+        let id = reader.partition.id
+        reader.endTold = nil
+        self.note(nil, of: id)
+        self.note(id, isBehind: false)
         self.tellEnd(reader)
         if !self.tree.hasChildren(reader.shard.id) { self.looks.put(()) }
+    }
+
+    /// The shards were listed: ends that were told before hold, or the shard is read on.
+    func judgeEnds() {
+        for reader in self.readers.values.sorted(by: { $0.partition.id.rawValue < $1.partition.id.rawValue })
+        {
+            guard let told = reader.endTold, !reader.isLeaving else { continue }
+            if self.tree.isOver(reader.shard.id) {
+                self.confirmEnd(reader)
+            } else if told < self.listed {
+                self.denyEnd(reader)
+            }
+        }
+    }
+
+    private func denyEnd(_ reader: ShardReader) {
+        let id = reader.partition.id
+        reader.denyEnd()
+        // One is half an answer, or a list from just before the shard was closed.
+        if reader.deniedEnds > 3 {
+            self.note(
+                "\(self.configuration.summary): GetRecords says that \(reader.shard.id) has ended, and DescribeStream lists it "
+                    + "as open; it is read on",
+                of: id
+            )
+        }
+        let delay = Self.backoff.delay(attempt: reader.deniedEnds, using: &self.random)
+        _ = self.reactor.schedule(at: self.reactor.now + delay) { [weak self] in
+            self?.assumeIsolated { source in
+                guard let reader = source.readers[id], !reader.isLeaving else { return }
+                source.turns.withLock { $0.add(id, isPrepared: true) }
+                source.calls.put(())
+            }
+        }
     }
 
     private func rest(_ id: PartitionID, for pause: Duration) {

@@ -28,8 +28,15 @@ final class ShardReader {
     private(set) var page: StreamPage?
     private var taken = 0
 
-    /// Whether the page is the shard's last one.
+    /// Whether the page is the shard's last one, as its answer says.
     private(set) var isReadOut = false
+
+    /// When the shard's end was told that its list has neither confirmed nor denied yet; nil for none.
+    var endTold: Instant?
+
+    /// How many ends in a row the list of shards has denied, and whether the hub does not know of the last one yet.
+    private(set) var deniedEnds = 0
+    private(set) var isEndDenied = false
 
     /// The lease under which it is read; nil where shards are not shared.
     var fence: Fence?
@@ -92,6 +99,8 @@ final class ShardReader {
         self.failures = 0
         self.place = nil
         self.isReadOut = isLast
+        self.isEndDenied = false
+        if !isLast { self.deniedEnds = 0 }
         self.restUntil = restUntil
         self.page = nil
         self.taken = 0
@@ -104,6 +113,15 @@ final class ShardReader {
     func restart() {
         self.last = nil
         self.place = .oldest
+    }
+
+    /// The shard has not ended: it is read on behind the last record.
+    func denyEnd() {
+        self.endTold = nil
+        self.deniedEnds += 1
+        self.isEndDenied = true
+        self.isReadOut = false
+        self.place = self.last.map { .after($0) } ?? .oldest
     }
 
     /// Lets the page go: what is left of it is read again.

@@ -84,7 +84,9 @@ struct ShardTree {
         self.parents = Set(shards.flatMap(\.parents))
         for shard in shards {
             if self.nodes[shard.id] != nil {
+                let wasClosed = self.nodes[shard.id]?.shard.isClosed == true
                 self.nodes[shard.id]?.shard = shard
+                self.nodes[shard.id]?.shard.isClosed = shard.isClosed || wasClosed
                 self.nodes[shard.id]?.isListed = true
             } else {
                 self.nodes[shard.id] = Node(shard: shard, state: self.state(of: shard, isFirst: isFirst))
@@ -206,6 +208,12 @@ struct ShardTree {
 
     /// Whether a shard was in the latest list.
     func isListed(_ id: String) -> Bool { self.nodes[id]?.isListed == true }
+
+    /// Whether the lists say that nothing is written to a shard any more: it is closed, or gone.
+    func isOver(_ id: String) -> Bool {
+        guard let node = self.nodes[id], node.isListed else { return true }
+        return node.shard.isClosed
+    }
 
     /// Whether children of a shard are known.
     func hasChildren(_ id: String) -> Bool { self.parents.contains(id) }

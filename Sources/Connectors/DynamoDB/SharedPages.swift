@@ -113,6 +113,11 @@ struct SharedPages {
         self.isOver = true
     }
 
+    /// It has not ended after all.
+    mutating func reopen() {
+        self.isOver = false
+    }
+
     /// Lets pages go that are before a number.
     mutating func drop(before number: Int) {
         while self.first < number, let entry = self.entries.popFirst() {
@@ -193,6 +198,13 @@ final class ShardFeed {
         }
         self.pause = page.records.isEmpty ? min(Self.pauseMax, self.pause * 3 / 2) : Self.pauseMin
         self.restsUntil = page.isFull ? now : now + self.pause
+    }
+
+    /// The shard has not ended, whatever was answered: it is read on behind what was read.
+    func reopen() {
+        guard self.pages.isOver else { return }
+        self.pages.reopen()
+        self.iterator = nil
     }
 
     /// A read failed; it is tried again after so long.

@@ -56,13 +56,19 @@ extension StreamHub {
     /// - Parameters:
     ///   - seat: The seat; one call at a time.
     ///   - place: Where it goes on if that is elsewhere than behind the last page that it was given; needed with the first call.
+    ///   - isEndDenied: Whether the list of shards has denied the end that was the last answer.
     /// - Returns: the page, or when to ask again.
     /// - Throws: What the service said, to each seat once that waits for it.
-    func next(_ seat: FeedSeat, from place: FeedPlace?) async throws(AWSError) -> FeedAnswer {
+    func next(
+        _ seat: FeedSeat,
+        from place: FeedPlace?,
+        isEndDenied: Bool = false
+    ) async throws(AWSError) -> FeedAnswer {
         let lane = self.lane(of: seat)
         let state = self.states[seat.id] ?? SeatState(seat, at: place ?? .oldest)
         self.states[seat.id] = state
         if let place { state.move(to: place) }
+        if isEndDenied { lane.feed?.reopen() }
         while true {
             try self.checkCancelled()
             guard let feed = self.feed(of: state, in: lane) else {

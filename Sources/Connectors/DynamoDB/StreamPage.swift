@@ -7,7 +7,7 @@ struct StreamPage: Sendable {
     /// The changes, in order.
     private(set) var records: [RecordEntry]
 
-    /// Where the shard goes on; nil at its end.
+    /// Where the shard goes on; nil when the answer says that this is its end, which half of an answer does, too.
     let next: String?
 
     /// Bytes of the answer.
@@ -20,16 +20,20 @@ struct StreamPage: Sendable {
     private let bytes: RecordBytes
 
     /// Reads an answer.
+    ///
+    /// - Throws: also for one without a list of records, which says nothing: not that the shard has ended either.
     init(_ answer: [UInt8]) throws(JSONCursor.Malformed) {
         var builder = RecordBlockBuilder(
             byteCapacity: answer.count,
             recordCapacity: min(answer.count / Self.recordBytes, Self.recordsMax)
         )
         var next: String?
+        var hasRecords = false
         var scratch: [UInt8] = []
         var cursor = JSONCursor(answer)
         try cursor.members { (cursor, name) throws(JSONCursor.Malformed) in
             if cursor.isEqual(name, "Records"), cursor.isNext(UInt8(ascii: "[")) {
+                hasRecords = true
                 try cursor.elements { (cursor) throws(JSONCursor.Malformed) in
                     try StreamRecord(&cursor).append(from: cursor, to: &builder, &scratch)
                 }
@@ -39,6 +43,7 @@ struct StreamPage: Sendable {
                 try cursor.skip()
             }
         }
+        guard hasRecords else { throw JSONCursor.Malformed(offset: 0) }
         self.next = next
         self.byteCount = answer.count
         self.count = builder.count

@@ -102,6 +102,8 @@ struct StreamsClient: Sendable {
         }
         // Half an answer must not look like a stream without shards.
         guard page.isWhole else { throw Self.unreadable("DescribeStream", at: 0) }
+        // Nothing is written to a disabled stream: not every emulator gives its shards an end.
+        if !page.isOpen { for place in page.shards.indices { page.shards[place].isClosed = true } }
         description = page
     }
 

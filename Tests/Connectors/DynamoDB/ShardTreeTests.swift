@@ -100,6 +100,15 @@ import Testing
         #expect(tree.isFinished)
     }
 
+    @Test("A shard is over when a list has it closed, or has it no more; no later list opens it again")
+    func over() {
+        var tree = ShardTree(checkpoints: [:], start: .earliest)
+        tree.list(Self.family)
+        #expect(["a", "b", "c", "d", "e"].filter { tree.isOver($0) } == ["a", "b"])
+        tree.list([Self.shard("a"), Self.shard("c", "a", closed: true), Self.shard("d", "b")])
+        #expect(["a", "b", "c", "d", "e"].filter { tree.isOver($0) } == ["a", "b", "c", "e"])
+    }
+
     @Test("Positions say times and the end by numbers beyond all sequence numbers, and come back as text")
     func positions() throws {
         let greatest = try #require(Position(String(repeating: "9", count: 40)))

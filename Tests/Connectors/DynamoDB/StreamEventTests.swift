@@ -143,7 +143,7 @@ import Testing
     @Test(
         "An answer that is not of the form is told with its place",
         arguments: [
-            "", "[]", #"{"Records":[{}]}"#,
+            "", "[]", "{}", #"{"NextShardIterator":"a"}"#, #"{"Records":null}"#, #"{"Records":[{}]}"#,
             #"{"Records":[{"eventName":"OTHER","dynamodb":{"SequenceNumber":"1"}}]}"#,
             #"{"Records":[{"eventName":"INSERT","dynamodb":{"SequenceNumber":"x"}}]}"#,
             #"{"Records":[{"eventName":"INSERT","dynamodb":{}}]}"#, #"{"Records":["#,
