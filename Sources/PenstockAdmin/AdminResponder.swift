@@ -74,6 +74,8 @@ struct AdminResponder: HTTPResponder {
         case ("triggers", 2): return try await self.get(request) { try await self.trigger(path[1]) }
         case ("triggers", 3) where path[2] == "pause" || path[2] == "resume":
             return try await self.post(request) { _ in try await self.setPaused(path[2] == "pause", path[1]) }
+        case ("triggers", 3) where path[2] == "seek":
+            return try await self.post(request) { try await self.seek($0, path[1]) }
         case ("triggers", 3) where path[2] == "tap":
             return try await self.get(request) { try await self.tap(request, path[1]) }
         case ("triggers", 3) where path[2] == "trace":
@@ -179,7 +181,8 @@ struct AdminResponder: HTTPResponder {
             "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/info", "GET /api/v1/members",
             "GET /api/v1/triggers",
             "GET /api/v1/triggers/{name}", "POST /api/v1/triggers/{name}/pause",
-            "POST /api/v1/triggers/{name}/resume", "GET /api/v1/triggers/{name}/tap",
+            "POST /api/v1/triggers/{name}/resume", "POST /api/v1/triggers/{name}/seek",
+            "GET /api/v1/triggers/{name}/tap",
             "GET /api/v1/triggers/{name}/trace?at={record}",
             "GET /api/v1/schedules", "GET /api/v1/schedules/{name}", "GET /api/v1/schedules/{name}/history",
             "POST /api/v1/schedules/{name}/fire", "POST /api/v1/schedules/{name}/backfill",

@@ -17,6 +17,14 @@ package protocol Operations: Sendable {
     /// cannot remember it.
     func setPaused(_ isPaused: Bool, trigger: String) async throws -> Bool
 
+    /// Reads a trigger's source from other positions on, durable when it returns, or tells what that would do as a trial; nil
+    /// when there is no such trigger.
+    func seek(
+        _ order: SeekOrder,
+        trigger: String,
+        isTrial: Bool
+    ) async throws(SeekError) -> SeekReport?
+
     /// Sends dead letters again: to the triggers' own functions, or to the one named, those of triggers that are not
     /// configured any more like those of the trigger named; nil when no function has that name.
     func redriver(to function: String?, like trigger: String?) async -> Redriver?
@@ -126,6 +134,14 @@ package struct RunningPlan: Operations {
 
     package func setPaused(_ isPaused: Bool, trigger: String) async throws -> Bool {
         try await self.supervisor.setPaused(isPaused, trigger: trigger)
+    }
+
+    package func seek(
+        _ order: SeekOrder,
+        trigger: String,
+        isTrial: Bool
+    ) async throws(SeekError) -> SeekReport? {
+        try await self.supervisor.seek(order, trigger: trigger, isTrial: isTrial)
     }
 
     package func redriver(to function: String?, like trigger: String?) async -> Redriver? {

@@ -164,4 +164,9 @@ struct BehaviorStore: CheckpointStore {
     }
 
     func removeCheckpoints(of trigger: String, partitions: [String]) async throws(StoreError) {}
+    func replaceCheckpoints(
+        of trigger: String,
+        with checkpoints: [Checkpoint],
+        removing partitions: [String]
+    ) async throws(StoreError) {}
 }

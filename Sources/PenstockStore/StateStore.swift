@@ -18,6 +18,14 @@ package protocol CheckpointStore: Sendable {
     /// Removes the checkpoints of these partitions of a trigger, all or none, with their windows; those that are not there
     /// do not matter.
     func removeCheckpoints(of trigger: String, partitions: [String]) async throws(StoreError)
+
+    /// Puts these checkpoints in the place of those that a trigger has, and removes those of `partitions`, with their windows:
+    /// all in one write, all or none. Checkpoints of other partitions stay.
+    func replaceCheckpoints(
+        of trigger: String,
+        with checkpoints: [Checkpoint],
+        removing partitions: [String]
+    ) async throws(StoreError)
 }
 
 /// The durable memory of Penstock: checkpoints, dead letters, journals, and what operators switched.

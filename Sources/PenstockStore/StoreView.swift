@@ -47,6 +47,17 @@ extension StoreView {
         }
     }
 
+    package func replaceCheckpoints(
+        of trigger: String,
+        with checkpoints: [Checkpoint],
+        removing partitions: [String]
+    ) async throws(StoreError) {
+        try await self.write(.partitions(Set(checkpoints.map(\.partition) + partitions))) {
+            store throws(StoreError) in
+            try await store.replaceCheckpoints(of: trigger, with: checkpoints, removing: partitions)
+        }
+    }
+
     package func append(_ letters: [DeadLetter]) async throws(StoreError) {
         try await self.write(.partitions(Set(letters.map(\.partition)))) { store throws(StoreError) in
             try await store.append(letters)

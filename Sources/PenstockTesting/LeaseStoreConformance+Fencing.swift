@@ -63,6 +63,10 @@ extension LeaseStoreConformance {
         let writes: [(String, @Sendable () async throws -> Void)] = [
             ("save", { try await view.save([Self.checkpoint(3)]) }),
             ("removeCheckpoints", { try await view.removeCheckpoints(of: "t", partitions: ["p"]) }),
+            (
+                "replaceCheckpoints",
+                { try await view.replaceCheckpoints(of: "t", with: [Self.checkpoint(3)], removing: ["q"]) }
+            ),
             ("append", { try await view.append([.fixture(2)]) }),
             ("removeDeadLetters", { try await view.removeDeadLetters([id]) }),
             ("recordRedrive", { try await view.recordRedrive([id], attempt: attempt) }),

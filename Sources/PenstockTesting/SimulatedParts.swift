@@ -190,6 +190,23 @@ package final class SimulatedStore: CheckpointStore {
         }
     }
 
+    package func replaceCheckpoints(
+        of trigger: String,
+        with checkpoints: [Checkpoint],
+        removing partitions: [String]
+    ) async throws(StoreError) {
+        self.world.state.withLock { state in
+            for partition in partitions {
+                state.checkpoints[partition] = nil
+                state.windows[partition] = nil
+            }
+            for checkpoint in checkpoints {
+                state.checkpoints[checkpoint.partition] = checkpoint.position
+                state.windows[checkpoint.partition] = checkpoint.window
+            }
+        }
+    }
+
     package func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {
         await self.world.dawdle(.milliseconds(10))
         guard self.world.isAlive(self.process), !self.world.happens(\.storeFull) else {

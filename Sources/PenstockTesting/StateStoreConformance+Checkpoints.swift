@@ -95,6 +95,40 @@ extension StateStoreConformance {
         )
     }
 
+    static func checkpointReplacement(_ store: any StateStore) async throws {
+        let names = ["a", "b", "b\0", "c"]
+        for trigger in ["t", "u"] {
+            try await store.save(
+                names.map { Checkpoint(trigger: trigger, partition: $0, position: Position(1000)) }
+            )
+        }
+        let window = KeptWindow(position: Position(1008), closed: Position(1008))
+        try await store.save(
+            ["a", "b"].map {
+                Checkpoint(trigger: "t", partition: $0, position: Position(1008), window: window)
+            }
+        )
+        let earlier = [
+            Checkpoint(trigger: "t", partition: "a", position: Position(7)),
+            Checkpoint(trigger: "t", partition: "new", position: Position(2000)),
+        ]
+        for _ in 0..<2 {
+            try await store.replaceCheckpoints(of: "t", with: earlier, removing: ["b", "never"])
+            try Self.expect(
+                try await store.checkpoints(of: "t"),
+                ["a": Position(7), "b\0": Position(1000), "c": Position(1000), "new": Position(2000)],
+                "earlier and later ones replace, what was named is gone, and the others stay"
+            )
+        }
+        try Self.expect(try await store.windows(of: "t"), [:], "the windows of all of these are gone")
+        try Self.expect(try await store.checkpoints(of: "u").count, 4, "other triggers keep theirs")
+        try await store.replaceCheckpoints(of: "t", with: [], removing: [])
+        try await store.replaceCheckpoints(of: "t", with: [], removing: ["a", "c", "new", "b\0"])
+        try Self.expect(try await store.checkpoints(of: "t"), [:], "all of them can be removed")
+        try await store.replaceCheckpoints(of: "t", with: earlier, removing: [])
+        try Self.expect(try await store.checkpoints(of: "t").count, 2, "and come again")
+    }
+
     static func widePositions(_ store: any StateStore) async throws {
         let texts = [
             "0", "18446744073709551615", "18446744073709551616", "340282366920938463463374607431768211456",
@@ -219,6 +253,9 @@ extension StateStoreConformance {
         try await Self.refused("checkpoints") { _ = try await store.checkpoints(of: "t") }
         try await Self.refused("windows") { _ = try await store.windows(of: "t") }
         try await Self.refused("save") { try await store.save([]) }
+        try await Self.refused("replaceCheckpoints") {
+            try await store.replaceCheckpoints(of: "t", with: [], removing: ["p"])
+        }
         try await Self.refused("append") { try await store.append([letter]) }
         try await Self.refused("deadLetters") { _ = try await store.deadLetters(matching: all) }
         try await Self.refused("deadLetter") { _ = try await store.deadLetter(id) }

@@ -34,6 +34,10 @@ package enum StateStoreConformance {
             run: Self.replacement
         ),
         Check(description: "Checkpoints are removed by trigger and partition", run: Self.checkpointRemoval),
+        Check(
+            description: "Checkpoints of a trigger are replaced and removed in one write",
+            run: Self.checkpointReplacement
+        ),
         Check(description: "Positions of 192 bits come back exactly", run: Self.widePositions),
         Check(description: "Names come back exactly, whatever their characters", run: Self.names),
         Check(description: "A dead letter comes back whole", run: Self.wholeLetter),

@@ -9,7 +9,7 @@ import PenstockRuntime
 /// `penstock triggers`.
 struct Triggers: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Shows, pauses and resumes the triggers of a running Penstock.",
+        abstract: "Shows, pauses, resumes and moves the triggers of a running Penstock.",
         discussion: """
             Exit codes: 0 done, 1 there is no such trigger, 2 the configuration is not valid, 3 no Penstock answers.
 
@@ -17,8 +17,9 @@ struct Triggers: AsyncParsableCommand {
               penstock triggers list
               penstock triggers show orders --format json
               penstock triggers pause orders
+              penstock triggers seek orders --to 2h --dry-run
             """,
-        subcommands: [List.self, Show.self, Pause.self, Resume.self]
+        subcommands: [List.self, Show.self, Pause.self, Resume.self, TriggerSeek.self]
     )
 
     /// `triggers list`.

@@ -8,6 +8,8 @@ import Testing
 struct LiveWorld {
     let home: TemporaryFolder
     let broker: TestKafkaBroker?
+    /// The broker instead of the other one that knows times and ends.
+    let offsetBroker: TestOffsetBroker?
     let brokerPort: UInt16
 
     private static var python: URL { TestEnvironment.python }
@@ -17,8 +19,24 @@ struct LiveWorld {
         self.home = try TemporaryFolder()
         let port = FreePort.pick()
         self.brokerPort = port
+        self.offsetBroker = nil
         self.broker = try topics.map { _ in try TestKafkaBroker(port: port) }
         for topic in topics ?? [] { try self.broker?.createTopic(topic) }
+        try self.writeScripts()
+    }
+
+    /// With a broker that knows times and ends, where `orders` has a record of each of these times (Unix milliseconds).
+    init(times: [Int64]) throws {
+        self.home = try TemporaryFolder()
+        let broker = try TestOffsetBroker()
+        try broker.makeTopic("orders", times: times)
+        self.offsetBroker = broker
+        self.broker = nil
+        self.brokerPort = try #require(broker.address.split(separator: ":").last.flatMap { UInt16($0) })
+        try self.writeScripts()
+    }
+
+    private func writeScripts() throws {
         try LiveScripts.function.write(to: self.file("function.py"), atomically: true, encoding: .utf8)
         try LiveScripts.producer.write(to: self.file("producer.py"), atomically: true, encoding: .utf8)
     }

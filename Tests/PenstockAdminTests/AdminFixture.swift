@@ -223,6 +223,27 @@ final class ScriptedOperations: Operations {
         }
     }
 
+    /// What was asked of sources, and why they refuse; nil when they do not.
+    let seeks = Mutex<(orders: [SeekOrder], refusal: SeekError?)>(([], nil))
+
+    func seek(
+        _ order: SeekOrder,
+        trigger: String,
+        isTrial: Bool
+    ) async throws(SeekError) -> SeekReport? {
+        guard await self.snapshot(of: trigger) != nil else { return nil }
+        let refusal = self.seeks.withLock { seeks in
+            seeks.orders.append(order)
+            return seeks.refusal
+        }
+        if let refusal { throw refusal }
+        let moves = [
+            SeekMove(partition: "p", from: "42", to: "40", distance: -2, checkpoint: Position(39)),
+            SeekMove(partition: "q", from: nil, to: "0", checkpoint: nil),
+        ]
+        return SeekReport(moves: moves, lost: isTrial ? [] : ["r"])
+    }
+
     func redriver(to function: String?, like trigger: String?) async -> Redriver? {
         if let function, !["f", "other"].contains(function) { return nil }
         let functions = ["f", "other"].reduce(into: [:]) { $0[$1] = ScriptedFunction($1, self.world) }

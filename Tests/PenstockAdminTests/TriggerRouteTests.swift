@@ -15,7 +15,7 @@ struct TriggerRouteTests {
         try await AdminFixture.serve { admin in
             try await admin.keep([AdminFixture.letter("p", 0)])
             let paths = try #require(try await admin.get("/").json()["paths"]?.arrayValue)
-            #expect(paths.count == 22)
+            #expect(paths.count == 23)
             for line in paths.compactMap(\.stringValue) {
                 let words = line.split(separator: " ").map(String.init)
                 let path = words[1].replacing("{name}", with: "orders").replacing("{id}", with: "1")
@@ -37,6 +37,7 @@ struct TriggerRouteTests {
         if path.hasSuffix("/backfill") {
             return #"{"from":"2020-01-01T00:00:00Z","to":"2020-01-02T00:00:00Z"}"#
         }
+        if path.hasSuffix("/seek") { return #"{"to":"earliest"}"# }
         return path.hasSuffix("/fire") ? "{}" : #"{"trigger":"none"}"#
     }
 

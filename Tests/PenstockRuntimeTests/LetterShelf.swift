@@ -75,6 +75,11 @@ final class LetterShelf: StateStore {
     func windows(of trigger: String) async throws(StoreError) -> [String: KeptWindow] { [:] }
     func save(_ checkpoints: [Checkpoint]) async throws(StoreError) {}
     func removeCheckpoints(of trigger: String, partitions: [String]) async throws(StoreError) {}
+    func replaceCheckpoints(
+        of trigger: String,
+        with checkpoints: [Checkpoint],
+        removing partitions: [String]
+    ) async throws(StoreError) {}
     func append(_ letters: [DeadLetter]) async throws(StoreError) {}
     func recordRedrive(_ ids: [DeadLetterID], attempt: Attempt) async throws(StoreError) {
         self.redriven.withLock { $0 += ids }

@@ -97,13 +97,16 @@ extension KafkaDestinationConfiguration {
 extension KafkaSourceConfiguration {
     /// Whether one of its topics, or patterns of topics, is that of an outlet of the same brokers.
     fileprivate func reads(_ outlet: Outlet) -> Bool {
-        guard outlet.kind == KafkaConnector.kind, !outlet.hosts.isDisjoint(with: self.brokers) else {
-            return false
-        }
-        return self.topics.contains { topic in
-            guard topic.hasPrefix("^") else { return topic == outlet.name }
+        outlet.kind == KafkaConnector.kind && !outlet.hosts.isDisjoint(with: self.brokers)
+            && self.reads(topic: outlet.name)
+    }
+
+    /// Whether a topic is one of its topics, or matches one of its patterns.
+    func reads(topic name: String) -> Bool {
+        self.topics.contains { topic in
+            guard topic.hasPrefix("^") else { return topic == name }
             // It was read as one already.
-            return (try? Regex(topic).firstMatch(in: outlet.name)) != nil
+            return (try? Regex(topic).firstMatch(in: name)) != nil
         }
     }
 }

@@ -41,11 +41,18 @@ extension KafkaConsumerLoop {
     func send(
         _ positions: [PartitionPosition],
         reply: KafkaInbox.CommitReply?,
-        deadline: Clock.Instant
+        deadline: Clock.Instant,
+        offsets: [PartitionID: Int64] = [:]
     ) -> UInt {
         let id = self.nextCommit
         self.nextCommit += 1
-        self.commits[id] = PendingCommit(positions: positions, reply: reply, deadline: deadline, attempts: 0)
+        self.commits[id] = PendingCommit(
+            positions: positions,
+            reply: reply,
+            deadline: deadline,
+            attempts: 0,
+            offsets: offsets
+        )
         self.transmit(id)
         return id
     }
@@ -62,9 +69,16 @@ extension KafkaConsumerLoop {
         commit.retryAt = nil
         self.commits[id] = commit
         do throws(RDKafkaError) {
-            try self.consumer.commit(commit.positions.compactMap(self.offset(of:)), id: id)
+            try self.consumer.commit(commit.positions.compactMap { self.offset(of: $0, in: commit) }, id: id)
         } catch {
             self.retry(id, error.code)
+        }
+    }
+
+    private func offset(of position: PartitionPosition, in commit: PendingCommit) -> RDKafkaOffset? {
+        guard let next = commit.offsets[position.partition] else { return self.offset(of: position) }
+        return self.owned.place(of: position.partition).map {
+            RDKafkaOffset(name: self.owned[$0].name, offset: next)
         }
     }
 
@@ -88,6 +102,10 @@ extension KafkaConsumerLoop {
         }
         for position in commit.positions {
             guard let place = self.owned.place(of: position.partition) else { continue }
+            if let next = commit.offsets[position.partition] {
+                self.owned[place].committed = next
+                continue
+            }
             let next = self.offset(of: position)?.offset ?? 0
             self.owned[place].committed = max(next, self.owned[place].committed ?? 0)
         }

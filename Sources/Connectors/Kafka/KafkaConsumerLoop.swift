@@ -81,6 +81,8 @@ final class KafkaConsumerLoop {
         var retryAt: Clock.Instant?
         /// Tries so far.
         var attempts: Int
+        /// What to commit instead of what is behind the positions: those of a seek.
+        var offsets: [PartitionID: Int64] = [:]
     }
 
     /// Most records in one block: perf.md found nothing gained above some thousands.
@@ -146,6 +148,8 @@ final class KafkaConsumerLoop {
             switch command {
             case .commit(let positions, let reply): self.commit(positions, reply: reply)
             case .finishRevocation(let id, let positions): self.finishRevocation(id, positions: positions)
+            case .moves(let order, let reply): reply.resume(returning: self.moves(for: order))
+            case .follow(let offsets, let reply): self.follow(offsets, reply: reply)
             case .stop: self.isStopping = true
             }
         }
@@ -213,8 +217,13 @@ final class KafkaConsumerLoop {
         let closed = self.failure ?? SourceError(.closed, "the kafka source was stopped")
         for commit in self.commits.values { commit.reply?.resume(returning: .failure(closed)) }
         self.commits = [:]
-        for case .commit(_, let reply) in self.inbox.close(self.failure) {
-            reply.resume(returning: .failure(closed))
+        for command in self.inbox.close(self.failure) {
+            switch command {
+            case .commit(_, let reply), .follow(_, let reply): reply.resume(returning: .failure(closed))
+            case .moves(_, let reply):
+                reply.resume(returning: .failure(SeekError(.notRunning, closed.detail)))
+            case .finishRevocation, .stop: break
+            }
         }
     }
 }

@@ -14,12 +14,19 @@ final class KafkaInbox: Sendable {
         case commit([PartitionPosition], CommitReply)
         /// A revocation's partitions are drained.
         case finishRevocation(RevocationID, [PartitionPosition])
+        /// Say where partitions would go.
+        case moves(SeekOrder, MovesReply)
+        /// Commit these offsets, of partitions by name, in the place of others.
+        case follow([String: Int64], CommitReply)
         /// Leave.
         case stop
     }
 
     /// Resumes the caller of a commit, once.
     typealias CommitReply = CheckedContinuation<Result<[PartitionPosition], SourceError>, Never>
+
+    /// Resumes who asked where partitions would go, once.
+    typealias MovesReply = CheckedContinuation<Result<[SeekMove], SeekError>, Never>
 
     /// What the thread may hand out now.
     struct Allowance {

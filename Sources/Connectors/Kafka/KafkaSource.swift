@@ -10,7 +10,7 @@ import Synchronization
 ///
 /// Offsets are committed as the pipeline settles records, never by librdkafka on its own. See ``Source`` for what it
 /// promises, and ``KafkaConsumerLoop`` for how.
-package final class KafkaSource: WindowSource {
+package final class KafkaSource: WindowSource, SeekableSource {
     private enum State: Sendable {
         case idle
         case running(KafkaInbox, KafkaThread)
@@ -95,14 +95,39 @@ package final class KafkaSource: WindowSource {
     }
 
     package func commit(_ positions: [PartitionPosition]) async throws(SourceError) -> [PartitionPosition] {
+        try await self.commit { .commit(positions, $0) }
+    }
+
+    private func commit(
+        _ command: (KafkaInbox.CommitReply) -> KafkaInbox.Command
+    ) async throws(SourceError) -> [PartitionPosition] {
         guard let inbox = self.inbox else { throw SourceError(.closed, "the kafka source is not running") }
         let result = await withCheckedContinuation { (reply: KafkaInbox.CommitReply) in
-            if !inbox.send(.commit(positions, reply)) {
+            if !inbox.send(command(reply)) {
                 let closed = inbox.failure ?? SourceError(.closed, "the kafka source was stopped")
                 reply.resume(returning: .failure(closed))
             }
         }
         return try result.get()
+    }
+
+    package func moves(for order: SeekOrder) async throws(SeekError) -> [SeekMove] {
+        let inbox = self.inbox
+        let result = await withCheckedContinuation { (reply: KafkaInbox.MovesReply) in
+            if inbox?.send(.moves(order, reply)) != true {
+                let detail = inbox?.failure?.detail ?? "the kafka source is not running"
+                reply.resume(returning: .failure(SeekError(.notRunning, detail)))
+            }
+        }
+        return try result.get()
+    }
+
+    package func follow(_ moves: [SeekMove]) async throws(SourceError) -> Set<String> {
+        let offsets = Dictionary(moves.map { ($0.partition, KafkaConsumerLoop.next(behind: $0.checkpoint)) })
+        {
+            $1
+        }
+        return Set(try await self.commit { .follow(offsets, $0) }.map(\.name))
     }
 
     package func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {

@@ -114,6 +114,9 @@ package enum PostgresConnector: Connector {
                 )
             }
         )
+        plan.seekAdvice =
+            "Postgres keeps no notifications, and what was received is kept only until it is settled; notify again, or send "
+            + "dead letters again by `penstock dlq redrive`"
         plan.examine = { _, _, context in
             guard let address = configuration.address else { return [] }
             return await PostgresExamination.run(address, on: context.reactor) {
@@ -152,6 +155,9 @@ package enum PostgresConnector: Connector {
                 return OutboxSource(settings, format: format, reactor: context.reactor)
             }
         )
+        plan.seekAdvice =
+            "the rows of an outbox table are leased one by one, and deleted or marked when they are settled; insert them "
+            + "again, or send dead letters again by `penstock dlq redrive`"
         plan.examine = { _, _, context in
             guard let address = configuration.address else { return [] }
             return await PostgresExamination.run(address, on: context.reactor) {

@@ -100,6 +100,9 @@ package enum SQSConnector: Connector {
                 }
             }
         )
+        plan.seekAdvice =
+            "an SQS queue has no positions, and forgets what is settled; send the messages to it again, or dead letters by "
+            + "`penstock dlq redrive`; to skip what waits, purge the queue"
         plan.examine = { trigger, function, context in
             await Self.examine(queue, configuration.options, context) {
                 await $0.source(trigger, function, settings)

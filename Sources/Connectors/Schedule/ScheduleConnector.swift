@@ -12,6 +12,9 @@ package enum ScheduleConnector: Connector {
     /// The one partition of a schedule.
     static let partitionName = "schedule"
 
+    private static let seekAdvice =
+        "a schedule's times are no records that wait somewhere; `penstock schedule backfill` lets times of the past fire"
+
     package static var source: Alternative<SourcePlan>? {
         .key(Self.kind, ScheduleConfiguration.table.summary, .table(ScheduleConfiguration.self)) {
             configuration in
@@ -43,6 +46,7 @@ package enum ScheduleConnector: Connector {
                     )
                 }
             )
+            plan.seekAdvice = Self.seekAdvice
             plan.schedule = ScheduleFacts(
                 expression: expression.text,
                 words: expression.words,
@@ -91,6 +95,7 @@ package enum ScheduleConnector: Connector {
                 )
             }
         )
+        plan.seekAdvice = Self.seekAdvice
         plan.orderingKey = ScheduleNameKey()
         plan.filesHash = configuration.filesHash
         plan.schedule = ScheduleFacts(

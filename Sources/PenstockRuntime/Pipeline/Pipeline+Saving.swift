@@ -60,12 +60,18 @@ extension Pipeline {
         }
     }
 
+    /// Waits until it is this turn's.
+    func obtain(_ turn: SaveTurns.Turn) async {
+        guard !self.saveTurns.isDue(turn) else { return }
+        await withCheckedContinuation { self.saveTurns.wait(for: turn, $0) }
+    }
+
     /// Keeps the positions durably, when it is their turn; whether the store took them.
     func save(_ positions: [PartitionPosition], _ turn: SaveTurns.Turn) async -> Bool {
-        if !self.saveTurns.isDue(turn) {
-            await withCheckedContinuation { self.saveTurns.wait(for: turn, $0) }
-        }
+        await self.obtain(turn)
         defer { self.saveTurns.end() }
+        // A seek has put others in their place, or is about to: what came before it is saved.
+        guard !self.isMoving else { return false }
         let checkpoints = positions.map {
             Checkpoint(
                 trigger: self.parts.name,

@@ -10,6 +10,13 @@ extension Pipeline {
     ///
     /// What was not invoked is released. Idempotent.
     package func stop(within limit: Duration) async {
+        await self.stop(within: limit) {}
+    }
+
+    /// The same, with something to be done at rest: when all is drained and committed, and the source still connected.
+    ///
+    /// Nothing is done when it is being stopped already.
+    func stop(within limit: Duration, atRest: () async -> Void) async {
         guard !self.isStopped, !self.engine.isStopping else { return }
         self.engine.stop()
         self.flush()
@@ -32,6 +39,7 @@ extension Pipeline {
         if !positions.isEmpty, let accepted = await self.commit(positions, self.saveTurns.take()) {
             self.engine.commitEnded(positions, accepted: accepted, now: self.now)
         }
+        await atRest()
         self.isStopped = true
         if let timer = self.timer.take() { self.loop.cancel(timer.id) }
         await self.parts.source.stop()

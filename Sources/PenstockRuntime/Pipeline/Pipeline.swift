@@ -90,7 +90,9 @@ package actor Pipeline {
     var forgotten: [String] = []
     /// Invocations that can be cancelled.
     var cancellable: [BatchID: (batch: Batch, end: LoopPause)] = [:]
-    private var hasStarted = false
+    private(set) var hasStarted = false
+    /// Whether a seek is made, or was: no position of this run is kept any more.
+    var isMoving = false
     var isHurried = false
     var isStopped = false
 

@@ -183,6 +183,11 @@ package struct SourcePlan: Sendable {
     /// the trigger is configured no more, running or not; nil for sources that need no such thing.
     package var claim: (@Sendable (_ trigger: String, _ context: RuntimeContext) -> (any SourceClaim)?)?
 
+    /// Why no position can be chosen and what to do instead, behind "cannot seek: "; nil for what its capabilities tell.
+    ///
+    /// For sources without ``SourceCapabilities/canSeek``; the others are a ``SeekableSource``.
+    package var seekAdvice: String?
+
     /// Stands for the contents of files that it was read from besides the configuration; nil for none.
     ///
     /// A trigger for which it differs after a reload has changed. The same within one process only.

@@ -33,6 +33,21 @@ extension Supervisor {
         return true
     }
 
+    /// Reads a trigger's source from other positions on, durable when it returns; nil when there is no such trigger.
+    ///
+    /// As a trial, it tells what would be done.
+    package func seek(
+        _ order: SeekOrder,
+        trigger name: String,
+        isTrial: Bool
+    ) async throws(SeekError) -> SeekReport? {
+        guard let plan = self.plan.triggers.first(where: { $0.name == name })?.value,
+            let runner = self.triggers.first(where: { $0.name == name })?.runner
+        else { return nil }
+        guard plan.source.capabilities.canSeek else { throw .cannotSeek(name, plan.source) }
+        return try await runner.seek(order, isTrial: isTrial, within: self.plan.drainTimeout)
+    }
+
     /// Listens to the records of a trigger, for as long as `body` takes; nil when there is no such trigger.
     package func withTap<Value: Sendable>(
         on trigger: String,

@@ -37,6 +37,10 @@ package actor TriggerRunner {
     private var log = InvocationLog()
     private var backoff: LoopPause?
     private var isWaitingForLease = false
+    /// Between the end of a pipeline that was moved to other positions and the start of the next one.
+    private var isMoving = false
+    /// While a pipeline drains and is moved.
+    private var isSeeking = false
     private var endWaiters: [CheckedContinuation<Void, Never>] = []
 
     private static let waits = Backoff(initial: .seconds(1), factor: 2, max: .seconds(60), jitter: .full)
@@ -81,20 +85,22 @@ package actor TriggerRunner {
                 )
                 self.log = InvocationLog()
                 self.pipeline = pipeline
+                self.isMoving = false
                 await pipeline.setPaused(self.isPaused)
                 if let lease = self.lease {
                     leaseEnd = try await self.run(pipeline, under: lease)
                 } else {
                     try await pipeline.run()
                 }
-                if !self.isStopping { self.lastError = "the source ended by itself" }
+                self.isMoving = await pipeline.isMoving
+                if !self.isStopping, !self.isMoving { self.lastError = "the source ended by itself" }
             } catch {
                 self.lastError = "\(error)"
                 self.logger.error("the trigger failed; it is started again", metadata: ["error": "\(error)"])
             }
             await self.retirePipeline()
             guard !self.isStopping, !Task.isCancelled else { break }
-            if leaseEnd != nil {
+            if leaseEnd != nil || self.isMoving {
                 self.lastError = nil
                 self.restarts = 0
                 continue
@@ -211,6 +217,42 @@ package actor TriggerRunner {
         await self.pipeline?.setPaused(isPaused)
     }
 
+    /// Reads partitions from other positions on: drains, moves, and starts the trigger again; returns when the new positions
+    /// are durable, here and upstream.
+    ///
+    /// It stays paused when it is. As a trial, it tells what would be done.
+    func seek(
+        _ order: SeekOrder,
+        isTrial: Bool,
+        within limit: Duration
+    ) async throws(SeekError) -> SeekReport {
+        guard let pipeline = self.pipeline, !self.isStopping else { throw self.absence }
+        // Refused before anything is drained.
+        let moves = try await pipeline.moves(for: order)
+        guard !isTrial else { return SeekReport(moves: moves) }
+        guard !self.isStopping, !self.isSeeking else { throw .busy(self.name) }
+        self.isSeeking = true
+        defer { self.isSeeking = false }
+        return try await pipeline.seek(order, within: limit)
+    }
+
+    /// Why nothing can be asked of the source.
+    private var absence: SeekError {
+        let (state, detail) = self.state(nil)
+        guard state == .standby else {
+            let reason = detail.map { " (\($0))" } ?? ""
+            return SeekError(
+                .notRunning,
+                "trigger \"\(self.name)\" is \(state.rawValue)\(reason); it can seek when it runs"
+            )
+        }
+        return SeekError(
+            .standby,
+            "trigger \"\(self.name)\" \(detail ?? "is another member's"); ask that one (`penstock members` tells where its "
+                + "admin API is)"
+        )
+    }
+
     /// What is known here of one record; without a partition, of the one in the only partition owned.
     func trace(_ partition: String?, _ position: Position) async -> LiveTrace {
         if let pipeline = self.pipeline { return await pipeline.trace(partition, position) }
@@ -255,7 +297,10 @@ package actor TriggerRunner {
             let owner = self.lease.flatMap { $0.group.owner(of: $0.name) }
             return (.standby, owner.map { "runs on \($0)" } ?? "waits for its lease")
         }
-        guard let status else { return (.failed, self.lastError) }
+        guard let status else {
+            return self.isMoving ? (.starting, "goes on from another position") : (.failed, self.lastError)
+        }
+        if self.isSeeking { return (.stopping, "drains, to go on from another position") }
         if let problem = status.problem { return (.blocked, problem) }
         if self.isPaused { return (.paused, nil) }
         return (status.hasPartitions ? .running : .starting, status.remark)

@@ -69,6 +69,16 @@ package struct PostgresStore: StateStore {
         _ = try await self.write(.removeCheckpoints(of: trigger, partitions: partitions))
     }
 
+    package func replaceCheckpoints(
+        of trigger: String,
+        with checkpoints: [Checkpoint],
+        removing partitions: [String]
+    ) async throws(StoreError) {
+        let removal = PostgresWrite.removeCheckpoints(of: trigger, partitions: partitions)
+        let save = PostgresWrite.save(checkpoints)
+        _ = try await self.write(PostgresWrite(removal.statements + save.statements))
+    }
+
     // MARK: - Dead letters
 
     package func append(_ letters: [DeadLetter]) async throws(StoreError) {

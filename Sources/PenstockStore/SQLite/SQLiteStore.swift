@@ -118,6 +118,17 @@ package final class SQLiteStore: StateStore {
         _ = try await self.writer.write(.removeCheckpoints(partitions, trigger: trigger))
     }
 
+    package func replaceCheckpoints(
+        of trigger: String,
+        with checkpoints: [Checkpoint],
+        removing partitions: [String]
+    ) async throws(StoreError) {
+        guard !checkpoints.isEmpty || !partitions.isEmpty else { return try self.requireOpen() }
+        _ = try await self.writer.write(
+            .replaceCheckpoints(checkpoints, removing: partitions, trigger: trigger)
+        )
+    }
+
     package func append(_ letters: [DeadLetter]) async throws(StoreError) {
         guard !letters.isEmpty else { return try self.requireOpen() }
         _ = try await self.writer.write(.append(letters))

@@ -9,6 +9,7 @@ import PenstockCore
 enum WriteOperation: Sendable {
     case save([Checkpoint])
     case removeCheckpoints([String], trigger: String)
+    case replaceCheckpoints([Checkpoint], removing: [String], trigger: String)
     case append([DeadLetter])
     case remove([DeadLetterID])
     case recordRedrive([DeadLetterID], Attempt)
@@ -23,9 +24,10 @@ enum WriteOperation: Sendable {
     /// About how many bytes it writes; bounds the size of a commit.
     var bytes: Int {
         switch self {
-        case .save(let checkpoints):
-            checkpoints.reduce(0) { $0 + 128 + ($1.window?.open?.state.count ?? 0) }
+        case .save(let checkpoints): Self.bytes(of: checkpoints)
         case .removeCheckpoints(let partitions, _): partitions.count * 64
+        case .replaceCheckpoints(let checkpoints, let partitions, _):
+            Self.bytes(of: checkpoints) + partitions.count * 64
         case .append(let letters):
             letters.reduce(0) { sum, letter in
                 sum + 512 + (letter.body?.count ?? 0) + (letter.key?.count ?? 0)
@@ -40,6 +42,10 @@ enum WriteOperation: Sendable {
             }
         case .setPaused, .removeEntries, .forget, .execute: 128
         }
+    }
+
+    private static func bytes(of checkpoints: [Checkpoint]) -> Int {
+        checkpoints.reduce(0) { $0 + 128 + ($1.window?.open?.state.count ?? 0) }
     }
 }
 
@@ -60,16 +66,11 @@ struct WriteSession {
     /// Carries out one write; returns how many rows it concerned.
     mutating func run(_ operation: WriteOperation) throws -> Int {
         switch operation {
-        case .save(let checkpoints):
-            let statement = try self.checkpointStatement ?? CheckpointStatement(self.database)
-            self.checkpointStatement = statement
-            for checkpoint in checkpoints { try statement.save(checkpoint, at: self.now) }
-            return checkpoints.count
+        case .save(let checkpoints): return try self.save(checkpoints)
         case .removeCheckpoints(let partitions, let trigger):
-            return try partitions.reduce(0) { count, partition in
-                try self.run(.removeCheckpoint, [Bound.text(trigger), Bound.text(partition)])
-                return count + self.database.changesCount
-            }
+            return try self.removeCheckpoints(partitions, trigger)
+        case .replaceCheckpoints(let checkpoints, let partitions, let trigger):
+            return try self.removeCheckpoints(partitions, trigger) + self.save(checkpoints)
         case .append(let letters):
             try self.append(letters)
             return letters.count
@@ -132,6 +133,20 @@ struct WriteSession {
         let first = try rows.next().flatMap { Int.fromDatabaseValue($0.databaseValues.first ?? .null) }
         while try rows.next() != nil {}
         return first ?? 0
+    }
+
+    private mutating func save(_ checkpoints: [Checkpoint]) throws -> Int {
+        let statement = try self.checkpointStatement ?? CheckpointStatement(self.database)
+        self.checkpointStatement = statement
+        for checkpoint in checkpoints { try statement.save(checkpoint, at: self.now) }
+        return checkpoints.count
+    }
+
+    private mutating func removeCheckpoints(_ partitions: [String], _ trigger: String) throws -> Int {
+        try partitions.reduce(0) { count, partition in
+            try self.run(.removeCheckpoint, [Bound.text(trigger), Bound.text(partition)])
+            return count + self.database.changesCount
+        }
     }
 
     private mutating func append(_ letters: [DeadLetter]) throws {

@@ -7,7 +7,7 @@ import Reactor
 import Synchronization
 
 /// A source of a ``ScriptedWorld``: owns every partition that records are delivered of.
-package final class ScriptedSource: Source {
+package final class ScriptedSource: SeekableSource {
     private let world: ScriptedWorld
     private let mailbox = Mailbox<SourceEvent>()
     private let partitions = Mutex<[String: Partition]>([:])
@@ -19,7 +19,7 @@ package final class ScriptedSource: Source {
     package var format: any EventFormat { LineFormat() }
 
     package func start(checkpoints: [String: Position]) async throws(SourceError) {
-        try self.world.started(self)
+        try self.world.started(self, checkpoints)
     }
 
     package func grant(_ budget: ReceiveBudget) {}
@@ -39,6 +39,29 @@ package final class ScriptedSource: Source {
 
     package func finishRevocation(_ id: RevocationID, positions: [PartitionPosition]) {
         self.world.note("revoked")
+    }
+
+    /// `earliest` is 0, `latest` is 100, and a position is itself.
+    package func moves(for order: SeekOrder) async throws(SeekError) -> [SeekMove] {
+        self.world.note("asked for moves")
+        if let error = self.world.seekRefusals.moves { throw error }
+        let names = order.partitions ?? self.partitions.withLock { $0.keys.sorted() }
+        let next: UInt64 =
+            switch order.target {
+            case .earliest: 0
+            case .latest, .time: 100
+            case .position(let text): UInt64(text) ?? 0
+            }
+        return names.map {
+            let checkpoint = next > 0 ? Position(next - 1) : nil
+            return SeekMove(partition: $0, from: nil, to: "\(next)", checkpoint: checkpoint)
+        }
+    }
+
+    package func follow(_ moves: [SeekMove]) async throws(SourceError) -> Set<String> {
+        for move in moves { self.world.note("follows to \(move.partition)@\(move.to)") }
+        if let error = self.world.seekRefusals.follow { throw error }
+        return Set(moves.map(\.partition)).subtracting(self.world.seekRefusals.lost)
     }
 
     package func lag() -> [PartitionLag] {
@@ -185,7 +208,7 @@ package enum ScriptedConnector: Connector {
                 summary: "scripted",
                 capabilities: SourceCapabilities(
                     settlement: .cursor,
-                    canSeek: false,
+                    canSeek: configuration.label == "seekable",
                     prunesOnAcknowledge: false
                 ),
                 format: LineFormat(),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import PenstockCore
 package import PenstockRuntime
 import Synchronization
 
@@ -21,6 +22,8 @@ package final class ScriptedWorld: Sendable {
     private struct State {
         var sources: [ScriptedSource] = []
         var startError: SourceError?
+        var starts: [[String: Position]] = []
+        var seekRefusals = SeekRefusals()
         var commitError: SourceError?
         var resultError: DestinationError?
         var resultBytes: Int?
@@ -132,9 +135,35 @@ package final class ScriptedWorld: Sendable {
         self.state.withLock { $0.sources.last }?.tell(event)
     }
 
-    func started(_ source: ScriptedSource) throws(SourceError) {
+    /// What goes wrong when operators move partitions.
+    package struct SeekRefusals: Sendable {
+        /// Why the source does not say where partitions would go.
+        package var moves: SeekError?
+        /// Why upstream does not follow.
+        package var follow: SourceError?
+        /// Partitions that are somebody else's when upstream is to follow.
+        package var lost: Set<String> = []
+
+        /// Nothing.
+        package init() {}
+    }
+
+    /// Lets seeks go wrong.
+    package func refuseSeeks(_ refusals: SeekRefusals) {
+        self.state.withLock { $0.seekRefusals = refusals }
+    }
+
+    var seekRefusals: SeekRefusals { self.state.withLock { $0.seekRefusals } }
+
+    /// The checkpoints with which sources were started, in order.
+    package var starts: [[String: Position]] { self.state.withLock { $0.starts } }
+
+    func started(_ source: ScriptedSource, _ checkpoints: [String: Position]) throws(SourceError) {
         let error = self.state.withLock { state in
-            if state.startError == nil { state.sources.append(source) }
+            if state.startError == nil {
+                state.sources.append(source)
+                state.starts.append(checkpoints)
+            }
             return state.startError
         }
         self.note(error == nil ? "source started" : "source refused")

@@ -34,6 +34,9 @@ extension PostgresConnector {
                 return ChangesSource(trigger: trigger, configuration, address, context: context)
             }
         )
+        plan.seekAdvice =
+            "a replication slot cannot go back: the server has let go of what was settled; for the rows that are there, read "
+            + "another slot with \"snapshot\" under another trigger name"
         plan.sharedLease = "slot/\(slot) of \(name)"
         plan.claim = { trigger, context in
             SlotStream.claim(configuration, trigger: trigger, on: context.reactor)
