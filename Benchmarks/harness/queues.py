@@ -77,12 +77,12 @@ def outcome(queue: Queue, sink: Sink, event_bytes: int, cpu_us: float) -> Measur
     }
 
 
-def libcurl(bench: Bench, file: str, messages: int) -> Measurement:
-    """C libcurl makes the calls."""
+def libcurl(bench: Bench, file: str, messages: int, *more: str) -> Measurement:
+    """C libcurl makes the calls, and signs them unless told not to."""
     queue, sink = bench.queue(messages, MESSAGE_BYTES), bench.sink("--needle", MESSAGE_NEEDLE)
     command = [bench.peer("sqs_client"), "--endpoint", queue.url, "--queue-url", queue.server.ready["url"]]
     command += ["--function-url", sink.url, "--event-file", file]
-    measured = bench.processes.measure([*command, "--in-flight", str(IN_FLIGHT), "--messages", str(messages)])
+    measured = bench.processes.measure([*command, "--in-flight", str(IN_FLIGHT), "--messages", str(messages), *more])
     cpu_us = float(measured["cpu_us_per_message"]) * messages
     result = outcome(queue, sink, pathlib.Path(file).stat().st_size, cpu_us)
     for server in (queue.server, sink.server):
@@ -113,7 +113,11 @@ def queue(bench: Bench, told: Told) -> Rounds:
     return subjects_in_turn(
         bench,
         told,
-        {"C libcurl": lambda: libcurl(bench, file, messages), "ours": lambda: penstock(bench, file, messages)},
+        {
+            "C libcurl": lambda: libcurl(bench, file, messages),
+            "ours": lambda: penstock(bench, file, messages),
+            "C libcurl, unsigned": lambda: libcurl(bench, file, messages, "--unsigned"),
+        },
     )
 
 

@@ -2,7 +2,8 @@
 //
 // What libcurl itself costs for the calls of an SQS consumer: ReceiveMessage of ten, POST of an event to a
 // function, DeleteMessageBatch of the ten, over and over on --in-flight lanes. Of the answers it reads the
-// receipt handles alone, and the signature is a constant.
+// receipt handles alone. libcurl signs the calls of the queue (CURLOPT_AWS_SIGV4); with --unsigned they have a
+// constant instead, which SQS would refuse.
 //
 // Ends when --messages are deleted, which must be a multiple of ten. Prints {"messages", "seconds",
 // "messages_per_second", "cpu_us_per_message", "max_rss_kb"}.
@@ -26,6 +27,7 @@ struct lane {
 struct run {
     struct curl_loop loop;
     const char *queue_url;
+    bool is_unsigned;
     int64_t total, asked, deleted;
     char *receive_body;
 };
@@ -64,18 +66,31 @@ static void set_body(CURL *easy, const char *body, size_t bytes) {
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
 }
 
-static struct curl_slist *queue_headers(const char *operation) {
+/// With `is_unsigned`, the signature's headers are there as well.
+static struct curl_slist *queue_headers(const char *operation, bool is_unsigned) {
     char target[128];
     snprintf(target, sizeof(target), "X-Amz-Target: AmazonSQS.%s", operation);
-    struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
-    headers = curl_slist_append(headers, "Content-Type: application/x-amz-json-1.0");
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/x-amz-json-1.0");
     headers = curl_slist_append(headers, target);
+    if (!is_unsigned) {
+        return headers;
+    }
     headers = curl_slist_append(headers, "X-Amz-Date: 20260314T092710Z");
     return curl_slist_append(
         headers, "Authorization: AWS4-HMAC-SHA256 Credential=bench/20260314/eu-west-1/sqs/aws4_request, "
                  "SignedHeaders=content-type;host;x-amz-date;x-amz-target, "
                  "Signature=b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"
     );
+}
+
+/// A handle for calls of the queue.
+static CURL *queue_handle(const struct run *run, const char *endpoint, const char *operation, struct lane *lane) {
+    CURL *easy = easy_handle(endpoint, queue_headers(operation, run->is_unsigned), lane);
+    if (!run->is_unsigned) {
+        curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, "aws:amz:eu-west-1:sqs");
+        curl_easy_setopt(easy, CURLOPT_USERPWD, "bench:bench");
+    }
+    return easy;
 }
 
 /// As Penstock's HTTP function sends them.
@@ -152,9 +167,9 @@ static void lane_make(struct run *run, struct lane *lane, const char *endpoint, 
     if (!lane->deletion) {
         die("out of memory for a lane");
     }
-    lane->receive = easy_handle(endpoint, queue_headers("ReceiveMessage"), lane);
+    lane->receive = queue_handle(run, endpoint, "ReceiveMessage", lane);
     lane->invoke = easy_handle(function_url, function_headers(), lane);
-    lane->erase = easy_handle(endpoint, queue_headers("DeleteMessageBatch"), lane);
+    lane->erase = queue_handle(run, endpoint, "DeleteMessageBatch", lane);
     set_body(lane->receive, run->receive_body, strlen(run->receive_body));
 }
 
@@ -183,6 +198,7 @@ int main(int argc, char **argv) {
         {"--function-url", SETTING_TEXT, &function_url, "where the events go"},
         {"--event-file", SETTING_TEXT, &event_file, "file with the event of ten messages"},
         {"--in-flight", SETTING_INTEGER, &in_flight, "lanes, each with one request in flight, up to 256 (8)"},
+        {"--unsigned", SETTING_FLAG, &run.is_unsigned, "calls have a constant instead of a signature"},
         {"--messages", SETTING_INTEGER, &run.total, "messages in the queue, a multiple of ten (100000)"},
         {NULL, 0, NULL, NULL},
     };
