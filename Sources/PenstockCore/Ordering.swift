@@ -57,12 +57,16 @@ package struct RecordKey: OrderingKey {
 /// The lanes of one partition: how many there are, and which one a record goes to.
 ///
 /// The number is fixed, so that a key stays in its lane while the partition is owned and memory is bounded. Keys that
-/// share a lane wait for each other; eight lanes for each invocation make that rare.
+/// share a lane wait for each other; eight lanes for each invocation make that rare. Of leased records few are in hand, but
+/// one whose lane stands still may hold up another key for as long as its function runs: they have all lanes there are.
 struct LaneRing {
     private let mask: UInt64
 
-    init(concurrency: Int) {
-        let wanted = min(max(64, concurrency * 8), 1024)
+    /// As many as an ``LaneOrder`` has numbers for.
+    private static let most = 2048
+
+    init(concurrency: Int, isLeased: Bool) {
+        let wanted = isLeased ? Self.most : min(max(64, concurrency * 8), 1024)
         self.mask = (1 << UInt64(Int.bitWidth - (wanted - 1).leadingZeroBitCount)) - 1
     }
 

@@ -316,6 +316,7 @@ extension TriggerEngine {
         var followers: [Run] = []
         var held: [OrderPlace: HeldBack] = [:]
         var deadKeys: Set<UInt64> = []
+        var failed = FailedRecords(tried: tried)
         for (record, verdict) in zip(parcel.runs.flatMap(\.records), verdicts) {
             let key = self.orderingKey(of: record)
             let place = OrderPlace(id.partition, key)
@@ -326,29 +327,33 @@ extension TriggerEngine {
                 }
                 continue
             }
-            var past = self.past(of: record)
-            past.add(tried.history, invocation: tried.invocation)
-            if isKept, let back = held[place] {
-                if verdict != .succeeded { self.remember(past, of: record) }
-                self.release(CollectionOfOne(record), after: back.delay, isFailure: verdict != .succeeded)
+            if verdict == .succeeded {
+                if isKept, let back = held[place] {
+                    self.release(CollectionOfOne(record), after: back.delay)
+                } else if isKept, deadKeys.contains(key) {
+                    followers.add(record)
+                } else {
+                    succeeded.add(record)
+                }
                 continue
             }
-            switch verdict {
-            case .succeeded where isKept && deadKeys.contains(key): followers.add(record)
-            case .succeeded: succeeded.add(record)
-            case .poison:
+            let past = failed.past(of: record) { self.past(of: record) }
+            if isKept, let back = held[place] {
+                self.remember(past, of: record)
+                self.release(CollectionOfOne(record), after: back.delay, isFailure: true)
+                continue
+            }
+            if verdict == .poison {
                 dead.add(record, past, reason: .rejected)
                 deadKeys.insert(key)
-            case .failed:
-                if let retries = self.policy.retry.retries, past.count > retries {
-                    dead.add(record, past, reason: .retriesExhausted)
-                    deadKeys.insert(key)
-                } else {
-                    let delay = self.delay(attempt: past.count)
-                    self.remember(past, of: record)
-                    self.release(CollectionOfOne(record), after: delay, isFailure: true)
-                    held[place] = HeldBack(behind: record.firstDelivery, delay: delay)
-                }
+            } else if let retries = self.policy.retry.retries, past.count > retries {
+                dead.add(record, past, reason: .retriesExhausted)
+                deadKeys.insert(key)
+            } else {
+                let delay = self.delay(attempt: past.count)
+                self.remember(past, of: record)
+                self.release(CollectionOfOne(record), after: delay, isFailure: true)
+                held[place] = HeldBack(behind: record.firstDelivery, delay: delay)
             }
         }
         self.settle(succeeded, as: \.succeeded, of: id.partition, now: how.now)
@@ -437,6 +442,26 @@ extension Run {
     /// Its records, each by itself.
     var records: [Run] {
         self.range.map { Run(admitted: self.admitted, range: $0..<$0 + 1, isFiltered: self.isFiltered) }
+    }
+}
+
+/// What is known of the records on which an invocation failed: one that it had more than once has failed once.
+private struct FailedRecords {
+    let tried: Parcel
+    private var known: [RecordIdentity: PastAttempts] = [:]
+
+    init(tried: Parcel) {
+        self.tried = tried
+    }
+
+    /// A record's attempts with this one, of which `earlier` gives those before.
+    mutating func past(of record: Run, _ earlier: () -> PastAttempts) -> PastAttempts {
+        let identity = RecordIdentity(record.admitted.block, record.first)
+        if let past = self.known[identity] { return past }
+        var past = earlier()
+        past.add(self.tried.history, invocation: self.tried.invocation)
+        self.known[identity] = past
+        return past
     }
 }
 

@@ -155,7 +155,7 @@ package struct TriggerEngine: ~Copyable {
         self.filter = filter
         self.random = SplitMix64(seed: seed)
         self.allowedConcurrency = policy.concurrency
-        self.ring = LaneRing(concurrency: policy.concurrency)
+        self.ring = LaneRing(concurrency: policy.concurrency, isLeased: policy.lease != nil)
         self.leases = policy.lease.map { Leases($0) }
     }
 

@@ -65,6 +65,29 @@ import Testing
         #expect(world.counters.isConserved)
     }
 
+    @Test("A record that a batch has twice has failed once, whatever it is told of both")
+    func twiceInABatch() {
+        let world = Self.fixture { $0.retry.retries = 1 }
+        world.lease([1, 1])
+        world.answer(.failed(EngineFixture.failure))
+        #expect(world.givenUp.isEmpty)
+        #expect(world.counters.released == 2)
+        world.settled()
+        world.lease([1, 1])
+        #expect(world.invocations.first?.attempt == 2)
+        world.answer(.partial([.failed, .failed], EngineFixture.failure))
+        #expect(world.givenUp == [1, 1])
+        #expect(world.tickets.first?.attemptCount == 2)
+    }
+
+    @Test("Of two hundred groups hardly two wait for each other")
+    func groupsApart() {
+        let world = Self.fixture(size: 1, concurrency: 1000, ordering: .key(RecordKey()))
+        world.lease((0..<200).map(UInt64.init), keys: (0..<200).map { "group-\($0)" })
+        // Two keys may be in one lane; with 64 lanes 136 would wait.
+        #expect(world.invocations.count >= 185)
+    }
+
     @Test("The waits grow with a record's own attempts, which a success forgets")
     func backoff() {
         let world = Self.fixture(size: 1)
