@@ -36,8 +36,7 @@ extension SQSSource {
     }
 
     /// Gives messages back that arrived too late to be handed over; nobody waits for what comes of it.
-    func giveBack(_ block: RecordBlock?) async {
-        guard let block, block.count > 0 else { return }
+    func giveBack(_ block: RecordBlock) async {
         let admitted = AdmittedBlock(block: block, firstDelivery: 0, receivedAt: self.reactor.now, sizes: [])
         let entry = SQSClient.Entry(run: Run(admitted: admitted, range: 0..<block.count), visibility: 0)
         // When it fails, they come again as their visibility ends.

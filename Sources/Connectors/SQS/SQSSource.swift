@@ -22,8 +22,9 @@ actor SQSSource: LeaseSource {
     private nonisolated let events = Mailbox<SourceEvent>()
     /// How many messages wait, as far as known.
     private nonisolated let backlog = Mutex<[PartitionLag]>([])
-    /// When the queue may be asked for that again; nil when it may not be asked.
-    private var measuredNext: Instant? = .start
+    /// When the queue was asked for that last.
+    private var measuredAt: Instant?
+    private var mayMeasure = true
 
     /// Wakes ``run()`` when a poll may begin; closed by the stop.
     private nonisolated let turns = Mailbox<Void>()
@@ -36,8 +37,14 @@ actor SQSSource: LeaseSource {
     private(set) var urlText: [UInt8] = []
     /// What is wrong, by what it is wrong with; shown until that goes well again.
     private var problems: [Activity: String] = [:]
-    private var isStopped = false
+    private(set) var isStopped = false
     private var running = SourceRun()
+    private let grace: Duration
+    /// Polls under way, and who waits until there is none.
+    private var polls = 0
+    private var pollsEnded: CheckedContinuation<Void, Never>?
+    /// What polls brought after the stop.
+    private var late: [RecordBlock] = []
 
     /// What a source does, each of which may fail by itself.
     enum Activity: String, CaseIterable {
@@ -46,6 +53,9 @@ actor SQSSource: LeaseSource {
 
     /// Between two looks at how many messages wait.
     private static let measureInterval = Duration.seconds(10)
+
+    /// The same while none wait: a FIFO queue that is idle.
+    private static let idleInterval = Duration.seconds(300)
 
     /// Between two looks while nothing is received.
     private static let watchInterval = Duration.seconds(30)
@@ -59,8 +69,18 @@ actor SQSSource: LeaseSource {
     )
 
     /// A source that has called nothing yet; it closes the client.
-    init(_ settings: SQSSettings, format: SQSEventFormat, client: SQSClient, reactor: Reactor) {
+    ///
+    /// `grace` is for how long a stop lets receives go on: what is on its way in a busy queue arrives, and is given back, and
+    /// for one that is idle nobody waits long.
+    init(
+        _ settings: SQSSettings,
+        format: SQSEventFormat,
+        client: SQSClient,
+        reactor: Reactor,
+        grace: Duration = .milliseconds(500)
+    ) {
         self.settings = settings
+        self.grace = grace
         self.format = format
         self.client = client
         self.reactor = reactor
@@ -111,9 +131,22 @@ actor SQSSource: LeaseSource {
                 }
                 if await self.turns.takeAll().isEmpty { break }
             }
+            await self.letPollsEnd()
             // Messages on their way to a poll that ends so come again when their visibility ends.
             group.cancelAll()
         }
+        for block in self.late { await self.giveBack(block) }
+    }
+
+    /// Waits until no poll is under way, or until the grace ends.
+    private func letPollsEnd() async {
+        let timer = self.reactor.schedule(at: self.reactor.now + self.grace) { [weak self] in
+            self?.assumeIsolated { $0.pollsEnded.take()?.resume() }
+        }
+        await withCheckedContinuation { waiter in
+            if self.polls == 0 { waiter.resume() } else { self.pollsEnded = waiter }
+        }
+        self.reactor.cancel(timer)
     }
 
     /// Learns the queue's URL.
@@ -152,6 +185,11 @@ actor SQSSource: LeaseSource {
 
     /// One long poll, and in a FIFO queue its repetitions while nobody knows what it brought.
     private func poll(_ ask: Int, _ url: String) async {
+        self.polls += 1
+        defer {
+            self.polls -= 1
+            if self.polls == 0 { self.pollsEnded.take()?.resume() }
+        }
         var receive = SQSClient.Receive(
             messages: ask,
             wait: self.settings.wait,
@@ -162,7 +200,10 @@ actor SQSSource: LeaseSource {
             let lease = BlockLease(until: self.reactor.now + .seconds(self.settings.visibility))
             do throws(AWSError) {
                 let block = try self.read(try await self.client.receive(receive, from: self.urlText), lease)
-                if self.isStopped { return await self.giveBack(block) }
+                if self.isStopped {
+                    if let block { self.late.append(block) }
+                    return
+                }
                 let hasRoom = self.intake.withLock {
                     $0.ended(asked: ask, brought: block?.count ?? 0, bytes: block?.byteCount ?? 0)
                 }
@@ -183,17 +224,20 @@ actor SQSSource: LeaseSource {
     }
 
     /// Keeps how many messages wait: none after a long poll that brought none, else what the queue says, now and then; an
-    /// idle standard queue is asked for nothing.
+    /// idle standard queue is asked for nothing, an idle FIFO queue hardly.
     private func measure(isEmpty: Bool, _ url: String) async {
         // In a FIFO queue others of a group may wait behind what is in flight.
         if isEmpty, !self.settings.queue.isFIFO { return self.keepBacklog(0) }
-        guard let next = self.measuredNext, self.reactor.now >= next else { return }
-        self.measuredNext = self.reactor.now + Self.measureInterval
+        let isIdle = isEmpty && self.lag().first?.records == 0
+        let now = self.reactor.now
+        let wait = isIdle ? Self.idleInterval : Self.measureInterval
+        guard self.mayMeasure, self.measuredAt.map({ now >= $0 + wait }) ?? true else { return }
+        self.measuredAt = now
         do throws(AWSError) {
             self.keepBacklog(SQSQueueFacts(try await self.client.attributes(of: url)).visible)
         } catch {
             // Without the permission, the number stays unknown; a receive says what else is wrong.
-            if AWSError.isDenial(SQSErrorCode.bare(error.code)) { self.measuredNext = nil }
+            if AWSError.isDenial(SQSErrorCode.bare(error.code)) { self.mayMeasure = false }
             self.keepBacklog(nil)
         }
     }

@@ -32,6 +32,19 @@ import Testing
         }
     }
 
+    @Test("An idle FIFO queue is asked once how many messages wait behind others, and not after each receive")
+    func idleGroups() async throws {
+        let queue = try ScriptedSQS("orders.fifo")
+        // As if the 20 seconds of each were over.
+        queue.setFaults { $0 == "ReceiveMessage" ? .answer("{}") : nil }
+        try await SourceProbe.run(queue) { probe in
+            probe.grant(1000)
+            #expect(BoundedWait.until(within: .seconds(60)) { queue.figures.waits.count >= 200 })
+            #expect(Self.wait(for: 0, probe), "\(probe.source.lag())")
+        }
+        #expect(queue.figures.calls["GetQueueAttributes"] == 1)
+    }
+
     @Test("Without the permission the number is not known, nothing is said, and the queue is not asked again")
     func denied() async throws {
         let queue = try ScriptedSQS()

@@ -28,6 +28,7 @@ final class SourceProbe: Sendable {
         _ queue: ScriptedSQS,
         _ more: String = "",
         by name: String? = nil,
+        grace: Duration = .milliseconds(500),
         _ body: (SourceProbe) async throws -> Void
     ) async throws {
         let yaml = queue.settings(named: name, more)
@@ -39,7 +40,8 @@ final class SourceProbe: Sendable {
             SQSSettings(configuration, terms),
             format: SQSEventFormat(batchWindow: .zero),
             client: try SQSClient(configuration.options, reactor: reactor),
-            reactor: reactor
+            reactor: reactor,
+            grace: grace
         )
         async let running: Void = source.run()
         let result: Result<Void, any Error>
@@ -360,6 +362,21 @@ final class SourceProbe: Sendable {
             let runs = try await probe.receive(5)
             #expect(SourceProbe.bodies(runs) == ["0", "1", "2", "3", "4"])
             #expect(queue.figures.deliveries == 10)
+        }
+    }
+
+    @Test("What arrives while the source stops is given back at once")
+    func late() async throws {
+        let queue = try ScriptedSQS()
+        try await SourceProbe.run(queue, grace: .seconds(60)) { probe in
+            probe.grant(100)
+            #expect(BoundedWait.until(within: .seconds(30)) { queue.figures.receiving == 1 })
+            async let stopping: Void = probe.source.stop()
+            while await !probe.source.isStopped { await Task.yield() }
+            queue.send(Self.messages(3))
+            await stopping
+            #expect(queue.figures.deliveries == 3)
+            #expect(queue.figures.visibilities == [0, 0, 0])
         }
     }
 
