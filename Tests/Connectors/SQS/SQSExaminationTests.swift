@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PenstockConfiguration
+import PenstockCore
 import PenstockRuntime
 import PenstockTesting
 import Reactor
@@ -13,10 +14,11 @@ import Testing
     private static func find(
         _ queue: ScriptedSQS,
         failure yaml: String = "{}",
+        visibility: String = "60s",
         isAWS: Bool = true
     ) async throws -> [String: Diagnosis] {
         let read = ConfigurationLoader.process.parse(
-            queue.settings(named: queue.name, "visibility: 60s"),
+            queue.settings(named: queue.name, "visibility: \(visibility)"),
             file: "t.yaml"
         )
         .read(SQSSourceConfiguration.self)
@@ -114,6 +116,28 @@ import Testing
         )
         #expect(found["retention"]?.grade == .warning)
         #expect(found["retention"]?.detail.contains("1h, and failure.max_age is 2h") == true)
+    }
+
+    @Test("A visibility that ends before the function's time is up is told, with both")
+    func visibility() async throws {
+        let found = try await Self.find(try ScriptedSQS("orders"), visibility: "20s")
+        #expect(found["visibility"]?.grade == .warning)
+        let text = found["visibility"]?.detail ?? ""
+        #expect(text.contains("received for 20s") && text.hasSuffix("raise visibility"), "\(text)")
+    }
+
+    @Test("No lease is longer than the twelve hours of SQS, from a receipt that was a long poll earlier at most")
+    func twelveHours() throws {
+        let queue = try ScriptedSQS("orders")
+        defer { queue.stop() }
+        let read = ConfigurationLoader.process.parse(queue.settings(), file: "t.yaml").read(SQSSourceConfiguration.self)
+        let configuration = try #require(read.value, "\(read.findings)")
+        func lease(_ timeout: Duration) -> LeasePolicy {
+            SQSSettings(configuration, TriggerTerms(functionTimeout: timeout, batchWindow: .seconds(60))).lease
+        }
+        #expect(lease(.seconds(900)).length == .seconds(990))
+        #expect(lease(.seconds(100_000)).length == .seconds(43_200))
+        #expect(lease(.seconds(900)).longest == .seconds(43_200 - 40))
     }
 
     @Test("A queue that is not there is told with the way out, and nothing else is asked")
