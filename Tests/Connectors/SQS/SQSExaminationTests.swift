@@ -126,14 +126,19 @@ import Testing
         #expect(text.contains("received for 20s") && text.hasSuffix("raise visibility"), "\(text)")
     }
 
-    @Test("No lease is longer than the twelve hours of SQS, from a receipt that was a long poll earlier at most")
+    @Test(
+        "No lease is longer than the twelve hours of SQS, from a receipt that was a long poll earlier at most"
+    )
     func twelveHours() throws {
         let queue = try ScriptedSQS("orders")
         defer { queue.stop() }
-        let read = ConfigurationLoader.process.parse(queue.settings(), file: "t.yaml").read(SQSSourceConfiguration.self)
+        let read = ConfigurationLoader.process.parse(queue.settings(), file: "t.yaml").read(
+            SQSSourceConfiguration.self
+        )
         let configuration = try #require(read.value, "\(read.findings)")
         func lease(_ timeout: Duration) -> LeasePolicy {
-            SQSSettings(configuration, TriggerTerms(functionTimeout: timeout, batchWindow: .seconds(60))).lease
+            SQSSettings(configuration, TriggerTerms(functionTimeout: timeout, batchWindow: .seconds(60)))
+                .lease
         }
         #expect(lease(.seconds(900)).length == .seconds(990))
         #expect(lease(.seconds(100_000)).length == .seconds(43_200))
