@@ -27,7 +27,7 @@ struct TriggerSeek: AnsweringCommand {
               2h                   the same, by age
               position:42          one partition's record at this position
 
-            Sources that can seek: Kafka. The partitions are those that `triggers show` prints. Those that other members of \
+            Sources that can seek: Kafka, and DynamoDB Streams, which go to earliest or latest as a whole. The partitions are those that `triggers show` prints. Those that other members of \
             the group read cannot be moved from here; without --partition, all must be read here.
 
             With --dry-run it is only told from where to where each partition would go. On a terminal it asks; elsewhere \

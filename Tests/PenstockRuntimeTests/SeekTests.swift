@@ -181,13 +181,20 @@ struct SeekTests {
             await self.world.wait(for: "source started")
             self.world.deliver("p", 0..<2)
             await self.world.wait(for: "committed p@1")
-            let order = SeekOrder(.latest, partitions: ["p", "new"])
+            // Of an open window, which is put back, too.
+            var window = KeptWindow(position: Position(8), closed: Position(5))
+            let span = WindowSpan(holding: Timestamp(milliseconds: 12_345), length: .seconds(10))
+            window.open = OpenWindow(span)
+            let kept = Checkpoint(trigger: "orders", partition: "w", position: Position(5), window: window)
+            try await fixture.store.save([kept])
+            let order = SeekOrder(.latest, partitions: ["p", "new", "w"])
             let error = await self.refusal(fixture, order)
             #expect(error == SeekError(.upstream, "nothing has moved: no broker took it"))
             await self.world.wait(for: "source started", count: 2)
-            #expect(self.world.starts.last == ["p": Position(1)])
-            let kept = try await fixture.store.checkpoints(of: "orders")
-            #expect(kept == ["p": Position(1)])
+            let before = ["p": Position(1), "w": Position(5)]
+            #expect(self.world.starts.last == before)
+            #expect(try await fixture.store.checkpoints(of: "orders") == before)
+            #expect(try await fixture.store.windows(of: "orders") == ["w": window])
         }
     }
 

@@ -110,6 +110,9 @@ struct TriggerRunnerTests {
         #expect(!loop.run(for: .seconds(20)) { self.world.count("source started") > 0 })
         #expect(self.snapshot(runner)?.state == .standby)
         #expect(self.snapshot(runner)?.detail == "runs on b")
+        let words = "ask that one (`penstock members` tells where its admin API is)"
+        let refusal = SeekError(.standby, "trigger \"orders\" runs on b; \(words)")
+        #expect(self.seek(SeekOrder(.earliest), runner) == refusal)
         // The other one dies.
         other.store.cut(StoreError(.inputOutput, "down"))
         #expect(loop.run(for: .seconds(15)) { self.world.count("source started") == 1 })
@@ -156,6 +159,22 @@ struct TriggerRunnerTests {
         #expect(loop.run(for: .seconds(150)) { !theirs.held().isEmpty })
         Task(executorPreference: loop) { await runner.stop(within: .seconds(1)) }
         #expect(loop.run(for: .seconds(5)) { ended.isOpen })
+    }
+
+    /// Why a seek is refused.
+    private func seek(_ order: SeekOrder, _ runner: TriggerRunner) -> SeekError? {
+        let box = Mutex<SeekError?>(nil)
+        let done = Latch()
+        Task(executorPreference: self.loop) {
+            do throws(SeekError) {
+                _ = try await runner.seek(order, isTrial: false, within: .seconds(1))
+            } catch {
+                box.withLock { $0 = error }
+            }
+            done.open()
+        }
+        _ = self.loop.run(for: .seconds(1)) { done.isOpen }
+        return box.withLock { $0 }
     }
 
     private func snapshot(_ runner: TriggerRunner) -> TriggerSnapshot? {

@@ -27,7 +27,7 @@ package enum DynamoDBConnector: Connector {
             capabilities: SourceCapabilities(
                 settlement: .cursor,
                 windowStart: .lastInvocation,
-                canSeek: false,
+                canSeek: true,
                 prunesOnAcknowledge: false
             ),
             format: DynamoDBEventFormat(),
@@ -55,9 +55,6 @@ package enum DynamoDBConnector: Connector {
             }
         )
         plan.capabilities.sharing = .partitions
-        plan.seekAdvice =
-            "positions of a stream are those of its shards, which begin where those before them end; a trigger of another "
-            + "name with \"start: earliest\" reads the 24 hours there are again"
         plan.examine = { trigger, function, context in
             do throws(AWSError) {
                 let examination = try DynamoDBExamination(configuration, reactor: context.reactor)

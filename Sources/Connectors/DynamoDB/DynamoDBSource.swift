@@ -280,7 +280,8 @@ actor DynamoDBSource: WindowSource {
         self.readers[id] = reader
         switch reader.reading {
         case .oldest(let since):
-            if let since, self.listedAt - since > Self.retention {
+            // An operator who wants the oldest there is misses nothing.
+            if let since, since.milliseconds > 0, self.listedAt - since > Self.retention {
                 self.tellGap(reader, "nothing was read for longer than 24 hours: older changes may be lost")
             }
             self.turns.withLock { $0.add(id, isPrepared: true) }

@@ -17,6 +17,9 @@ struct KeptShards {
     /// How many checkpoints there are.
     var count: Int { self.kept.values.reduce(0) { $0 + $1.count } }
 
+    /// What the store has of a stream's shards.
+    func positions(of stream: StreamName) -> [String: Position] { self.kept[stream] ?? [:] }
+
     /// A checkpoint is in the store, from an earlier run or now.
     mutating func keep(_ position: Position, of shard: String, in stream: StreamName) {
         self.kept[stream, default: [:]][shard] = position

@@ -15,6 +15,9 @@ enum StreamPosition {
         Self.number("1", UInt64(max(0, time.milliseconds)))
     }
 
+    /// Nothing was settled yet of a shard from which all is wanted.
+    static let oldest = Self.since(Timestamp(milliseconds: 0))
+
     /// The time of ``since(_:)``; nil for any other position.
     static func time(in position: Position) -> Timestamp? {
         guard position >= Self.first, position < Self.end else { return nil }

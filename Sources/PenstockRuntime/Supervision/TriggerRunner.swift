@@ -221,7 +221,7 @@ package actor TriggerRunner {
     /// are durable, here and upstream.
     ///
     /// It stays paused when it is. As a trial, it tells what would be done.
-    func seek(
+    package func seek(
         _ order: SeekOrder,
         isTrial: Bool,
         within limit: Duration

@@ -81,6 +81,52 @@ struct DynamoDBRunTests {
         #expect(lines == (0..<50).map(String.init))
     }
 
+    @Test(
+        "`triggers seek` reads all of the stream again, and skips what is there; a time is refused with the reason"
+    )
+    func seek() throws {
+        let world = try DynamoDBWorld(handler: Self.writer)
+        func put(_ count: Int) throws {
+            try world.run(
+                """
+                for n in range(\(count)):
+                    db.put_item(TableName="carts", Item={"cart": {"S": "c"}, "line": {"N": str(n)}, "n": {"N": "\(count)"}})
+                """
+            )
+        }
+        try put(5)
+        let penstock = try world.start()
+        try world.wait(for: 5, in: "arrived", penstock)
+        let port = try String(contentsOf: world.file("ready"), encoding: .utf8)
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+        try String(contentsOf: world.file("connectors.yaml"), encoding: .utf8)
+            .replacing("127.0.0.1:0", with: "127.0.0.1:\(port)")
+            .write(to: world.file("commands.yaml"), atomically: true, encoding: .utf8)
+        func order(_ verb: String, _ options: String...) throws -> CommandRun {
+            try CommandRun(
+                ["triggers", verb, "carts"] + options + ["--config", "commands.yaml"],
+                in: world.home.url
+            )
+        }
+        let back = try order("seek", "--to", "earliest", "--yes")
+        #expect(back.status == 0 && back.output.contains("its beginning"), "\(back.output)\(back.errors)")
+        try world.wait(for: 10, in: "arrived", penstock)
+        #expect(world.lines("arrived").prefix(5) == world.lines("arrived").suffix(5))
+        let time = try order("seek", "--to", "1h", "--dry-run")
+        #expect(time.status == 1 && time.errors.contains("finds no record by its time"), "\(time.errors)")
+        #expect(try order("pause").status == 0)
+        try put(3)
+        // A change counts as one of its second, and those of the second before come, too.
+        _ = BoundedWait.until(within: .seconds(3)) { false }
+        let ahead = try order("seek", "--to", "latest", "--yes")
+        #expect(ahead.status == 0 && ahead.output.contains("what is written from now on"), "\(ahead.errors)")
+        #expect(try order("resume").status == 0)
+        try put(1)
+        try world.wait(for: 11, in: "arrived", penstock)
+        #expect(world.lines("arrived").last?.contains(#""n": {"N": "1"}"#) == true)
+        try penstock.terminate()
+    }
+
     @Test("Filters, partial failures by sequence number, and a failure document of what is given up")
     func policy() throws {
         let handler = """
