@@ -32,6 +32,9 @@ let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "
 let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
+/// The web page of the admin API, which the program holds as bytes.
+let pageFiles = ["index.html", "page.css", "page.mjs", "views.mjs", "text.mjs", "dom.mjs", "api.mjs"]
+
 /// What the product stands on: values, clients, the engine.
 let modules: [Target] = [
     .target(name: "PenstockCore", dependencies: ["CBase64", "CJSON", deque, heap]),
@@ -68,7 +71,8 @@ let modules: [Target] = [
         dependencies: [
             "PenstockCore", "PenstockConfiguration", "PenstockStore", "PenstockRuntime", logging, lifecycle,
             .product(name: "Hummingbird", package: "hummingbird"),
-        ]
+        ],
+        resources: pageFiles.map { .embedInCode("Page/\($0)") }
     ),
     .target(
         name: "PenstockBehavior",

@@ -13,10 +13,12 @@ import PenstockRuntime
 struct AccessRule {
     let settings: AdminServer.Settings
 
+    /// `isOpen` says that no token is needed, because the path tells nothing of what this Penstock does.
+    ///
     /// - Throws: ``AdminError`` when the request is not allowed.
-    func check(_ request: Request, isHealth: Bool) throws(AdminError) {
+    func check(_ request: Request, isOpen: Bool) throws(AdminError) {
         guard let token = self.settings.token else { return try self.checkSite(request) }
-        if isHealth { return }
+        if isOpen { return }
         let given = request.headers[.authorization] ?? ""
         guard TokenComparison.matches(given, "Bearer \(token.reveal())") else {
             throw AdminError(

@@ -35,13 +35,16 @@ struct AdminResponder: HTTPResponder {
     }
 
     func respond(to request: Request, context: BasicRequestContext) async throws -> Response {
+        let response: Response
         do {
-            return try await self.answer(request)
+            response = try await self.answer(request)
         } catch let error as AdminError {
-            return self.refusal(error)
+            response = self.refusal(error)
         } catch let error as StoreError {
-            return self.refusal(AdminError(error))
+            response = self.refusal(AdminError(error))
         }
+        // A body behind the answer to a HEAD would be taken for the next answer.
+        return request.method == .head ? response.createHeadResponse() : response
     }
 
     private func refusal(_ error: AdminError) -> Response {
@@ -52,9 +55,11 @@ struct AdminResponder: HTTPResponder {
 
     private func answer(_ request: Request) async throws -> Response {
         let path = request.uri.path.split(separator: "/").map { $0.removingPercentEncoding ?? String($0) }
-        try AccessRule(settings: self.settings).check(request, isHealth: path == ["healthz"])
+        let file = AdminPage.file(at: path)
+        try AccessRule(settings: self.settings).check(request, isOpen: file != nil || path == ["healthz"])
+        if let file { return try self.get(request) { AdminPage.answer(file, to: request) } }
         switch path {
-        case []: return try self.get(request) { Self.json(self.index) }
+        case ["api", "v1"]: return try self.get(request) { Self.json(self.index) }
         case ["healthz"]: return try self.get(request) { Self.text("ok\n", "text/plain; charset=utf-8") }
         case ["readyz"]: return try await self.get(request) { await self.readiness() }
         case ["metrics"]: return try await self.get(request) { await self.metrics() }
@@ -100,7 +105,7 @@ struct AdminResponder: HTTPResponder {
         throw AdminError(
             .notFound,
             "no-such-path",
-            "there is nothing at this path; GET / lists what there is"
+            "there is nothing at this path; GET /api/v1 lists what there is"
         )
     }
 
@@ -178,8 +183,8 @@ struct AdminResponder: HTTPResponder {
 
     private var index: JSONValue {
         let paths = [
-            "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/info", "GET /api/v1/members",
-            "GET /api/v1/triggers",
+            "GET /", "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1", "GET /api/v1/info",
+            "GET /api/v1/members", "GET /api/v1/triggers",
             "GET /api/v1/triggers/{name}", "POST /api/v1/triggers/{name}/pause",
             "POST /api/v1/triggers/{name}/resume", "POST /api/v1/triggers/{name}/seek",
             "GET /api/v1/triggers/{name}/tap",

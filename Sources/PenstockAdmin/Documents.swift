@@ -38,11 +38,13 @@ extension TriggerSnapshot {
             ("records", self.counters.records),
             ("invocations", self.counters.calls(inFlight: self.invocationsInFlight)),
             ("lag_records", self.lagRecords.map { .integer(Int($0)) }),
+            ("lag_seconds", self.ages.values.max().map { .number($0.inSeconds) }),
             ("partitions", .array(self.partitions.map { .string($0) })),
             ("lag", .array(self.lag.map(\.document))),
             ("blocked_partitions", .array(self.blocked.map(\.document))),
             ("last_failure", self.lastFailure?.document),
             ("last_progress", self.lastProgress.map { .string($0.configurationText) }),
+            ("gaps", .count(self.figures.gaps)),
             ("restarts", .integer(self.restarts)),
             ("durations", self.figures.durations.document)
         )

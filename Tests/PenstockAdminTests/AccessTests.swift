@@ -13,7 +13,8 @@ import Testing
 @Suite(.timeLimit(.minutes(5)))
 struct AccessTests {
     private static let paths = [
-        ("GET", "/"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/api/v1/info"),
+        ("GET", "/api/v1"), ("GET", "/page/else.mjs"), ("GET", "/readyz"), ("GET", "/metrics"),
+        ("GET", "/api/v1/info"),
         ("GET", "/api/v1/triggers"), ("GET", "/api/v1/triggers/orders"),
         ("GET", "/api/v1/triggers/orders/tap"), ("POST", "/api/v1/triggers/orders/pause"),
         ("POST", "/api/v1/triggers/orders/resume"), ("POST", "/api/v1/triggers/orders/seek"),

@@ -10,12 +10,12 @@ import Testing
 
 @Suite(.timeLimit(.minutes(5)))
 struct TriggerRouteTests {
-    @Test("The root lists all paths, and each of them answers")
+    @Test("The API lists all paths, and each of them answers")
     func index() async throws {
         try await AdminFixture.serve { admin in
             try await admin.keep([AdminFixture.letter("p", 0)])
-            let paths = try #require(try await admin.get("/").json()["paths"]?.arrayValue)
-            #expect(paths.count == 23)
+            let paths = try #require(try await admin.get("/api/v1").json()["paths"]?.arrayValue)
+            #expect(paths.count == 25)
             for line in paths.compactMap(\.stringValue) {
                 let words = line.split(separator: " ").map(String.init)
                 let path = words[1].replacing("{name}", with: "orders").replacing("{id}", with: "1")
@@ -85,11 +85,13 @@ struct TriggerRouteTests {
     @Test("Triggers are listed in the order of the configuration, and shown one by one")
     func triggers() async throws {
         try await AdminFixture.serve { admin in
-            let busy = ScriptedOperations.snapshot("orders", state: .blocked, detail: "the broker is down") {
+            var busy = ScriptedOperations.snapshot("orders", state: .blocked, detail: "the broker is down") {
                 $0.received = 7
                 $0.succeeded = 4
                 $0.inFlight = 3
             }
+            busy.ages["q"] = .milliseconds(2500)
+            busy.figures.gaps = 2
             admin.operations.set([busy, ScriptedOperations.snapshot("a-second")])
             let list = try #require(try await admin.get("/api/v1/triggers").json()["triggers"]?.arrayValue)
             #expect(list.map { $0["name"]?.stringValue } == ["orders", "a-second"])
@@ -101,6 +103,7 @@ struct TriggerRouteTests {
             #expect(one["records"]?["received"]?.integerValue == 7)
             #expect(one["records"]?["in_flight"]?.integerValue == 3)
             #expect(one["lag_records"]?.integerValue == 3)
+            #expect(one["lag_seconds"]?.numberValue == 2.5 && one["gaps"]?.integerValue == 2)
             #expect(one["lag"]?.arrayValue?.first?["committed"]?.stringValue == "41")
         }
     }
@@ -148,7 +151,7 @@ struct TriggerRouteTests {
     @Test(
         "A path that there is not is 404, however deep",
         arguments: [
-            "/nothing", "/api", "/api/v1", "/api/v2/triggers", "/api/v1/triggers/orders/explode",
+            "/nothing", "/page", "/index.html", "/api", "/api/v2/triggers", "/api/v1/triggers/orders/explode",
             "/api/v1/triggers/a/b/c/d",
         ]
     )

@@ -75,6 +75,25 @@ import Testing
         #expect(Form.findings(in: fitting) == [])
     }
 
+    @Test(
+        "Each file of the web page says its licence, has at most 500 lines, and is one that the program holds"
+    )
+    func page() throws {
+        let folder = "Sources/PenstockAdmin/Page"
+        let package = try #require(Repository.own.text("Package.swift"))
+        let paths = Repository.own.paths(under: folder)
+        #expect(paths.count == 7)
+        for path in paths {
+            let lines = try #require(Repository.own.text(path)).split(separator: "\n")
+            #expect(lines.count <= Form.linesMax, "\(path)")
+            #expect(
+                lines.prefix(2).contains { $0.contains("SPDX-License-Identifier: Apache-2.0") },
+                "\(path)"
+            )
+            #expect(package.contains("\"\(path.dropFirst(folder.count + 1))\""), "\(path)")
+        }
+    }
+
     @Test("Suites that start other programs have threads of their own, which waiting may block")
     func ownThreads() {
         let files = Repository.own.swiftFiles("Tests/Connectors", "Tests/IntegrationTests")
