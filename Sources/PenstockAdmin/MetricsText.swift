@@ -127,7 +127,7 @@ extension MetricsText {
             ),
             ("results_total", "Results that on_success took.", { $0.figures.results }),
             (
-                "results_shortened_total", "Results that on_success took without their payload.",
+                "results_shortened_total", "Results of which on_success took only a part.",
                 { $0.figures.shortenedResults }
             ),
             ("gap_detected_total", "Times that records were missing upstream.", { $0.figures.gaps }),

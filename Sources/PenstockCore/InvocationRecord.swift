@@ -24,8 +24,14 @@ package struct InvocationRecord: Sendable {
     /// Where the parts are in the document that can be left out; nil when it is not known.
     package var parts: Parts?
 
-    /// The parts of a document that grow with the answer and with the batch.
+    /// The parts of a document that grow with the event, with the answer and with the batch, in their order.
     package struct Parts: Sendable, Equatable {
+        /// The bytes of the event's members, from their comma on.
+        package var request: Range<Int>
+
+        /// How many bytes the event has.
+        package var eventBytes: Int
+
         /// The bytes of the answer's members, from their comma on.
         package var payload: Range<Int>
 
@@ -36,7 +42,15 @@ package struct InvocationRecord: Sendable {
         package var batch: Range<Int>
 
         /// Where they are.
-        package init(payload: Range<Int>, answerBytes: Int, batch: Range<Int>) {
+        package init(
+            request: Range<Int>,
+            eventBytes: Int,
+            payload: Range<Int>,
+            answerBytes: Int,
+            batch: Range<Int>
+        ) {
+            self.request = request
+            self.eventBytes = eventBytes
             self.payload = payload
             self.answerBytes = answerBytes
             self.batch = batch

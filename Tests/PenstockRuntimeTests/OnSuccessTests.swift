@@ -47,15 +47,16 @@ struct OnSuccessTests {
         #expect(!line.contains("\n"))
         let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
         let context = try #require(object["requestContext"] as? [String: Any])
-        #expect(context["condition"] as? String == "Success" && context["functionArn"] as? String == "f")
-        #expect(context["approximateInvokeCount"] as? Int == 1)
-        #expect((context["requestId"] as? String)?.count == 36)
-        #expect((object["responsePayload"] as? [String: Int]) == ["sum": 7])
-        #expect((object["responseContext"] as? [String: Any])?["statusCode"] as? Int == 200)
-        #expect(object["version"] as? String == "1.0" && object["trigger"] as? String == "orders")
-        let batch = try #require(object["batch"] as? [[String: Any]])
-        #expect(batch.count == 1 && batch[0]["partition"] as? String == "p")
-        #expect(batch[0]["positions"] as? [String] == ["4", "5"])
+        let id = try #require(context["requestId"] as? String)
+        let time = try #require(object["timestamp"] as? String)
+        #expect(id.utf8.count == 36 && time.utf8.count == "2026-01-31T08:00:00.123Z".utf8.count)
+        let expected: String =
+            #"{"version":"1.0","timestamp":"\#(time)","requestContext":{"requestId":"\#(id)","functionArn":"f","#
+            + #""condition":"Success","approximateInvokeCount":1},"requestPayload":"p@4\np@5\n","#
+            + #""responseContext":{"statusCode":200,"executedVersion":"$LATEST"},"#
+            + #""responsePayload":{   "sum": 7 },"trigger":"orders","#
+            + #""batch":[{"partition":"p","positions":["4","5"]}]}"#
+        #expect(String(line) == expected)
     }
 
     @Test(
@@ -123,11 +124,21 @@ struct OnSuccessTests {
         return (try #require(object as? [String: Any]), line.utf8.count, self.world.count("result too large"))
     }
 
-    @Test("A result that is too large comes without its payload, which it says, and its records are settled")
+    @Test("A result that is too large comes without its event, which it says, and its records are settled")
     func tooLarge() async throws {
+        let (document, bytes, refused) = try await self.result(within: 5000)
+        #expect(refused == 1 && bytes <= 5000)
+        #expect(document["requestPayload"] is NSNull)
+        #expect(document["requestPayloadOmitted"] as? [String: Int] == ["bytes": 300 * "p@1000\n".utf8.count])
+        #expect((document["responsePayload"] as? String)?.count == 999)
+        #expect(document["responsePayloadOmitted"] == nil)
+    }
+
+    @Test("One that is still too large comes without the answer, too")
+    func answerTooLarge() async throws {
         let (document, bytes, refused) = try await self.result(within: 3500)
-        #expect(refused == 1 && bytes <= 3500)
-        #expect(document["responsePayload"] is NSNull)
+        #expect(refused == 2 && bytes <= 3500)
+        #expect(document["requestPayload"] is NSNull && document["responsePayload"] is NSNull)
         #expect(document["responsePayloadOmitted"] as? [String: Int] == ["bytes": 2000])
         let batch = try #require(document["batch"] as? [[String: Any]])
         #expect((batch.first?["positions"] as? [String])?.count == 300)
@@ -137,8 +148,8 @@ struct OnSuccessTests {
 
     @Test("One whose list of records is too large names the first and the last of each partition")
     func tooManyRecords() async throws {
-        let (document, bytes, refused) = try await self.result(within: 480)
-        #expect(refused == 2 && bytes <= 480)
+        let (document, bytes, refused) = try await self.result(within: 560)
+        #expect(refused == 3 && bytes <= 560)
         let batch = try #require(document["batch"] as? [[String: Any]])
         #expect(batch.count == 1 && batch[0]["partition"] as? String == "p")
         #expect(batch[0]["positions"] as? [String] == ["1000", "1299"])
@@ -149,36 +160,88 @@ struct OnSuccessTests {
     func tooManyPartitions() throws {
         let names = (0..<50).map { #"{"partition":"shard-\#($0)","positions":["1","2"]}"# }
         let head = #"{"version":"1.0","requestContext":{"requestId":"r"}"#
-        let payload = #","responsePayloadEncoding":"base64","responsePayload":"/wA=""#
+        let request = #","requestPayload":"\#(String(repeating: "x", count: 100))""#
+        let context = #","responseContext":{}"#
+        let answer = String(repeating: "A", count: 100)
+        let payload = #","responsePayloadEncoding":"base64","responsePayload":"\#(answer)""#
         let middle = #","trigger":"orders","batch":"#
         let batch = "[\(names.joined(separator: ","))]"
+        let members = [head, request, context, payload, middle, batch]
         var record = InvocationRecord(
             id: "r",
             trigger: "orders",
             function: "f",
             attempt: 1,
             at: Timestamp(milliseconds: 1),
-            json: Array((head + payload + middle + batch + "}").utf8)
+            json: Array((members.joined() + "}").utf8)
         )
         #expect(ShortResult.forms(of: record).isEmpty)
-        let start = head.utf8.count
-        let list = start + payload.utf8.count + middle.utf8.count
+        func range(_ place: Int) -> Range<Int> {
+            let start = members[..<place].reduce(0) { $0 + $1.utf8.count }
+            return start..<start + members[place].utf8.count
+        }
         record.parts = InvocationRecord.Parts(
-            payload: start..<start + payload.utf8.count,
-            answerBytes: 2,
-            batch: list..<list + batch.utf8.count
+            request: range(1),
+            eventBytes: 102,
+            payload: range(3),
+            answerBytes: 75,
+            batch: range(5)
         )
         let forms = ShortResult.forms(of: record)
-        #expect(forms.count == 3 && forms.map(\.json.count) == forms.map(\.json.count).sorted(by: >))
-        let last = try #require(forms.last).json
+        let sizes = [record.json.count] + forms.map(\.record.json.count)
+        #expect(zip(sizes, sizes.dropFirst()).allSatisfy { $0 > $1 }, "\(sizes)")
         #expect(
-            String(decoding: last, as: UTF8.self) == head
-                + #","responsePayload":null,"responsePayloadOmitted":{"bytes":2}"# + middle
+            forms.map(\.leftOut) == [
+                // Two positions of each are no fewer than all.
+                "requestPayload", "requestPayload, responsePayload", "requestPayload, responsePayload, batch",
+            ]
+        )
+        let texts = forms.map { String(decoding: $0.record.json, as: UTF8.self) }
+        let without = head + #","requestPayload":null,"requestPayloadOmitted":{"bytes":102}"# + context
+        #expect(texts.first == without + payload + middle + batch + "}")
+        #expect(
+            texts.last == without + #","responsePayload":null,"responsePayloadOmitted":{"bytes":75}"# + middle
                 + #"[],"batchOmitted":{"partitions":50,"records":100}}"#
         )
         for form in forms {
-            #expect((try? JSONSerialization.jsonObject(with: Data(form.json))) != nil && form.id == "r")
+            let object = try? JSONSerialization.jsonObject(with: Data(form.record.json))
+            #expect(object != nil && form.record.id == "r")
         }
+    }
+
+    @Test("What is small stays where nothing is won without it")
+    func small() throws {
+        let head = #"{"version":"1.0""#
+        let batch = #"[{"partition":"p","positions":["1","2","3","4","5","6","7","8","9"]}]"#
+        let members = [head, #","requestPayload":{}"#, #","responsePayload":7"#, #","batch":"#, batch]
+        var record = InvocationRecord(
+            id: "r",
+            trigger: "orders",
+            function: "f",
+            attempt: 1,
+            at: Timestamp(milliseconds: 1),
+            json: Array((members.joined() + "}").utf8)
+        )
+        func range(_ place: Int) -> Range<Int> {
+            let start = members[..<place].reduce(0) { $0 + $1.utf8.count }
+            return start..<start + members[place].utf8.count
+        }
+        record.parts = InvocationRecord.Parts(
+            request: range(1),
+            eventBytes: 2,
+            payload: range(2),
+            answerBytes: 1,
+            batch: range(4)
+        )
+        let forms = ShortResult.forms(of: record)
+        #expect(forms.map(\.leftOut) == ["positions", "batch"])
+        #expect(
+            forms.map { String(decoding: $0.record.json, as: UTF8.self) } == [
+                members[..<4].joined()
+                    + #"[{"partition":"p","positions":["1","9"],"positionsOmitted":7}]}"#,
+                members[..<4].joined() + #"[],"batchOmitted":{"partitions":1,"records":9}}"#,
+            ]
+        )
     }
 
     @Test("A failed invocation has no result, and its dead letters go where they always go")

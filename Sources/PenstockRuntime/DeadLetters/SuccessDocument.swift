@@ -5,7 +5,8 @@ package import PenstockCore
 
 /// What AWS writes to an `OnSuccess` destination (esm-spec section 6), for one invocation.
 ///
-/// The records are not in it: `batch` names them, by partition and position, in the order of the event.
+/// `requestPayload` is the event, with all of its records. Beside AWS's members there are `trigger`, and `batch`, which
+/// names the records by partition and position, in the order of the event.
 /// `requestContext.functionArn` is the function's name here.
 package struct SuccessDocument: Sendable {
     /// The request id.
@@ -27,17 +28,23 @@ package struct SuccessDocument: Sendable {
 
     /// The record with the document: one line of JSON.
     ///
-    /// An answer that is not JSON is a text in it, or, when it is no text, in base64 with
-    /// `"responsePayloadEncoding":"base64"`.
-    package func record(of batch: Batch, response: [UInt8]) -> InvocationRecord {
+    /// An event or an answer that is not JSON is a text in it, or, when it is no text, in base64 with
+    /// `"requestPayloadEncoding":"base64"` or `"responsePayloadEncoding":"base64"`.
+    package func record(of batch: Batch, event: EventBuffer, response: [UInt8]) -> InvocationRecord {
         var document = Array("{\"version\":\"1.0\",".utf8)
+        document.reserveCapacity(event.count + response.count + 1024)
         document += JSONText.member("timestamp", self.at.sortableText)
         document += Array(",\"requestContext\":{".utf8) + JSONText.member("requestId", self.requestID)
         document += Array(",".utf8) + JSONText.member("functionArn", self.function)
         document += Array(",\"condition\":\"Success\",\"approximateInvokeCount\":\(batch.attempt)}".utf8)
-        document += Array(",\"responseContext\":{\"statusCode\":200,\"executedVersion\":\"$LATEST\"}".utf8)
+        let request = document.count
+        unsafe Self.append("requestPayload", event.bytes, to: &document)
+        let requestEnd = document.count
+        document += Array(",\"responseContext\":{\"statusCode\":200,".utf8)
+        document += JSONText.member("executedVersion", "$LATEST")
+        document += Array("}".utf8)
         let payload = document.count
-        document += Self.payload(response)
+        unsafe response.withUnsafeBytes { unsafe Self.append("responsePayload", $0, to: &document) }
         let payloadEnd = document.count
         document += Array(",".utf8) + JSONText.member("trigger", self.trigger) + Array(",\"batch\":".utf8)
         let records = document.count
@@ -53,6 +60,8 @@ package struct SuccessDocument: Sendable {
             json: document
         )
         record.parts = InvocationRecord.Parts(
+            request: request..<requestEnd,
+            eventBytes: event.count,
             payload: payload..<payloadEnd,
             answerBytes: response.count,
             batch: records..<recordsEnd
@@ -60,16 +69,25 @@ package struct SuccessDocument: Sendable {
         return record
     }
 
-    private static func payload(_ response: [UInt8]) -> [UInt8] {
-        let name = Array(",\"responsePayload\":".utf8)
-        if response.isEmpty { return name + Array("null".utf8) }
-        if unsafe response.withUnsafeBytes({ unsafe JSONScanner.isValid($0) }) {
+    /// A member of a document, with the comma before it, of bytes of any kind.
+    private static func append(_ name: String, _ bytes: UnsafeRawBufferPointer, to document: inout [UInt8]) {
+        let member = Array(",\"\(name)\":".utf8)
+        if unsafe bytes.isEmpty {
+            document += member + Array("null".utf8)
+        } else if unsafe JSONScanner.isValid(bytes) {
+            document += member
+            let start = document.count
+            unsafe document.append(contentsOf: bytes)
             // A line break is only possible between values, where a blank means the same.
-            return name + response.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 }
+            for place in start..<document.count where document[place] == 0x0A || document[place] == 0x0D {
+                document[place] = 0x20
+            }
+        } else if let text = unsafe String(validating: bytes, as: UTF8.self) {
+            document += member + JSONText.escaped(text)
+        } else {
+            let base64 = unsafe Data(bytes).base64EncodedString()
+            document += Array(",\"\(name)Encoding\":\"base64\"".utf8) + member + JSONText.escaped(base64)
         }
-        if let text = String(validating: response, as: UTF8.self) { return name + JSONText.escaped(text) }
-        let base64 = Data(response).base64EncodedString()
-        return Array(",\"responsePayloadEncoding\":\"base64\"".utf8) + name + JSONText.escaped(base64)
     }
 
     /// A member for each partition, with the positions of its records.

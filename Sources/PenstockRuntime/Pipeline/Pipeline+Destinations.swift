@@ -83,27 +83,26 @@ extension Pipeline {
         }
     }
 
-    /// What `on_success` gets of an invocation; nil when no record of it succeeded.
+    /// What `on_success` gets of an invocation, of its event and its result; nil when no record of it succeeded.
     func record(
         of batch: Batch,
         _ report: InvocationReport,
         _ verdict: BatchVerdict,
-        _ result: InvocationResult
+        _ call: (event: EventBuffer, result: InvocationResult)
     ) -> InvocationRecord? {
-        guard case .responded(let response) = result else { return nil }
+        guard case .responded(let response) = call.result else { return nil }
         switch verdict {
         case .succeeded: break
         case .partial(let verdicts, _): guard verdicts.contains(.succeeded) else { return nil }
         case .failed, .throttled, .poison, .cancelled: return nil
         }
-        let (trigger, function) = (self.parts.name, self.parts.function.name)
         let document = SuccessDocument(
             requestID: report.id,
-            trigger: trigger,
-            function: function,
+            trigger: self.parts.name,
+            function: self.parts.function.name,
             at: self.loop.wallNow
         )
-        return document.record(of: batch, response: response)
+        return document.record(of: batch, event: call.event, response: response)
     }
 
     func report(_ ticket: ResultTicket) async {
@@ -136,15 +135,15 @@ extension Pipeline {
             throw error
         } catch {
             var refusal = error
-            for shorter in ShortResult.forms(of: record) {
+            for form in ShortResult.forms(of: record) {
                 do throws(DestinationError) {
-                    try await results.deliver(shorter)
+                    try await results.deliver(form.record)
                     self.logger.warning(
-                        "a result is too large for its destination, which got it without its payload",
+                        "a result is too large for its destination, which got less of it",
                         metadata: [
                             "request": "\(record.id)", "bytes": "\(record.json.count)",
-                            "kept": "\(shorter.json.count)", "destination": "\(results.name)",
-                            "detail": "\(error.detail)",
+                            "kept": "\(form.record.json.count)", "left_out": "\(form.leftOut)",
+                            "destination": "\(results.name)", "detail": "\(error.detail)",
                         ]
                     )
                     return false

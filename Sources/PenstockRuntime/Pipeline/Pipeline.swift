@@ -324,6 +324,8 @@ package actor Pipeline {
         let started = self.now
         self.figures.begin(batch, at: started.wall)
         let buffer = self.buffers.take()
+        // Its event is part of the result.
+        defer { self.buffers.giveBack(buffer) }
         let format = self.format
         buffer.write(batch, as: format)
         let invocation = Invocation(
@@ -335,7 +337,6 @@ package actor Pipeline {
         )
         self.log.begin(batch, id: invocation.id, at: started.wall)
         let result = await self.call(invocation, of: batch)
-        self.buffers.giveBack(buffer)
         guard self.engine.isInFlight(batch.id) else { return }
         let (judged, state) = ResponseContract.judge(
             result,
@@ -355,7 +356,9 @@ package actor Pipeline {
         self.log.end(batch.id, verdict: verdict, duration: duration)
         var report = InvocationReport(id: invocation.id, at: started.wall, duration: duration)
         report.state = state
-        if self.parts.results != nil { report.record = self.record(of: batch, report, verdict, result) }
+        if self.parts.results != nil {
+            report.record = self.record(of: batch, report, verdict, (buffer, result))
+        }
         self.engine.invocationEnded(batch.id, verdict: verdict, report: report, now: ended)
         self.tellDone(batch, verdict)
         self.flush()
