@@ -62,6 +62,15 @@ package struct LambdaTarget: Equatable, Sendable, CustomStringConvertible {
     /// The name with the qualifier behind it.
     package var description: String { self.path + (self.qualifier.map { ":\($0)" } ?? "") }
 
+    /// Its ARN, with the qualifier behind it; nil when the account is not known.
+    ///
+    /// A partial ARN is one of `region`.
+    package func arn(in region: String) -> String? {
+        if self.path.hasPrefix("arn:") { return self.description }
+        guard self.path.contains(":") else { return nil }
+        return "arn:\(AWSEndpoint.partition(of: region)):lambda:\(region):\(self.description)"
+    }
+
     /// The call `Invoke` of a type, `RequestResponse` or `Event` (AWS Lambda API Reference).
     package func invocation(_ type: String, body: CurlBody) -> AWSCall {
         var call = AWSCall(

@@ -8,9 +8,9 @@ package import Reactor
 
 /// Sends each letter, or each result, to a service of AWS as one document, in order and one after the other.
 package struct DocumentDestination<Service: DocumentService>: Destination, ResultDestination {
-    private let service: Service
+    let service: Service
     private let document: FailureDocument?
-    private let client: AWSClient
+    let client: AWSClient
 
     /// Calls side by side at most, when several partitions give up records at once.
     package static var connections: Int { 8 }
@@ -37,7 +37,9 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
 
     package func deliver(_ letters: [DeadLetter]) async throws(DestinationError) {
         try await self.deliverInTurn(letters) { (letter) throws(DestinationError) in
-            try await self.send(OutgoingDocument(letter, json: self.document?.json(of: letter) ?? []))
+            let json = self.document?.json(of: letter) ?? []
+            let shard = self.document?.shard(of: letter) ?? letter.partition
+            try await self.send(OutgoingDocument(letter, json: json, shard: shard))
         }
     }
 
@@ -71,9 +73,10 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
     }
 
     private func send(_ document: OutgoingDocument) async throws(DestinationError) {
-        guard document.json.count <= self.service.sizeMax else {
+        let size = self.service.size(of: document)
+        guard size <= self.service.sizeMax else {
             throw DestinationError(
-                "a document takes \(document.json.count) bytes, of which \(self.service.summary) takes "
+                "a document takes \(size) bytes, of which \(self.service.summary) takes "
                     + "\(self.service.sizeMax)",
                 refused: [0],
                 isTooLarge: true
@@ -92,7 +95,7 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
         }
     }
 
-    private func advice(_ code: String) -> String? {
+    func advice(_ code: String) -> String? {
         AWSError.isDenial(code) ? "allow \(Service.permission)" : self.service.advice(code)
     }
 }

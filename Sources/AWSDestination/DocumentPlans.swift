@@ -25,7 +25,7 @@ extension DocumentDestinationTable {
                 make: { context, source throws(DestinationError) in
                     try DocumentDestination(
                         configuration.service,
-                        FailureDocument(source),
+                        FailureDocument(source, as: Service.form),
                         options: configuration.options,
                         reactor: context.reactor
                     )
@@ -66,7 +66,7 @@ extension DocumentDestinationTable {
             )
             let diagnosis = await destination.examine()
             await destination.close()
-            return [diagnosis]
+            return found
         } catch {
             return [.error("destination", error.detail)]
         }

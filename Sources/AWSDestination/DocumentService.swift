@@ -3,6 +3,7 @@
 package import AWSClient
 package import CurlClient
 package import PenstockCore
+package import PenstockRuntime
 
 /// How a service of AWS takes a document: in one call, which either is durable when it has succeeded or had no effect that
 /// a repetition would double.
@@ -11,6 +12,9 @@ package import PenstockCore
 package protocol DocumentService: Sendable {
     /// The service's signing name, such as `sns`.
     static var signingName: String { get }
+
+    /// What AWS's failure document is like there.
+    static var form: FailureDocument.Form { get }
 
     /// What must be allowed, such as `sns:Publish`.
     static var permission: String { get }
@@ -21,8 +25,11 @@ package protocol DocumentService: Sendable {
     /// Shown to operators: `sns topic orders-failed in eu-west-1`.
     var summary: String { get }
 
-    /// Bytes of a document at most.
+    /// Bytes of a document at most, as ``size(of:)`` counts them.
     var sizeMax: Int { get }
+
+    /// Bytes of a document as the service counts them.
+    func size(of document: OutgoingDocument) -> Int
 
     /// What to do about an error code of the service, behind its message; nil when it speaks for itself.
     func advice(_ code: String) -> String?
@@ -41,6 +48,10 @@ package protocol DocumentService: Sendable {
 }
 
 extension DocumentService {
+    package static var form: FailureDocument.Form { .message }
+
+    package func size(of document: OutgoingDocument) -> Int { document.json.count }
+
     package func refusal(in response: CurlResponse) -> String? { nil }
 
     package func isTooLarge(_ error: AWSError) -> Bool {
@@ -70,8 +81,11 @@ package struct OutgoingDocument: Sendable {
     /// The trigger.
     package var trigger: String
 
-    /// The name of the record's partition; nil for a success, which may have records of several.
-    package var partition: String?
+    /// What the record's partition is called in keys of objects; nil for a success, which may have records of several.
+    package var shard: String?
+
+    /// The function's ARN with its version or alias; nil where none is known.
+    package var function: String?
 
     /// What it is in order with: the record's key, or its partition, or the trigger.
     package var group: [UInt8]
@@ -82,12 +96,13 @@ package struct OutgoingDocument: Sendable {
     /// When it was written.
     package var at: Timestamp
 
-    /// The document of a letter.
-    package init(_ letter: DeadLetter, json: [UInt8]) {
+    /// The document of a letter, whose partition is called `shard` in keys.
+    package init(_ letter: DeadLetter, json: [UInt8], shard: String) {
         self.kind = .failure
         self.json = json
         self.trigger = letter.trigger
-        self.partition = letter.partition
+        self.shard = shard
+        self.function = letter.functionARN.map { FunctionARN.qualified($0) }
         self.group = letter.key ?? Array(letter.partition.utf8)
         self.identity = letter.identity
         self.at = letter.at
@@ -98,6 +113,7 @@ package struct OutgoingDocument: Sendable {
         self.kind = .success
         self.json = record.json
         self.trigger = record.trigger
+        self.function = record.functionARN.map { FunctionARN.qualified($0) }
         self.group = Array(record.trigger.utf8)
         self.identity = record.identity
         self.at = record.at

@@ -11,11 +11,16 @@ package struct Attempt: Sendable, Equatable {
     /// What failed.
     package var failure: Failure
 
+    /// The version of the function that ran, in AWS Lambda's words; nil where none is known, and in what a store gives
+    /// back, which does not keep it.
+    package var executedVersion: String?
+
     /// A failed invocation.
-    package init(at: Timestamp, duration: Duration, failure: Failure) {
+    package init(at: Timestamp, duration: Duration, failure: Failure, executedVersion: String? = nil) {
         self.at = at
         self.duration = duration
         self.failure = failure
+        self.executedVersion = executedVersion
     }
 }
 
@@ -70,6 +75,9 @@ package struct DeadLetter: Sendable, Equatable {
 
     /// The function it was meant for.
     package var function: String
+
+    /// That function's ARN; nil where none is known, and in a letter that a store gives back, which does not keep it.
+    package var functionARN: String?
 
     /// The upstream's name of the partition, `orders-3`.
     package var partition: String
@@ -132,6 +140,7 @@ package struct DeadLetter: Sendable, Equatable {
     package init(partition: String, position: Position, timestamp: Timestamp, verdict: DeadLetterVerdict) {
         self.trigger = verdict.trigger
         self.function = verdict.function
+        self.functionARN = verdict.functionARN
         self.partition = partition
         self.position = position
         self.timestamp = timestamp
@@ -149,6 +158,7 @@ package struct DeadLetter: Sendable, Equatable {
         let entry = block.entries[index]
         self.trigger = verdict.trigger
         self.function = verdict.function
+        self.functionARN = verdict.functionARN
         self.partition = block.partition(at: index).name
         self.position = entry.position
         self.timestamp = entry.timestamp
@@ -177,6 +187,9 @@ package struct DeadLetterVerdict: Sendable {
     /// The function they were meant for.
     package var function: String
 
+    /// That function's ARN; nil where none is known.
+    package var functionARN: String?
+
     /// Why they were given up.
     package var reason: DeadLetterReason
 
@@ -196,6 +209,7 @@ package struct DeadLetterVerdict: Sendable {
     package init(
         trigger: String,
         function: String,
+        functionARN: String? = nil,
         reason: DeadLetterReason,
         at: Timestamp,
         attempts: [Attempt],
@@ -204,6 +218,7 @@ package struct DeadLetterVerdict: Sendable {
     ) {
         self.trigger = trigger
         self.function = function
+        self.functionARN = functionARN
         self.reason = reason
         self.at = at
         self.attempts = attempts

@@ -12,6 +12,9 @@ package struct InvocationRecord: Sendable {
     /// The function that was invoked.
     package var function: String
 
+    /// That function's ARN; nil where none is known.
+    package var functionARN: String?
+
     /// Which attempt at the batch it was, from 1.
     package var attempt: Int
 

@@ -63,7 +63,14 @@ package struct Parcel: Sendable {
     /// Adds a failed attempt to the history.
     package mutating func record(_ failure: Failure, in report: InvocationReport) {
         if self.history.count == DeadLetter.attemptsMax { self.history.remove(at: 1) }
-        self.history.append(Attempt(at: report.at, duration: report.duration, failure: failure))
+        self.history.append(
+            Attempt(
+                at: report.at,
+                duration: report.duration,
+                failure: failure,
+                executedVersion: report.executedVersion
+            )
+        )
         self.invocation = report.id
     }
 }
@@ -80,6 +87,8 @@ package struct InvocationReport: Sendable {
     package var record: InvocationRecord?
     /// The state that the function answered, in a tumbling window: one JSON object; nil for none.
     package var state: [UInt8]?
+    /// The version of the function that ran, in AWS Lambda's words; nil where none is known.
+    package var executedVersion: String?
 
     /// A report.
     package init(id: String, at: Timestamp, duration: Duration, record: InvocationRecord? = nil) {

@@ -60,6 +60,28 @@ struct OnSuccessTests {
     }
 
     @Test(
+        "What AWS Lambda tells of its function is in results and letters: its ARN, and the version that ran"
+    )
+    func versions() async throws {
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:charge"
+        self.world.setVersion(arn, executed: "7")
+        self.world.answer { _, records in
+            records.contains("p@2")
+                ? .failed(Failure(type: "E", message: "no")) : .responded(Array("{}".utf8))
+        }
+        let text = self.text().replacing("on_success", with: "failure: { retries: 0 }\n    on_success")
+        try await SupervisorFixture.run(text) { _ in
+            await self.world.wait(for: "source started")
+            self.world.deliver("p", 0..<4)
+            await self.world.wait(for: "committed p@3")
+        }
+        let line = try #require(self.world.events.first { $0.hasPrefix("result ") })
+        #expect(line.contains(#""functionArn":"\#(arn):$LATEST""#), "\(line)")
+        #expect(line.contains(#""responseContext":{"statusCode":200,"executedVersion":"7"}"#), "\(line)")
+        #expect(self.world.count("dead letter p@2 of \(arn) version 7") == 1, "\(self.world.events)")
+    }
+
+    @Test(
         "Any answer fits a document: nothing, JSON of any kind, text, and bytes",
         arguments: [
             ([], "\"responsePayload\":null"), (Array("[1,\"a\"]".utf8), "\"responsePayload\":[1,\"a\"]"),

@@ -33,7 +33,7 @@ package enum DynamoDBConnector: Connector {
             format: DynamoDBEventFormat(),
             fields: DynamoDBEventFormat.fields,
             partition: { DynamoDBEventFormat.partition($0, name: $1) },
-            batchInfo: FailureBatchInfo(name: "DDBStreamBatchInfo") { letter, _ in
+            batchInfo: FailureBatchInfo(name: "DDBStreamBatchInfo") { letter, _, _ in
                 DynamoDBEventFormat.batchInfo(of: letter)
             },
             sample: RecordSample(
@@ -55,6 +55,7 @@ package enum DynamoDBConnector: Connector {
             }
         )
         plan.capabilities.sharing = .partitions
+        plan.shard = { ShardName($0).shard }
         plan.examine = { trigger, function, context in
             do throws(AWSError) {
                 let examination = try DynamoDBExamination(configuration, reactor: context.reactor)

@@ -80,8 +80,13 @@ package struct EventBus: DocumentService {
     private static let failure = "Lambda Function Invocation Result - Failure"
     private static let success = "Lambda Function Invocation Result - Success"
 
-    /// AWS counts the source and the detail type, too; `Failure` and `Success` are as long.
-    package var sizeMax: Int { self.eventSize - self.source.utf8.count - Self.failure.utf8.count }
+    package var sizeMax: Int { self.eventSize }
+
+    /// AWS counts the source, the detail type and the resources, too; `Failure` and `Success` are as long.
+    package func size(of document: OutgoingDocument) -> Int {
+        let resources = self.resources(of: document).reduce(0) { $0 + $1.utf8.count }
+        return document.json.count + self.source.utf8.count + Self.failure.utf8.count + resources
+    }
 
     package var summary: String {
         "event bus \(self.bus.split(separator: "/").last.map(String.init) ?? self.bus) in \(self.region)"
@@ -97,10 +102,20 @@ package struct EventBus: DocumentService {
         var body = Array("{\"Entries\":[{".utf8) + JSONText.member("Source", self.source)
         body += Array(",".utf8) + JSONText.member("DetailType", type)
         body += Array(",".utf8) + JSONText.member("EventBusName", self.bus)
+        let resources = self.resources(of: document)
+        if !resources.isEmpty {
+            let list = resources.map { JSONText.escaped($0) }.joined(separator: Array(",".utf8))
+            body += Array(",\"Resources\":[".utf8) + Array(list) + Array("]".utf8)
+        }
         body += Array(",\"Detail\":".utf8)
         body += unsafe document.json.withUnsafeBytes { unsafe JSONText.escaped($0) }
         body += Array("}]}".utf8)
         return Self.call("PutEvents", body)
+    }
+
+    /// What AWS puts there: the bus and the function, by their ARNs, as far as they are known.
+    private func resources(of document: OutgoingDocument) -> [String] {
+        (self.bus.hasPrefix("arn:") ? [self.bus] : []) + (document.function.map { [$0] } ?? [])
     }
 
     package var probe: AWSCall {

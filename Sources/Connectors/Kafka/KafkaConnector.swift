@@ -30,7 +30,7 @@ package enum KafkaConnector: Connector {
                 fields: KafkaEventFormat.fields,
                 partition: { id, name in format.partition(id, name: name) },
                 batchInfo: FailureBatchInfo(name: "KafkaBatchInfo") {
-                    format.batchInfo(of: $0, payloadSize: $1)
+                    format.batchInfo(of: $0, payloadSize: $1, as: $2)
                 },
                 sample: RecordSample(partition: "\(configuration.topics.first ?? "topic")-0", tag: 1),
                 make: { _, context in KafkaSource(configuration, logger: context.logger) }
@@ -42,9 +42,6 @@ package enum KafkaConnector: Connector {
             return plan
         }
     }
-
-    /// In a topic, and there alone, AWS has this word for retries that are used up (esm-spec 3.3).
-    private static let exhausted = "RetriesExhausted"
 
     package static var destination: Alternative<DestinationPlan>? {
         .key(
@@ -60,7 +57,7 @@ package enum KafkaConnector: Connector {
                     try await KafkaDestination(
                         configuration,
                         document: configuration.format == .document
-                            ? FailureDocument(source, exhausted: Self.exhausted) : nil,
+                            ? FailureDocument(source, as: .record) : nil,
                         logger: context.logger
                     )
                 }

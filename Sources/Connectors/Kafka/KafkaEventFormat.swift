@@ -213,11 +213,25 @@ package struct KafkaEventFormat: EventFormat {
     // MARK: - Failure documents
 
     /// `KafkaBatchInfo` of a document about one record.
-    func batchInfo(of letter: DeadLetter, payloadSize: Int) -> [UInt8] {
+    ///
+    /// AWS says where it stood by `recordInfo` in a topic, where there is one in each document, and elsewhere by
+    /// `recordsInfo`, a member for each partition (esm-spec 3.3).
+    func batchInfo(of letter: DeadLetter, payloadSize: Int, as form: FailureDocument.Form) -> [UInt8] {
         var info = Array("{\"batchSize\":1".utf8) + self.cluster
         info += Array(",\"payloadSize\":\(payloadSize)".utf8)
-        info += Array(",\"recordInfo\":{\"offset\":\"\(letter.position)\",\"timestamp\":".utf8)
-        info += Self.quoted(letter.timestamp.sortableText) + Array("}}".utf8)
+        let offset = Self.quoted("\(letter.position)")
+        let timestamp = Self.quoted(letter.timestamp.sortableText)
+        switch form {
+        case .record:
+            info += Array(",\"recordInfo\":{\"offset\":".utf8) + offset
+            info += Array(",\"timestamp\":".utf8) + timestamp + Array("}}".utf8)
+        case .message, .object:
+            info += Array(",\"recordsInfo\":{".utf8) + Self.quoted(letter.partition)
+            info += Array(":{\"firstRecordOffset\":".utf8) + offset
+            info += Array(",\"lastRecordOffset\":".utf8) + offset
+            info += Array(",\"firstRecordTimestamp\":".utf8) + timestamp
+            info += Array(",\"lastRecordTimestamp\":".utf8) + timestamp + Array("}}}".utf8)
+        }
         return info
     }
 

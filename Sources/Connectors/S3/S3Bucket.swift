@@ -6,6 +6,7 @@ package import AWSDestination
 import CurlClient
 package import PenstockConfiguration
 import PenstockCore
+package import PenstockRuntime
 
 /// What stands under `s3:` of a destination.
 package struct S3DestinationConfiguration: DocumentDestinationTable {
@@ -58,10 +59,11 @@ package struct S3DestinationConfiguration: DocumentDestinationTable {
 /// A bucket: the call `PutObject` (Amazon S3 API Reference).
 ///
 /// The key is that of AWS's event source mappings, `aws/lambda/MAPPING/SHARD/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-UUID`
-/// (esm-spec 3.2), with the trigger's name and the partition's. The UUID is made from the record's position: two objects
+/// (esm-spec 3.2), with the trigger's name, and the partition's where there are no shards. The UUID is made from the record's position: two objects
 /// about the same record have it in common.
 package struct S3Bucket: DocumentService {
     package static let signingName = "s3"
+    package static let form = FailureDocument.Form.object
     package static let permission = "s3:PutObject"
     package static let missingCode = "NoSuchBucket"
 
@@ -105,7 +107,7 @@ package struct S3Bucket: DocumentService {
         // 2026-01-31T08:00:00Z, perhaps with a fraction of a second.
         let time = document.at.configurationText.prefix(19)
         let day = time.prefix(10).replacing("-", with: "/")
-        let place = document.partition ?? "results"
+        let place = document.shard ?? "results"
         let tail = "/\(day)/\(time.replacing(":", with: "."))-\(StableID.uuid(document.identity))"
         let head = "\(self.prefix)\(document.trigger)/\(place)"
         return head.utf8.count + tail.utf8.count <= Self.keyMax

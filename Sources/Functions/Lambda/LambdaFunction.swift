@@ -14,6 +14,7 @@ import Reactor
 /// send it.
 package actor LambdaFunction: Function {
     package nonisolated let name: String
+    package nonisolated let arn: String?
     package nonisolated let concurrency: Int
     package nonisolated let timeout: Duration
 
@@ -27,6 +28,7 @@ package actor LambdaFunction: Function {
     /// - Throws: ``AWSError`` for an endpoint that cannot be used.
     init(name: String, configuration: LambdaFunctionConfiguration, reactor: Reactor) throws(AWSError) {
         self.name = name
+        self.arn = configuration.target.arn(in: configuration.options.region)
         self.configuration = configuration
         self.reactor = reactor
         self.concurrency = configuration.concurrency
@@ -44,28 +46,37 @@ package actor LambdaFunction: Function {
     }
 
     package func invoke(_ invocation: Invocation) async -> InvocationResult {
+        await self.answer(invocation).result
+    }
+
+    package func answer(_ invocation: Invocation) async -> InvocationAnswer {
         let wantsLog = self.configuration.wantsLogTail
-        return await self.run(invocation, wantsLog: wantsLog, keepsLog: wantsLog).result
+        let (trace, version) = await self.run(invocation, wantsLog: wantsLog, keepsLog: wantsLog)
+        return InvocationAnswer(result: trace.result, executedVersion: version)
     }
 
     package func trace(_ invocation: Invocation) async -> InvocationTrace {
         // The log is told by itself, so it does not stand in the failure too.
-        await self.run(invocation, wantsLog: self.configuration.invocation == .wait, keepsLog: false)
+        await self.run(invocation, wantsLog: self.configuration.invocation == .wait, keepsLog: false).trace
     }
 
-    /// Asks AWS for the end of the log when `wantsLog`, and keeps it with a failure when `keepsLog`.
-    private func run(_ invocation: Invocation, wantsLog: Bool, keepsLog: Bool) async -> InvocationTrace {
+    /// Asks AWS for the end of the log when `wantsLog`, and keeps it with a failure when `keepsLog`; tells which version
+    /// ran, where AWS does.
+    private func run(
+        _ invocation: Invocation,
+        wantsLog: Bool,
+        keepsLog: Bool
+    ) async -> (trace: InvocationTrace, version: String?) {
         guard await self.room.enter(until: invocation.deadline) else {
             let message = "\(self.concurrency) invocations were under way until the deadline"
-            return InvocationTrace(
-                result: .throttled(retryAfter: nil, Failure(type: "Lambda.NoRoom", message: message))
-            )
+            let failure = Failure(type: "Lambda.NoRoom", message: message)
+            return (InvocationTrace(result: .throttled(retryAfter: nil, failure)), nil)
         }
         defer { self.room.leave() }
         do throws(AWSError) {
             let response = try await self.client.call(self.call(invocation, wantsLog: wantsLog))
             // An accepted event has no answer.
-            if response.status == 202 { return InvocationTrace(result: .responded([])) }
+            if response.status == 202 { return (InvocationTrace(result: .responded([])), nil) }
             let log = response.header("x-amz-log-result").flatMap { Self.decoded($0) } ?? ""
             let result = LambdaAnswer.result(
                 body: response.body,
@@ -73,13 +84,14 @@ package actor LambdaFunction: Function {
                 logTail: keepsLog ? String(log.suffix(1024)) : nil
             )
             let lines = log.split(whereSeparator: \.isNewline).map(String.init)
-            return InvocationTrace(
+            let trace = InvocationTrace(
                 result: result,
                 lines: lines.filter { !$0.hasPrefix("REPORT ") },
                 report: lines.last { $0.hasPrefix("REPORT ") }
             )
+            return (trace, response.header("x-amz-executed-version"))
         } catch {
-            return InvocationTrace(result: LambdaAnswer.result(error))
+            return (InvocationTrace(result: LambdaAnswer.result(error)), nil)
         }
     }
 
@@ -111,7 +123,9 @@ package actor LambdaFunction: Function {
         return call
     }
 
-    private static let wantedHeaders: [StaticString] = ["x-amz-function-error", "x-amz-log-result"]
+    private static let wantedHeaders: [StaticString] = [
+        "x-amz-executed-version", "x-amz-function-error", "x-amz-log-result",
+    ]
 
     private static func decoded(_ text: String) -> String? {
         Data(base64Encoded: text).map { String(decoding: $0, as: UTF8.self) }

@@ -6,8 +6,8 @@ package import PenstockCore
 /// What AWS writes to an `OnSuccess` destination (esm-spec section 6), for one invocation.
 ///
 /// `requestPayload` is the event, with all of its records. Beside AWS's members there are `trigger`, and `batch`, which
-/// names the records by partition and position, in the order of the event.
-/// `requestContext.functionArn` is the function's name here.
+/// names the records by partition and position, in the order of the event. A function without an ARN is named as it is in
+/// the configuration, and one without versions has AWS's word for the only one.
 package struct SuccessDocument: Sendable {
     /// The request id.
     package var requestID: String
@@ -17,6 +17,10 @@ package struct SuccessDocument: Sendable {
     package var function: String
     /// When it is written.
     package var at: Timestamp
+    /// The function's ARN; nil where none is known.
+    package var functionARN: String?
+    /// The version of the function that ran; nil where none is known.
+    package var executedVersion: String?
 
     /// A document's head.
     package init(requestID: String, trigger: String, function: String, at: Timestamp) {
@@ -31,17 +35,18 @@ package struct SuccessDocument: Sendable {
     /// An event or an answer that is not JSON is a text in it, or, when it is no text, in base64 with
     /// `"requestPayloadEncoding":"base64"` or `"responsePayloadEncoding":"base64"`.
     package func record(of batch: Batch, event: EventBuffer, response: [UInt8]) -> InvocationRecord {
+        let arn = self.functionARN.map { FunctionARN.qualified($0) }
         var document = Array("{\"version\":\"1.0\",".utf8)
         document.reserveCapacity(event.count + response.count + 1024)
         document += JSONText.member("timestamp", self.at.sortableText)
         document += Array(",\"requestContext\":{".utf8) + JSONText.member("requestId", self.requestID)
-        document += Array(",".utf8) + JSONText.member("functionArn", self.function)
+        document += Array(",".utf8) + JSONText.member("functionArn", arn ?? self.function)
         document += Array(",\"condition\":\"Success\",\"approximateInvokeCount\":\(batch.attempt)}".utf8)
         let request = document.count
         unsafe Self.append("requestPayload", event.bytes, to: &document)
         let requestEnd = document.count
         document += Array(",\"responseContext\":{\"statusCode\":200,".utf8)
-        document += JSONText.member("executedVersion", "$LATEST")
+        document += JSONText.member("executedVersion", self.executedVersion ?? FunctionARN.latest)
         document += Array("}".utf8)
         let payload = document.count
         unsafe response.withUnsafeBytes { unsafe Self.append("responsePayload", $0, to: &document) }
@@ -59,6 +64,7 @@ package struct SuccessDocument: Sendable {
             at: self.at,
             json: document
         )
+        record.functionARN = self.functionARN
         record.parts = InvocationRecord.Parts(
             request: request..<requestEnd,
             eventBytes: event.count,

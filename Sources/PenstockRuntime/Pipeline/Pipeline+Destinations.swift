@@ -72,6 +72,7 @@ extension Pipeline {
         let verdict = DeadLetterVerdict(
             trigger: self.parts.name,
             function: self.parts.function.name,
+            functionARN: self.parts.function.arn,
             reason: ticket.reason,
             at: self.loop.wallNow,
             attempts: ticket.attempts,
@@ -96,12 +97,14 @@ extension Pipeline {
         case .partial(let verdicts, _): guard verdicts.contains(.succeeded) else { return nil }
         case .failed, .throttled, .poison, .cancelled: return nil
         }
-        let document = SuccessDocument(
+        var document = SuccessDocument(
             requestID: report.id,
             trigger: self.parts.name,
             function: self.parts.function.name,
             at: self.loop.wallNow
         )
+        document.functionARN = self.parts.function.arn
+        document.executedVersion = report.executedVersion
         return document.record(of: batch, event: call.event, response: response)
     }
 

@@ -33,16 +33,17 @@ extension Pipeline {
     }
 
     /// Invokes the function; where records take each other's place, until that happens to the batch.
-    func call(_ invocation: Invocation, of batch: Batch) async -> InvocationResult {
+    func call(_ invocation: Invocation, of batch: Batch) async -> InvocationAnswer {
         let function = self.parts.function
-        guard self.parts.mayInvoke() else { return .unavailable(Self.notOwner) }
-        guard self.overtaking != nil else { return await function.invoke(invocation) }
-        guard !self.isOvertaken(batch) else { return .failed(Self.overtaken) }
+        guard self.parts.mayInvoke() else { return InvocationAnswer(result: .unavailable(Self.notOwner)) }
+        guard self.overtaking != nil else { return await function.answer(invocation) }
+        let overtaken = InvocationAnswer(result: .failed(Self.overtaken))
+        guard !self.isOvertaken(batch) else { return overtaken }
         let (loop, end) = (self.loop, LoopPause())
         self.cancellable[batch.id] = (batch, end)
         defer { self.cancellable[batch.id] = nil }
-        return await withTaskGroup(of: InvocationResult?.self) { group in
-            group.addTask(executorPreference: loop) { await function.invoke(invocation) }
+        return await withTaskGroup(of: InvocationAnswer?.self) { group in
+            group.addTask(executorPreference: loop) { await function.answer(invocation) }
             group.addTask(executorPreference: loop) {
                 // Not for ever: the timer stays until then.
                 await end.wait(until: invocation.deadline + .seconds(1), on: loop)
@@ -51,7 +52,7 @@ extension Pipeline {
             let first = await group.next() ?? nil
             group.cancelAll()
             if let first { return first }
-            return await group.next()?.flatMap { $0 } ?? .failed(Self.overtaken)
+            return await group.next()?.flatMap { $0 } ?? overtaken
         }
     }
 

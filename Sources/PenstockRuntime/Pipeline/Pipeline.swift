@@ -336,10 +336,10 @@ package actor Pipeline {
             timing: (started, self.parts.function.timeout)
         )
         self.log.begin(batch, id: invocation.id, at: started.wall)
-        let result = await self.call(invocation, of: batch)
+        let answer = await self.call(invocation, of: batch)
         guard self.engine.isInFlight(batch.id) else { return }
         let (judged, state) = ResponseContract.judge(
-            result,
+            answer.result,
             batch: batch,
             format: format,
             itemReports: self.parts.itemReports,
@@ -356,8 +356,9 @@ package actor Pipeline {
         self.log.end(batch.id, verdict: verdict, duration: duration)
         var report = InvocationReport(id: invocation.id, at: started.wall, duration: duration)
         report.state = state
+        report.executedVersion = answer.executedVersion
         if self.parts.results != nil {
-            report.record = self.record(of: batch, report, verdict, (buffer, result))
+            report.record = self.record(of: batch, report, verdict, (buffer, answer.result))
         }
         self.engine.invocationEnded(batch.id, verdict: verdict, report: report, now: ended)
         self.tellDone(batch, verdict)

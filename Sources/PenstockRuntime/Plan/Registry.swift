@@ -152,6 +152,11 @@ package struct SourcePlan: Sendable {
     /// Decimal numbers, unless the connector has names of its own.
     package var position: @Sendable (_ text: String) -> Position?
 
+    /// What a partition of that name is called in keys of objects that have the trigger's name, too: a shard by its id.
+    ///
+    /// The name itself, unless the connector has a shorter one.
+    package var shard: @Sendable (_ partition: String) -> String = { $0 }
+
     /// What it adds to failure documents; nil for nothing.
     package var batchInfo: FailureBatchInfo?
 

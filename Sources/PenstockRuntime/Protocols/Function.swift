@@ -13,6 +13,9 @@ package protocol Function: Sendable {
     /// The name under `functions:`.
     var name: String { get }
 
+    /// Its ARN, with the alias or version that is invoked where one is named; nil where none is known.
+    var arn: String? { get }
+
     /// The format it wants, made from the source's own; a local function takes the Lambda event as it is.
     func format(for source: any EventFormat, trigger: String) -> any EventFormat
 
@@ -25,6 +28,9 @@ package protocol Function: Sendable {
     /// Invokes it once.
     func invoke(_ invocation: Invocation) async -> InvocationResult
 
+    /// The same, with the version that ran: what a trigger does.
+    func answer(_ invocation: Invocation) async -> InvocationAnswer
+
     /// The same, with all that is known about the call: for an invocation by hand.
     func trace(_ invocation: Invocation) async -> InvocationTrace
 
@@ -33,9 +39,32 @@ package protocol Function: Sendable {
 }
 
 extension Function {
+    /// None: only functions of AWS Lambda have one.
+    package var arn: String? { nil }
+
+    /// The result alone: only functions of AWS Lambda have versions.
+    package func answer(_ invocation: Invocation) async -> InvocationAnswer {
+        InvocationAnswer(result: await self.invoke(invocation))
+    }
+
     /// The result alone: most functions write no log that reaches us.
     package func trace(_ invocation: Invocation) async -> InvocationTrace {
         InvocationTrace(result: await self.invoke(invocation))
+    }
+}
+
+/// What came of a call of a trigger.
+package struct InvocationAnswer: Sendable {
+    /// What came of it.
+    package var result: InvocationResult
+
+    /// The version of the function that ran, in AWS Lambda's words; nil where none is known.
+    package var executedVersion: String?
+
+    /// An answer.
+    package init(result: InvocationResult, executedVersion: String? = nil) {
+        self.result = result
+        self.executedVersion = executedVersion
     }
 }
 

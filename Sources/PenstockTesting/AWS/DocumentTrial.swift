@@ -34,7 +34,7 @@ package enum DocumentTrial {
         do {
             let destination = try DocumentDestination(
                 configuration.service,
-                FailureDocument(Self.source),
+                FailureDocument(Self.source, as: Table.Service.form),
                 options: configuration.options,
                 reactor: reactor
             )
@@ -56,7 +56,7 @@ package enum DocumentTrial {
 
     /// The document that is made of a letter.
     package static func document(_ letter: DeadLetter) -> OutgoingDocument {
-        OutgoingDocument(letter, json: FailureDocument(Self.source).json(of: letter))
+        OutgoingDocument(letter, json: FailureDocument(Self.source).json(of: letter), shard: letter.partition)
     }
 
     /// The findings of a table that is not right; empty when it is.
@@ -68,15 +68,49 @@ package enum DocumentTrial {
     }
 
     /// A source whose events are lists of bodies.
-    package static let source = SourcePlan(
-        kind: "scripted",
-        summary: "a test",
-        capabilities: SourceCapabilities(settlement: .cursor, canSeek: false, prunesOnAcknowledge: true),
-        format: BodiesFormat(),
-        fields: RecordFields([RecordFields.Field("offset", .position)]),
-        partition: { Partition(id: $0, name: $1) },
-        make: { _, _ throws(SourceError) in throw SourceError(.closed, "there is none") }
-    )
+    ///
+    /// Its partitions have short names: what is behind their last slash.
+    package static let source: SourcePlan = {
+        var source = SourcePlan(
+            kind: "scripted",
+            summary: "a test",
+            capabilities: SourceCapabilities(settlement: .cursor, canSeek: false, prunesOnAcknowledge: true),
+            format: BodiesFormat(),
+            fields: RecordFields([RecordFields.Field("offset", .position)]),
+            partition: { Partition(id: $0, name: $1) },
+            make: { _, _ throws(SourceError) in throw SourceError(.closed, "there is none") }
+        )
+        source.shard = { $0.split(separator: "/").last.map(String.init) ?? $0 }
+        return source
+    }()
+
+    /// The letter of a record with the body `ping`, on which version 7 of a function of AWS Lambda failed; what each kind of
+    /// destination gets of it is ``failedDocument(payload:)``.
+    package static let failed: DeadLetter = {
+        var letter = Self.letter(7)
+        letter.functionARN = Self.arn
+        letter.attempts = [
+            Attempt(
+                at: letter.at,
+                duration: .seconds(1),
+                failure: Failure(type: "ValueError", message: "no \"price\""),
+                executedVersion: "7"
+            )
+        ]
+        return letter
+    }()
+
+    /// The function of ``failed``.
+    package static let arn = "arn:aws:lambda:eu-west-1:123456789012:function:charge"
+
+    /// The whole document of ``failed``, of a payload in JSON.
+    package static func failedDocument(payload: String) -> String {
+        #"{"requestContext":{"requestId":"5f0c0000-0000-4000-8000-000000000001","functionArn":"\#(Self.arn)","#
+            + #""condition":"RetryAttemptsExhausted","approximateInvokeCount":3},"responseContext":{"statusCode":200,"#
+            + #""executedVersion":"7","functionError":"Unhandled","errorType":"ValueError","#
+            + #""errorMessage":"no \"price\""},"version":"1.0","timestamp":"2023-11-14T22:13:20.000Z","#
+            + #""trigger":"orders","payload":\#(payload)}"#
+    }
 
     /// The letter of the record at a position of a partition, given up at 2023-11-14T22:13:20Z.
     package static func letter(

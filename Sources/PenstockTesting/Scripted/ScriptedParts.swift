@@ -117,6 +117,7 @@ package final class ScriptedFunction: Function {
         self.world = world
     }
 
+    package var arn: String? { self.world.version?.arn }
     package var concurrency: Int { 4 }
     package var timeout: Duration { .seconds(5) }
 
@@ -125,6 +126,13 @@ package final class ScriptedFunction: Function {
     package func invoke(_ invocation: Invocation) async -> InvocationResult {
         let records = LineFormat.records(in: invocation.body).map { "\($0.partition)@\($0.offset)" }
         return await self.world.invoked(self.name, records)
+    }
+
+    package func answer(_ invocation: Invocation) async -> InvocationAnswer {
+        InvocationAnswer(
+            result: await self.invoke(invocation),
+            executedVersion: self.world.version?.executed
+        )
     }
 
     package func shutdown() async {
@@ -143,7 +151,11 @@ package final class ScriptedDestination: Destination {
     package var name: String { "scripted" }
 
     package func deliver(_ letters: [DeadLetter]) async throws(DestinationError) {
-        for letter in letters { self.world.note("dead letter \(letter.partition)@\(letter.position)") }
+        for letter in letters {
+            let version = letter.attempts.last?.executedVersion.map { " version \($0)" } ?? ""
+            let function = letter.functionARN.map { " of \($0)\(version)" } ?? ""
+            self.world.note("dead letter \(letter.partition)@\(letter.position)\(function)")
+        }
     }
 
     package func close() async {
@@ -283,10 +295,10 @@ package enum ScriptedPlan {
         package let findings: [String]
     }
 
-    /// The plan of a configuration in YAML.
-    package static func read(_ text: String) throws -> Plan {
+    /// The plan of a configuration in YAML, which may name these connectors beside the scripted one.
+    package static func read(_ text: String, connectors: [any Connector.Type] = []) throws -> Plan {
         let registry = Registry(
-            connectors: [ScriptedConnector.self],
+            connectors: [ScriptedConnector.self] + connectors,
             functionKinds: [ScriptedFunctionKind.self]
         )
         let document = ConfigurationLoader.process.parse(text)

@@ -27,6 +27,7 @@ package final class ScriptedWorld: Sendable {
         var commitError: SourceError?
         var resultError: DestinationError?
         var resultBytes: Int?
+        var version: (arn: String, executed: String)?
         var answer: Answer = { _, _ in .responded(Array("{}".utf8)) }
         var events: [String] = []
         var waiters: [Waiter] = []
@@ -119,6 +120,14 @@ package final class ScriptedWorld: Sendable {
     package func answer(_ answer: @escaping Answer) {
         self.state.withLock { $0.answer = answer }
     }
+
+    /// Makes functions those of AWS Lambda, with an ARN and the version that runs.
+    package func setVersion(_ arn: String, executed: String) {
+        self.state.withLock { $0.version = (arn, executed) }
+    }
+
+    /// What functions are in AWS Lambda; nil for nothing.
+    var version: (arn: String, executed: String)? { self.state.withLock { $0.version } }
 
     /// Hands records to the source that was started last.
     package func deliver(_ partition: String, _ offsets: Range<UInt64>) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 import AWSDestination
+import Foundation
+import PenstockCore
 import PenstockRuntime
 import PenstockTesting
 import Testing
@@ -10,6 +11,60 @@ import Testing
 
 @Suite(.ownThreads, .timeLimit(.minutes(5))) struct EventBridgeDestinationTests {
     private static let taken = #"{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}"#
+
+    private static func entry(_ request: TestHTTPServer.Request) throws -> [String: Any]? {
+        let object = try JSONSerialization.jsonObject(with: Data(request.body)) as? [String: Any]
+        return (object?["Entries"] as? [[String: Any]])?.first
+    }
+
+    private static let bus = "arn:aws:events:eu-west-1:123456789012:event-bus/orders"
+
+    @Test("An event has AWS's whole failure document in it, and the bus and the function as its resources")
+    func document() async throws {
+        let server = try DocumentServer { _ in (200, Self.taken) }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            EventBridgeDestinationConfiguration.self,
+            at: server.endpoint,
+            "bus: \(Self.bus)"
+        ) { destination in
+            try await destination.deliver([DocumentTrial.failed])
+            var record = DocumentTrial.record
+            record.functionARN = "\(DocumentTrial.arn):prod"
+            try await destination.deliver(record)
+            try await destination.deliver(DocumentTrial.record)
+        }
+        let entries = try server.requests.map { try #require(try Self.entry($0)) }
+        let expected: NSDictionary = [
+            "Source": "lambda", "EventBusName": Self.bus,
+            "DetailType": "Lambda Function Invocation Result - Failure",
+            "Resources": [Self.bus, "\(DocumentTrial.arn):$LATEST"],
+            "Detail": DocumentTrial.failedDocument(payload: #"["ping"]"#),
+        ]
+        #expect(entries[0] as NSDictionary == expected)
+        #expect(entries[1]["Resources"] as? [String] == [Self.bus, "\(DocumentTrial.arn):prod"])
+        #expect(entries[2]["Resources"] as? [String] == [Self.bus])
+    }
+
+    @Test("The size of an event is counted as AWS counts it: with source, detail type and resources")
+    func sizes() {
+        var letter = DocumentTrial.letter(1)
+        let bus = EventBus(
+            bus: Self.bus,
+            source: "lambda",
+            region: "eu-west-1",
+            eventSize: 1024
+        )
+        let document = DocumentTrial.document(letter)
+        let fixed = "lambda".utf8.count + "Lambda Function Invocation Result - Failure".utf8.count
+        #expect(bus.size(of: document) == document.json.count + fixed + Self.bus.utf8.count)
+        letter.functionARN = DocumentTrial.arn
+        let known = DocumentTrial.document(letter)
+        let function = "\(DocumentTrial.arn):$LATEST"
+        #expect(
+            bus.size(of: known) == known.json.count + fixed + Self.bus.utf8.count + function.utf8.count
+        )
+    }
 
     @Test("Each letter is an event in the form of AWS Lambda's destinations; so is a result")
     func puts() async throws {
@@ -29,10 +84,7 @@ import Testing
                 "AWSEvents.PutEvents", "AWSEvents.PutEvents",
             ]
         )
-        let entries = try server.requests.map { request in
-            let object = try JSONSerialization.jsonObject(with: Data(request.body)) as? [String: Any]
-            return try #require((object?["Entries"] as? [[String: String]])?.first)
-        }
+        let entries = try server.requests.map { try #require(try Self.entry($0) as? [String: String]) }
         #expect(entries.map { $0["Source"] } == ["lambda", "lambda"])
         #expect(entries.map { $0["EventBusName"] } == ["orders", "orders"])
         #expect(

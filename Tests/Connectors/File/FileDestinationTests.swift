@@ -33,7 +33,7 @@ import Testing
         format: QuotedFormat(),
         fields: RecordFields([]),
         partition: { Partition(id: $0, name: $1) },
-        batchInfo: FailureBatchInfo(name: "TestBatchInfo") { letter, size in
+        batchInfo: FailureBatchInfo(name: "TestBatchInfo") { letter, size, _ in
             Array("{\"offset\":\"\(letter.position)\",\"size\":\(size)}".utf8)
         },
         make: { _, _ throws(SourceError) in throw SourceError(.closed, "no source") }

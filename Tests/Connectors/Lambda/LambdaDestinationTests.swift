@@ -30,6 +30,18 @@ import Testing
         #expect(server.bodies[2] == #"{"version":"1.0","é":1}"#)
     }
 
+    @Test("An event is AWS's whole failure document, with the event of the record in it")
+    func document() async throws {
+        let server = try DocumentServer { _ in (202, "") }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            LambdaDestinationConfiguration.self,
+            at: server.endpoint,
+            "function: watch"
+        ) { try await $0.deliver([DocumentTrial.failed]) }
+        #expect(server.bodies == [DocumentTrial.failedDocument(payload: #"["ping"]"#)])
+    }
+
     @Test("A document that AWS finds too large is told apart, whatever its limit is")
     func tooLarge() async throws {
         let answer = #"{"Type":"User","message":"too large"}"#

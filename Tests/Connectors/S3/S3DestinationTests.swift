@@ -42,17 +42,46 @@ import Testing
         #expect(server.bodies[0].contains(#""condition":"RetryAttemptsExhausted""#))
     }
 
+    @Test("An object is AWS's whole failure document, in which the payload is a text with JSON in it")
+    func document() async throws {
+        let server = try DocumentServer { _ in (200, "") }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            S3DestinationConfiguration.self,
+            at: server.endpoint,
+            "bucket: orders-failed"
+        ) { try await $0.deliver([DocumentTrial.failed]) }
+        #expect(server.bodies == [DocumentTrial.failedDocument(payload: #""[\"ping\"]""#)])
+    }
+
+    @Test("The keys of a stream's records have the shard's id alone, as AWS's do")
+    func shards() async throws {
+        let server = try DocumentServer { _ in (200, "") }
+        defer { server.stop() }
+        let stream = "arn:aws:dynamodb:eu-west-1:123456789012:table/carts/stream/2023-11-14T08:00:00.123"
+        try await DocumentTrial.run(
+            S3DestinationConfiguration.self,
+            at: server.endpoint,
+            "bucket: orders-failed"
+        ) { destination in
+            try await destination.deliver([DocumentTrial.letter(1, of: "\(stream)/shardId-0001")])
+        }
+        let head = "/orders-failed/aws/lambda/orders/shardId-0001/2023/11/14/2023-11-14T22.13.20-"
+        let path = server.requests.first?.path ?? ""
+        #expect(path.hasPrefix(head) && path.utf8.count == head.utf8.count + 36, "\(path)")
+    }
+
     @Test("A partition's name is one of the key's parts whatever it is, and a key is never too long")
     func keys() {
         let bucket = S3Bucket(name: "b", prefix: "p/")
         var document = DocumentTrial.document(DocumentTrial.letter(1))
-        document.partition = "arn:aws:sqs:eu-west-1:1:ordérs"
+        document.shard = "arn:aws:sqs:eu-west-1:1:ordérs"
         let path = bucket.call(document).path
         #expect(
             path.hasPrefix("/p/orders/arn%3Aaws%3Asqs%3Aeu-west-1%3A1%3Aord%C3%A9rs/2023/11/14/"),
             "\(path)"
         )
-        document.partition = String(repeating: "é", count: 700)
+        document.shard = String(repeating: "é", count: 700)
         #expect(bucket.key(document).utf8.count <= 1024)
     }
 

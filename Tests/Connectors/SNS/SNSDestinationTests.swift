@@ -54,6 +54,22 @@ import Testing
         #expect(fields[3]["Message"] == #"{"version":"1.0","é":1}"#)
     }
 
+    @Test("A message is AWS's whole failure document, with the event in it")
+    func document() async throws {
+        let server = try DocumentServer { _ in (200, "<PublishResponse/>") }
+        defer { server.stop() }
+        try await DocumentTrial.run(
+            SNSDestinationConfiguration.self,
+            at: server.endpoint,
+            "topic: \(Self.arn)"
+        ) { try await $0.deliver([DocumentTrial.failed]) }
+        #expect(
+            server.bodies.map { Self.fields($0)["Message"] } == [
+                DocumentTrial.failedDocument(payload: #"["ping"]"#)
+            ]
+        )
+    }
+
     /// What a FIFO topic gets of a destination.
     private static func publishedInOrder(
         _ body: (any Destination & ResultDestination) async throws -> Void

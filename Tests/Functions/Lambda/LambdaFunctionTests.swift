@@ -81,6 +81,38 @@ func invocation(_ body: String, _ reactor: Reactor) -> Invocation {
         #expect(String(decoding: request.body, as: UTF8.self) == #"{"Records":[]}"#)
     }
 
+    @Test("It tells the version that ran, whether that succeeded or not, and its ARN as far as it is known")
+    func versions() async throws {
+        let server = try TestHTTPServer { request, exchange in
+            let version = ("X-Amz-Executed-Version", "7")
+            guard request.body.isEmpty else { return exchange.respond(200, [version], "{}") }
+            exchange.respond(200, [version, ("X-Amz-Function-Error", "Unhandled")], "{}")
+        }
+        defer { server.stop() }
+        try await withFunction(server.url(""), "function: \"123456789012:function:resize:prod\"") {
+            function,
+            reactor in
+            #expect(function.arn == "arn:aws:lambda:eu-west-1:123456789012:function:resize:prod")
+            let answer = await function.answer(invocation("{}", reactor))
+            #expect(answer.result == .responded(Array("{}".utf8)) && answer.executedVersion == "7")
+            let failed = await function.answer(invocation("", reactor))
+            guard case .failed = failed.result else {
+                Issue.record("\(failed.result)")
+                return
+            }
+            #expect(failed.executedVersion == "7")
+        }
+        try await withFunction("http://127.0.0.1:1", "function: resize") { function, reactor in
+            #expect(function.arn == nil)
+            #expect(await function.answer(invocation("{}", reactor)).executedVersion == nil)
+        }
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:resize"
+        #expect(LambdaTarget(arn)?.arn(in: "us-east-1") == arn)
+        #expect(LambdaTarget("\(arn):7")?.arn(in: "us-east-1") == "\(arn):7")
+        #expect(FunctionARN.qualified(arn) == "\(arn):$LATEST")
+        #expect(FunctionARN.qualified("\(arn):7") == "\(arn):7")
+    }
+
     @Test("An event is handed to AWS's own queue, and accepted is succeeded")
     func event() async throws {
         let server = try TestHTTPServer { $1.respond(202) }

@@ -17,7 +17,7 @@ struct HTTPDestinationTests {
         let seen = Mutex<Set<String>>([])
         let server = try TestHTTPServer { request, exchange in
             if request.path == "/done" { return exchange.respond(204, [], "") }
-            if String(decoding: request.body, as: UTF8.self).contains(#""offset":"1""#) {
+            if String(decoding: request.body, as: UTF8.self).contains(#""firstRecordOffset":"1""#) {
                 return exchange.respond(413, [], "too much")
             }
             let isNew = seen.withLock {
@@ -56,8 +56,8 @@ struct HTTPDestinationTests {
         )
         let letters = try requests.filter { $0.path == "/failed" }.map { try Self.document($0) }
         let offsets = letters.compactMap { letter -> String? in
-            let info = (letter["KafkaBatchInfo"] as? [String: Any])?["recordInfo"] as? [String: Any]
-            return info?["offset"] as? String
+            let info = (letter["KafkaBatchInfo"] as? [String: Any])?["recordsInfo"] as? [String: Any]
+            return (info?["posted-0"] as? [String: Any])?["firstRecordOffset"] as? String
         }
         #expect(offsets.count { $0 == "0" } == 2, "refused once: \(offsets)")
         #expect(Set(offsets) == ["0", "1"])

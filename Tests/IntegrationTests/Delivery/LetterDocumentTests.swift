@@ -37,11 +37,19 @@ struct LetterDocumentTests {
             var batchSize: Int
             var bootstrapServers: String
             var payloadSize: Int
-            var recordInfo: RecordInfo
+            var recordInfo: RecordInfo?
+            var recordsInfo: [String: RecordsInfo]?
 
             struct RecordInfo: Decodable {
                 var offset: String
                 var timestamp: String
+            }
+
+            struct RecordsInfo: Decodable {
+                var firstRecordOffset: String
+                var lastRecordOffset: String
+                var firstRecordTimestamp: String
+                var lastRecordTimestamp: String
             }
         }
         struct Event: Decodable {
@@ -73,7 +81,8 @@ struct LetterDocumentTests {
         #expect(!document.requestContext.requestId.isEmpty)
         #expect(document.responseContext?.functionError == "Unhandled")
         #expect(document.responseContext?.statusCode == 200 && document.version == "1.0")
-        #expect(document.KafkaBatchInfo.batchSize == 1 && document.KafkaBatchInfo.recordInfo.offset == "0")
+        #expect(document.KafkaBatchInfo.batchSize == 1 && document.KafkaBatchInfo.recordInfo?.offset == "0")
+        #expect(document.KafkaBatchInfo.recordsInfo == nil)
         #expect(document.payload.eventSource == "SelfManagedKafka")
         let record = try #require(document.payload.records["to-topic-0"]?.first)
         #expect(record.offset == 0 && record.key == "aw==" && record.value == "b25l")
@@ -92,7 +101,10 @@ struct LetterDocumentTests {
             ]
         )
         #expect(documents.map(\.requestContext.approximateInvokeCount) == [2, 0, 0])
-        #expect(documents.map(\.KafkaBatchInfo.recordInfo.offset) == ["0", "1", "2"])
+        let places = documents.map { $0.KafkaBatchInfo.recordsInfo?["to-file-0"] }
+        #expect(places.map { $0?.firstRecordOffset } == ["0", "1", "2"])
+        #expect(places.map { $0?.lastRecordOffset } == ["0", "1", "2"])
+        #expect(documents.allSatisfy { $0.KafkaBatchInfo.recordInfo == nil }, "a topic's alone")
         let first = try #require(documents.first)
         #expect(first.responseContext != nil && first.responseContext?.functionError == nil)
         #expect(documents.dropFirst().allSatisfy { $0.responseContext == nil })
@@ -115,6 +127,9 @@ struct LetterDocumentTests {
         let document = try #require(try JSONSerialization.jsonObject(with: line) as? [String: Any])
         let context = document["requestContext"] as? [String: Any]
         #expect(context?["functionArn"] as? String == "app" && context?["condition"] as? String == "Success")
+        let event = document["requestPayload"] as? [String: Any]
+        #expect(event?["eventSource"] as? String == "SelfManagedKafka")
+        #expect((event?["records"] as? [String: [Any]])?["answered-0"]?.count == 3)
         let payload = document["responsePayload"] as? [String: Any]
         #expect(payload?["sum"] as? Int == 3 && (payload?["batchItemFailures"] as? [Any])?.count == 1)
         let batch = try #require((document["batch"] as? [[String: Any]])?.first)
