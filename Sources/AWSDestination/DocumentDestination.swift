@@ -51,27 +51,6 @@ package struct DocumentDestination<Service: DocumentService>: Destination, Resul
         await self.client.close()
     }
 
-    /// Looks whether what documents are sent to is there; see ``DocumentService/probe``.
-    func examine() async -> Diagnosis {
-        do throws(AWSError) {
-            _ = try await self.client.call(self.service.probe)
-            return .ok("destination", "\(self.service.summary) answers")
-        } catch {
-            let text = "\(self.service.summary): \(error)"
-            switch error.kind {
-            case .refused where AWSError.isDenial(error.code) || (error.code == "HTTP.403"):
-                return .warning(
-                    "destination",
-                    "\(text); it cannot be looked at, but \(Service.permission) may be allowed"
-                )
-            case .throttled: return .warning("destination", "\(text); try again later")
-            case .noCredentials, .unreachable, .noAnswer, .refused:
-                let advice = self.advice(error.code == "HTTP.404" ? Service.missingCode : error.code)
-                return .error("destination", "\(text)\(advice.map { "; \($0)" } ?? "")")
-            }
-        }
-    }
-
     private func send(_ document: OutgoingDocument) async throws(DestinationError) {
         let size = self.service.size(of: document)
         guard size <= self.service.sizeMax else {

@@ -64,7 +64,7 @@ extension DocumentDestinationTable {
                 options: self.options,
                 reactor: context.reactor
             )
-            let diagnosis = await destination.examine()
+            let found = await destination.examine()
             await destination.close()
             return found
         } catch {

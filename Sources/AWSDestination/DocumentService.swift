@@ -40,8 +40,8 @@ package protocol DocumentService: Sendable {
     /// The call that sends a document.
     func call(_ document: OutgoingDocument) -> AWSCall
 
-    /// A call that only looks whether what documents are sent to is there, and changes nothing.
-    var probe: AWSCall { get }
+    /// What `penstock doctor` asks.
+    var probes: DocumentProbes { get }
 
     /// Why a success (2xx) is none; nil when the document is durable.
     func refusal(in response: CurlResponse) -> String?

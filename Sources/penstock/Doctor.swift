@@ -138,12 +138,14 @@ struct Doctor: AnsweringCommand {
 
     private static func outcome(_ parts: [Part], _ findings: [Finding]) -> Outcome {
         let all = parts.flatMap(\.diagnoses)
-        let (errors, warnings) = (all.count { $0.grade == .error }, all.count { $0.grade == .warning })
+        func count(_ grade: Diagnosis.Grade) -> Int { all.count { $0.grade == grade } }
+        let (errors, warnings, unchecked) = (count(.error), count(.warning), count(.unchecked))
         let rows = parts.flatMap { part in
             part.diagnoses.map { [$0.grade.rawValue, part.name, $0.check, $0.detail] }
         }
         let summary =
             "\(all.count) checks: \(Self.count(errors, "error")), \(Self.count(warnings, "warning"))"
+            + (unchecked > 0 ? ", \(unchecked) not checked" : "")
         let checks = parts.flatMap { part in
             part.diagnoses.map { diagnosis in
                 JSONValue.document(
@@ -159,6 +161,7 @@ struct Doctor: AnsweringCommand {
             result: .document(
                 ("errors", .integer(errors)),
                 ("warnings", .integer(warnings)),
+                ("unchecked", .integer(unchecked)),
                 ("checks", .array(checks))
             ),
             findings: findings,

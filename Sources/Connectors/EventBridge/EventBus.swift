@@ -60,7 +60,8 @@ package struct EventBridgeDestinationConfiguration: DocumentDestinationTable {
             bus: bus,
             source: source,
             region: self.options.region,
-            eventSize: reader[Self.sizeField]
+            eventSize: reader[Self.sizeField],
+            isAWS: AWSEndpoint.isAWS(self.options.endpoint, region: self.options.region)
         )
     }
 }
@@ -76,6 +77,9 @@ package struct EventBus: DocumentService {
     let source: String
     let region: String
     let eventSize: Int
+
+    /// Whether the bus is AWS's, which is known to take no event that lacks what an event must have.
+    let isAWS: Bool
 
     private static let failure = "Lambda Function Invocation Result - Failure"
     private static let success = "Lambda Function Invocation Result - Success"
@@ -118,8 +122,18 @@ package struct EventBus: DocumentService {
         (self.bus.hasPrefix("arn:") ? [self.bus] : []) + (document.function.map { [$0] } ?? [])
     }
 
-    package var probe: AWSCall {
-        Self.call("DescribeEventBus", Array("{".utf8) + JSONText.member("Name", self.bus) + Array("}".utf8))
+    /// `PutEvents` of an entry that names the bus, which what is allowed may depend on, and nothing else: AWS fails a request
+    /// in which no entry has a source, a detail type and a detail (`PutEventsRequestEntry`).
+    ///
+    /// An emulator may take it for an event, and is asked without an entry.
+    package var probes: DocumentProbes {
+        let name = Array("{".utf8) + JSONText.member("Name", self.bus) + Array("}".utf8)
+        let bare = Array("{".utf8) + JSONText.member("EventBusName", self.bus) + Array("}".utf8)
+        let entries = Array("{\"Entries\":[".utf8) + (self.isAWS ? bare : []) + Array("]}".utf8)
+        return DocumentProbes(
+            target: (Self.call("DescribeEventBus", name), "events:DescribeEventBus"),
+            sending: Self.call("PutEvents", entries)
+        )
     }
 
     private static func call(_ operation: String, _ body: [UInt8]) -> AWSCall {

@@ -59,7 +59,10 @@ package struct LambdaQueue: DocumentService {
             ? "create the function, or check \"function\", \"region\" and \"endpoint\"" : nil
     }
 
-    package var probe: AWSCall { self.target.invocation("DryRun", body: .none) }
+    /// `DryRun` tells all: the function is there and may be invoked.
+    package var probes: DocumentProbes {
+        DocumentProbes(target: nil, sending: self.target.invocation("DryRun", body: .none), emptyCodes: [])
+    }
 
     package func call(_ document: OutgoingDocument) -> AWSCall {
         self.target.invocation("Event", body: .bytes(document.json))

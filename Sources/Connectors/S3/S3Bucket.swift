@@ -88,10 +88,12 @@ package struct S3Bucket: DocumentService {
     }
 
     /// `GetBucketLocation`, whose refusal says why; that of `HeadBucket` has no body.
-    package var probe: AWSCall {
+    ///
+    /// No call that writes nothing needs `s3:PutObject`.
+    package var probes: DocumentProbes {
         var call = AWSCall(method: .get, path: "/")
         call.query = [("location", "")]
-        return call
+        return DocumentProbes(target: (call, "s3:GetBucketLocation"), sending: nil)
     }
 
     package func call(_ document: OutgoingDocument) -> AWSCall {

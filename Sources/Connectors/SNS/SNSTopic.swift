@@ -68,8 +68,15 @@ package struct SNSTopic: DocumentService {
         error.code.hasPrefix("InvalidParameter") && error.message.contains("too long")
     }
 
-    package var probe: AWSCall {
-        Self.call([("Action", "GetTopicAttributes"), ("Version", "2010-03-31"), ("TopicArn", self.arn)])
+    /// `PublishBatch` needs `sns:Publish`; without messages it is refused (`EmptyBatchRequest`).
+    package var probes: DocumentProbes {
+        func call(_ action: String) -> AWSCall {
+            Self.call([("Action", action), ("Version", "2010-03-31"), ("TopicArn", self.arn)])
+        }
+        return DocumentProbes(
+            target: (call("GetTopicAttributes"), "sns:GetTopicAttributes"),
+            sending: call("PublishBatch")
+        )
     }
 
     package func call(_ document: OutgoingDocument) -> AWSCall {

@@ -13,6 +13,8 @@ package struct Diagnosis: Sendable, Equatable {
         case warning
         /// It would not work.
         case error
+        /// It is not known: what would tell may not be asked, or would change something.
+        case unchecked = "not checked"
     }
 
     /// How bad it is.
@@ -37,6 +39,11 @@ package struct Diagnosis: Sendable, Equatable {
     /// It works, and may surprise.
     package static func warning(_ check: String, _ detail: String) -> Diagnosis {
         .init(.warning, check, detail)
+    }
+
+    /// It is not known.
+    package static func unchecked(_ check: String, _ detail: String) -> Diagnosis {
+        .init(.unchecked, check, detail)
     }
 
     /// It would not work.

@@ -112,6 +112,22 @@ package enum DocumentTrial {
             + #""trigger":"orders","payload":\#(payload)}"#
     }
 
+    /// What `penstock doctor` finds of a destination at a server: each grade with its check, and all of the texts.
+    package static func findings<Table: DocumentDestinationTable>(
+        _ table: Table.Type,
+        _ yaml: String,
+        answers: [DocumentServer.Answer]
+    ) async throws -> (grades: [String], text: String, requests: [TestHTTPServer.Request]) {
+        let server = try DocumentServer { answers[min($0, answers.count - 1)] }
+        defer { server.stop() }
+        var found: [Diagnosis] = []
+        try await Self.run(table, at: server.endpoint, yaml) { found = await $0.examine() }
+        return (
+            found.map { "\($0.check) \($0.grade.rawValue)" },
+            found.map(\.detail).joined(separator: "\n"), server.requests
+        )
+    }
+
     /// The letter of the record at a position of a partition, given up at 2023-11-14T22:13:20Z.
     package static func letter(
         _ number: UInt64,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AWSClient
 import AWSDestination
+import CurlClient
 import Foundation
 import PenstockCore
 import PenstockRuntime
@@ -53,7 +55,8 @@ import Testing
             bus: Self.bus,
             source: "lambda",
             region: "eu-west-1",
-            eventSize: 1024
+            eventSize: 1024,
+            isAWS: true
         )
         let document = DocumentTrial.document(letter)
         let fixed = "lambda".utf8.count + "Lambda Function Invocation Result - Failure".utf8.count
@@ -64,6 +67,62 @@ import Testing
         #expect(
             bus.size(of: known) == known.json.count + fixed + Self.bus.utf8.count + function.utf8.count
         )
+    }
+
+    @Test(
+        "Doctor asks the permission to put events, without an event",
+        arguments: [
+            (
+                [(200, "{}"), (200, #"{"FailedEntryCount":0,"Entries":[]}"#)],
+                ["destination ok", "permissions ok"]
+            ),
+            (
+                [(200, "{}"), (400, #"{"__type":"ValidationException","message":"no entries"}"#)],
+                ["destination ok", "permissions ok"]
+            ),
+            (
+                [(200, "{}"), (400, #"{"__type":"AccessDeniedException","Message":"no"}"#)],
+                ["destination ok", "permissions error"]
+            ),
+            (
+                [
+                    (400, #"{"__type":"AccessDeniedException","Message":"no"}"#),
+                    (200, #"{"FailedEntryCount":1,"Entries":[{"ErrorCode":"InvalidArgument"}]}"#),
+                ],
+                ["destination not checked", "permissions ok"]
+            ),
+            (
+                [(400, #"{"__type":"ResourceNotFoundException","Message":"no"}"#)], ["destination error"]
+            ),
+        ] as [([DocumentServer.Answer], [String])]
+    )
+    func examined(answers: [DocumentServer.Answer], grades: [String]) async throws {
+        let found = try await DocumentTrial.findings(
+            EventBridgeDestinationConfiguration.self,
+            "bus: orders",
+            answers: answers
+        )
+        #expect(found.grades == grades, "\(found.text)")
+        let calls: [String?] = ["AWSEvents.DescribeEventBus", "AWSEvents.PutEvents"]
+        #expect(found.requests.map { $0.headers["x-amz-target"] } == Array(calls.prefix(grades.count)))
+        if grades.last == "permissions error" {
+            #expect(found.text.hasSuffix("allow events:PutEvents"), "\(found.text)")
+        }
+        // What is no bus of AWS's might take an entry for an event.
+        if let last = found.requests.last, grades.count == 2 {
+            #expect(String(decoding: last.body, as: UTF8.self) == #"{"Entries":[]}"#)
+        }
+    }
+
+    @Test("AWS is asked for the bus that is meant, by an entry that is no event")
+    func askedOfAWS() throws {
+        let yaml = "bus: orders\nregion: eu-west-1"
+        let read = DocumentTrial.read(EventBridgeDestinationConfiguration.self, yaml)
+        guard case .bytes(let body) = try #require(read?.service.probes.sending).body else {
+            Issue.record("no body")
+            return
+        }
+        #expect(String(decoding: body, as: UTF8.self) == #"{"Entries":[{"EventBusName":"orders"}]}"#)
     }
 
     @Test("Each letter is an event in the form of AWS Lambda's destinations; so is a result")

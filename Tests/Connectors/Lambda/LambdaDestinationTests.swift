@@ -42,6 +42,30 @@ import Testing
         #expect(server.bodies == [DocumentTrial.failedDocument(payload: #"["ping"]"#)])
     }
 
+    @Test(
+        "Doctor asks whether the function is there and may be invoked, by a call that does not run it",
+        arguments: [
+            ((204, ""), "destination ok", "would take documents: lambda:InvokeFunction"),
+            (
+                (403, #"{"__type":"AccessDeniedException","Message":"no"}"#), "destination error",
+                "; allow lambda:InvokeFunction"
+            ),
+            (
+                (404, #"{"__type":"ResourceNotFoundException","Message":"no"}"#), "destination error",
+                "; create the function, or check \"function\", \"region\" and \"endpoint\""
+            ),
+        ] as [(DocumentServer.Answer, String, String)]
+    )
+    func examined(answer: DocumentServer.Answer, grade: String, says: String) async throws {
+        let found = try await DocumentTrial.findings(
+            LambdaDestinationConfiguration.self,
+            "function: watch",
+            answers: [answer]
+        )
+        #expect(found.grades == [grade] && found.text.hasSuffix(says), "\(found.text)")
+        #expect(found.requests.map { $0.headers["x-amz-invocation-type"] } == ["DryRun"])
+    }
+
     @Test("A document that AWS finds too large is told apart, whatever its limit is")
     func tooLarge() async throws {
         let answer = #"{"Type":"User","message":"too large"}"#

@@ -71,6 +71,27 @@ import Testing
         #expect(path.hasPrefix(head) && path.utf8.count == head.utf8.count + 36, "\(path)")
     }
 
+    @Test("Doctor says whether the bucket is there, and that nothing tells whether objects may be put")
+    func examined() async throws {
+        func find(_ answer: DocumentServer.Answer) async throws -> (grades: [String], text: String) {
+            let found = try await DocumentTrial.findings(
+                S3DestinationConfiguration.self,
+                "bucket: orders-failed",
+                answers: [answer]
+            )
+            #expect(found.requests.map(\.path) == ["/orders-failed/?location="])
+            return (found.grades, found.text)
+        }
+        let there = try await find((200, "<LocationConstraint/>"))
+        #expect(there.grades == ["destination ok", "permissions not checked"])
+        #expect(there.text.contains("s3:PutObject is not asked of s3 bucket orders-failed"), "\(there.text)")
+        let denied = try await find((403, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"))
+        #expect(denied.grades == ["destination not checked", "permissions not checked"])
+        #expect(denied.text.contains("allow s3:GetBucketLocation"), "\(denied.text)")
+        let missing = try await find((404, "<Error><Code>NoSuchBucket</Code><Message>no</Message></Error>"))
+        #expect(missing.grades == ["destination error"])
+    }
+
     @Test("A partition's name is one of the key's parts whatever it is, and a key is never too long")
     func keys() {
         let bucket = S3Bucket(name: "b", prefix: "p/")

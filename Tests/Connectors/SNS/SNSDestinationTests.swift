@@ -70,6 +70,50 @@ import Testing
         )
     }
 
+    private static func error(_ code: String) -> String {
+        "<ErrorResponse><Error><Code>\(code)</Code><Message>no</Message></Error></ErrorResponse>"
+    }
+
+    @Test(
+        "Doctor asks the permission to publish, by a batch of no messages",
+        arguments: [
+            ([(200, ""), (400, Self.error("EmptyBatchRequest"))], ["destination ok", "permissions ok"]),
+            (
+                [(200, ""), (400, Self.error("InvalidParameterException"))],
+                ["destination ok", "permissions ok"]
+            ),
+            ([(200, ""), (403, Self.error("AuthorizationError"))], ["destination ok", "permissions error"]),
+            (
+                [(403, Self.error("AuthorizationError")), (400, Self.error("EmptyBatchRequest"))],
+                ["destination not checked", "permissions ok"]
+            ),
+            (
+                [(403, Self.error("AuthorizationError")), (404, Self.error("NotFound"))],
+                ["destination not checked", "permissions error"]
+            ),
+            ([(404, Self.error("NotFound"))], ["destination error"]),
+            (
+                [(200, ""), (400, Self.error("InvalidAction"))],
+                ["destination ok", "permissions not checked"]
+            ),
+        ] as [([DocumentServer.Answer], [String])]
+    )
+    func examined(answers: [DocumentServer.Answer], grades: [String]) async throws {
+        let found = try await DocumentTrial.findings(
+            SNSDestinationConfiguration.self,
+            "topic: \(Self.arn)",
+            answers: answers
+        )
+        #expect(found.grades == grades, "\(found.text)")
+        let asked = found.requests.map { Self.fields(String(decoding: $0.body, as: UTF8.self)) }
+        let calls: [String?] = ["GetTopicAttributes", "PublishBatch"]
+        #expect(asked.map { $0["Action"] } == Array(calls.prefix(grades.count)))
+        #expect(asked.allSatisfy { $0["TopicArn"] == Self.arn && $0.count == 3 }, "\(asked)")
+        if answers.last?.status == 403 {
+            #expect(found.text.hasSuffix("allow sns:Publish"), "\(found.text)")
+        }
+    }
+
     /// What a FIFO topic gets of a destination.
     private static func publishedInOrder(
         _ body: (any Destination & ResultDestination) async throws -> Void
