@@ -14,7 +14,12 @@ enum AWSAnswer {
     ]
 
     /// The error in an answer whose status is no success.
-    static func error(in response: CurlResponse) -> AWSError {
+    ///
+    /// - Parameters:
+    ///   - response: The answer.
+    ///   - secrets: What the request held that nobody may see: services repeat requests that they cannot verify.
+    /// - Returns: What went wrong.
+    static func error(in response: CurlResponse, hiding secrets: [String]) -> AWSError {
         let (named, message) = Self.details(of: response.body)
         // The header may go on with `:http://…`, the body's type may begin with `com.amazonaws.sqs#`.
         let header = response.header("x-amzn-errortype").map { String($0.prefix { $0 != ":" }) }
@@ -23,7 +28,10 @@ enum AWSAnswer {
         return AWSError(
             isThrottled ? .throttled(retryAfter: response.retryAfter) : .refused(status: response.status),
             code: code,
-            message: String((message ?? "the service answered with status \(response.status)").prefix(512)),
+            message: ServiceMessage.shown(
+                message ?? "the service answered with status \(response.status)",
+                hiding: secrets
+            ),
             requestID: response.header("x-amzn-requestid") ?? response.header("x-amz-request-id")
         )
     }
@@ -42,6 +50,37 @@ enum AWSAnswer {
         }
         let text = String(decoding: body.prefix(4096), as: UTF8.self)
         return (XMLText.first("Code", in: text), XMLText.first("Message", in: text))
+    }
+}
+
+/// What of a service's message may be shown.
+///
+/// Pure.
+enum ServiceMessage {
+    private static let lengthMax = 512
+
+    /// Words before which a service begins to repeat the request that it got, with the headers that were signed.
+    private static let repetitions = ["The Canonical String", "The String-to-Sign"]
+
+    /// The header that carries temporary credentials.
+    private static let tokenHeader = "x-amz-security-token:"
+
+    /// Shorter ones are no secrets, but the keys of an emulator, such as `test`.
+    private static let secretMin = 16
+
+    /// The message without what it repeats of the request, and without these texts; cut to 512 characters.
+    static func shown(_ message: String, hiding secrets: [String]) -> String {
+        var text = message
+        for words in Self.repetitions {
+            if let found = text.firstRange(of: words) { text = String(text[..<found.lowerBound]) }
+        }
+        for secret in secrets where secret.utf8.count >= Self.secretMin {
+            text = text.replacingOccurrences(of: secret, with: "[hidden]")
+        }
+        if let header = text.range(of: Self.tokenHeader, options: .caseInsensitive) {
+            text = String(text[..<header.upperBound]) + "[hidden]"
+        }
+        return String(text.trimmingCharacters(in: .whitespacesAndNewlines).prefix(Self.lengthMax))
     }
 }
 

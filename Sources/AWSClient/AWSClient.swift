@@ -139,7 +139,7 @@ package actor AWSClient {
             let signed = Timestamp(milliseconds: now.milliseconds + self.skew.wholeMilliseconds)
             let response = try await self.sender.send(call, as: credentials, at: signed)
             if (200..<300).contains(response.status) { return response }
-            let error = AWSAnswer.error(in: response)
+            let error = AWSAnswer.error(in: response, hiding: call.secrets + credentials.secrets)
             guard mayRepeat, await self.canBeMended(error, response, credentials) else { throw error }
             mayRepeat = false
         }

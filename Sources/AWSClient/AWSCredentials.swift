@@ -14,6 +14,9 @@ package struct AWSCredentials: Sendable, Equatable {
     /// Goes with temporary keys.
     let sessionToken: String?
 
+    /// What of them nobody may see.
+    var secrets: [String] { [self.secretAccessKey, self.sessionToken].compactMap(\.self) }
+
     /// When they end; nil for keys that do not.
     package let expiration: Timestamp?
 

@@ -32,6 +32,9 @@ package struct AWSCall: Sendable {
     /// Headers of the answer that the caller wants to see.
     package var wantedHeaders: [StaticString] = []
 
+    /// Texts in it that no error may show, besides the credentials.
+    var secrets: [String] = []
+
     /// A call.
     package init(method: CurlRequest.Method, path: String, body: CurlBody = .none) {
         self.method = method

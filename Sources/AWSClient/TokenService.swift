@@ -32,6 +32,7 @@ struct TokenService {
             role: role,
             session: session,
             more: [("WebIdentityToken", token)],
+            hiding: [token],
             as: nil
         )
     }
@@ -48,6 +49,7 @@ struct TokenService {
             role: role,
             session: session,
             more: externalID.map { [("ExternalId", $0)] } ?? [],
+            hiding: [],
             as: source
         )
     }
@@ -57,6 +59,7 @@ struct TokenService {
         role: String,
         session: String?,
         more: [(String, String)],
+        hiding secrets: [String],
         as source: AWSCredentials?
     ) async throws(AWSError) -> AWSCredentials {
         let fields =
@@ -77,7 +80,9 @@ struct TokenService {
             signer: RequestSigner(region: self.region, service: "sts")
         )
         let response = try await sender.send(call, as: source, at: self.now)
-        guard response.status == 200 else { throw AWSAnswer.error(in: response) }
+        guard response.status == 200 else {
+            throw AWSAnswer.error(in: response, hiding: secrets + (source?.secrets ?? []))
+        }
         let text = String(decoding: response.body, as: UTF8.self)
         guard let key = XMLText.first("AccessKeyId", in: text),
             let secret = XMLText.first("SecretAccessKey", in: text)

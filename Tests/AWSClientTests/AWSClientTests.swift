@@ -203,6 +203,64 @@ private func withClient(
         #expect(fetched.withLock { $0 } == 2)
     }
 
+    @Test("An error of AWS does not show the request that it repeats, nor any part of the credentials")
+    func secrecy() async throws {
+        let token = "IQoJb3JpZ2luX2VjEAoaCWV1LXdlc3QtMSJHMEUCIQ/+=="
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+        let canonical = """
+            The request signature we calculated does not match the signature you provided. Check your AWS Secret Access \
+            Key and signing method. Consult the service documentation for details.
+
+            The Canonical String for this request should have been
+            'POST
+            /
+
+            host:sqs
+            x-amz-date:20261130T150000Z
+            x-amz-security-token:\(token)
+
+            host;x-amz-date;x-amz-security-token
+            \(SignedRequest.hashOfNothing)'
+
+            The String-to-Sign should have been
+            'AWS4-HMAC-SHA256'
+            """
+        let told = Mutex("")
+        let server = try TestHTTPServer { _, exchange in
+            let message = told.withLock { $0 }
+            let body = ["__type": "com.amazon.coral.service#InvalidSignatureException", "message": message]
+            exchange.respond(
+                403,
+                [],
+                String(decoding: (try? JSONEncoder().encode(body)) ?? Data(), as: UTF8.self)
+            )
+        }
+        defer { server.stop() }
+        let variables = [
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_SESSION_TOKEN": token,
+        ]
+        try await withClient(server, variables: variables) { client in
+            for (message, shown) in [
+                (
+                    canonical,
+                    "The request signature we calculated does not match the signature you provided. Check your AWS "
+                        + "Secret Access Key and signing method. Consult the service documentation for details."
+                ),
+                ("no such token \(token), or \(secret)", "no such token [hidden], or [hidden]"),
+                ("bad headers:\nX-Amz-Security-Token: abc", "bad headers:\nX-Amz-Security-Token:[hidden]"),
+                ("a 'test' of 'KEY' is not one", "a 'test' of 'KEY' is not one"),
+                (String(repeating: "x", count: 500) + token, String(repeating: "x", count: 500) + "[hidden]"),
+            ] {
+                told.withLock { $0 = message }
+                let error = await #expect(throws: AWSError.self) {
+                    try await client.call(AWSCall(method: .get, path: "/"))
+                }
+                #expect(error?.code == "InvalidSignatureException" && error?.message == shown)
+            }
+        }
+    }
+
     @Test("AWS's own endpoints are told from others, in each partition")
     func ownEndpoints() {
         #expect(AWSEndpoint.isAWS(nil, region: "eu-west-1"))

@@ -223,6 +223,31 @@ private func temporaryFile(_ text: String) throws -> String {
         #expect(error?.description == "AccessDenied: not you (request r-1)")
     }
 
+    @Test("A web identity that STS refuses is not shown")
+    func refusedIdentity() async throws {
+        let token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln"
+        let server = try TestHTTPServer { _, exchange in
+            exchange.respond(
+                400,
+                [],
+                "<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>bad: \(token)</Message></Error>"
+                    + "</ErrorResponse>"
+            )
+        }
+        defer { server.stop() }
+        let path = try temporaryFile(token)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let error = await #expect(throws: AWSError.self) {
+            try await found(variables: [
+                "AWS_ROLE_ARN": "arn:aws:iam::1:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": path,
+                "AWS_ENDPOINT_URL_STS": server.url(""),
+            ])
+        }
+        #expect(
+            error?.description == "InvalidIdentityToken: bad: [hidden]"
+        )
+    }
+
     @Test("A container's endpoint gets the token of its file; one that fails is an error")
     func container() async throws {
         let server = try TestHTTPServer { request, exchange in
