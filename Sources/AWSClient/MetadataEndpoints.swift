@@ -12,8 +12,18 @@ struct MetadataEndpoints {
     func container(_ environment: AWSEnvironment) async throws(AWSError) -> AWSCredentials? {
         let url: String
         if let path = environment.variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
+            guard path.hasPrefix("/") else {
+                throw Self.error("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI must begin with /")
+            }
             url = "http://169.254.170.2\(path)"
         } else if let full = environment.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI") {
+            guard ContainerEndpoint.isAllowed(full) else {
+                throw Self.error(
+                    "AWS_CONTAINER_CREDENTIALS_FULL_URI must begin with https://, or with http:// and this machine "
+                        + "(localhost, 127.0.0.1, [::1]) or the endpoints of ECS and EKS (169.254.170.2, "
+                        + "169.254.170.23, [fd00:ec2::23]): the token that is sent there would be read on the way"
+                )
+            }
             url = full
         } else {
             return nil
@@ -83,5 +93,42 @@ struct MetadataEndpoints {
 
     private static func error(_ message: String) -> AWSError {
         AWSError(.noCredentials, code: "Client.Credentials", message: message)
+    }
+}
+
+/// Where a container's credentials may be asked for (AWS SDKs and Tools Reference Guide, "Container credential provider").
+///
+/// Pure.
+enum ContainerEndpoint {
+    private static let hosts: Set<String> = [
+        "localhost", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]",
+    ]
+
+    /// Whether nobody can listen on the way to a URL: it is https, or leads to this machine, ECS's agent or EKS's.
+    static func isAllowed(_ url: String) -> Bool {
+        let text = url.lowercased()
+        if text.hasPrefix("https://") { return true }
+        guard text.hasPrefix("http://") else { return false }
+        let authority = text.dropFirst("http://".count).prefix { !"/?#".contains($0) }
+        // Behind a user's name and an @ stands another host than it seems.
+        guard !authority.contains("@"), !authority.contains("\\") else { return false }
+        let host: Substring
+        if authority.hasPrefix("[") {
+            guard let end = authority.firstIndex(of: "]") else { return false }
+            host = authority[...end]
+            guard authority[end...].dropFirst().first ?? ":" == ":" else { return false }
+        } else {
+            host = authority.prefix { $0 != ":" }
+        }
+        return self.hosts.contains(String(host)) || self.isLoopback(host)
+    }
+
+    /// Whether it is an address of 127.0.0.0/8, in four decimal numbers.
+    private static func isLoopback(_ host: Substring) -> Bool {
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts[0] == "127"
+            && parts.allSatisfy { part in
+                (1...3).contains(part.utf8.count) && part.utf8.allSatisfy { (0x30...0x39).contains($0) }
+            }
     }
 }

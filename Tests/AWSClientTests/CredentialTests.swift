@@ -248,6 +248,36 @@ private func temporaryFile(_ text: String) throws -> String {
         )
     }
 
+    @Test(
+        "A container's endpoint is asked by https, on this machine, or at the addresses of ECS and EKS",
+        arguments: [
+            ("https://creds.example.com/x", true), ("HTTPS://creds.example.com", true),
+            ("http://localhost:51679/x", true), ("http://LOCALHOST", true), ("http://127.0.0.1:80/x", true),
+            ("http://127.9.8.7?x", true), ("http://[::1]:80/x", true), ("http://169.254.170.2/v2/x", true),
+            ("http://169.254.170.23/v1/credentials", true), ("http://[fd00:ec2::23]/v1/credentials", true),
+            ("http://creds.example.com/x", false), ("http://169.254.169.254/x", false),
+            ("http://127.0.0.1.example.com/x", false), ("http://localhost.example.com", false),
+            ("http://127.0.0.1@example.com/x", false), ("http://127.0.0.1:80@example.com", false),
+            ("http://127.0.0.1\\@example.com", false), ("http://[::1].example.com", false),
+            ("http://[::1", false), ("http://127.1", false), ("http://0127.0.0.1", false),
+            ("ftp://127.0.0.1/x", false), ("127.0.0.1/x", false), ("", false),
+        ]
+    )
+    func containerHosts(url: String, isAllowed: Bool) {
+        #expect(ContainerEndpoint.isAllowed(url) == isAllowed)
+    }
+
+    @Test("The container's token is not sent where others can read it")
+    func containerRefused() async throws {
+        for variables in [
+            ["AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://creds.example.com/x"],
+            ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "@creds.example.com/x"],
+        ] {
+            let error = await #expect(throws: AWSError.self) { try await found(variables: variables) }
+            #expect(error?.message.contains("must begin with") == true, "\(error.debugDescription)")
+        }
+    }
+
     @Test("A container's endpoint gets the token of its file; one that fails is an error")
     func container() async throws {
         let server = try TestHTTPServer { request, exchange in
