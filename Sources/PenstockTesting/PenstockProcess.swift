@@ -28,13 +28,14 @@ package final class PenstockProcess: Sendable {
         case system
     }
 
-    /// Starts `penstock run` in `folder` with `configuration`, and waits until it says that it is ready.
+    /// Starts `penstock run` in `folder` with `configuration` and variables besides the test's own, and waits until it says that it is ready.
     ///
     /// - Throws: ``Failure`` when the program was not built, ends, or is not ready in 90 s.
     package init(
         in folder: URL,
         configuration: String,
         arguments: [String] = [],
+        environment: [String: String] = [:],
         library: KafkaLibrary = .newest
     ) throws {
         let file = folder.appendingPathComponent("connectors.yaml")
@@ -45,7 +46,7 @@ package final class PenstockProcess: Sendable {
         self.process = try ForeignProcess(
             try Self.executable(),
             ["run", "--config", file.path, "--ready-file", ready.path] + arguments,
-            environment: ["LD_LIBRARY_PATH": library == .newest ? libraries : ""]
+            environment: environment.merging(["LD_LIBRARY_PATH": library == .newest ? libraries : ""]) { $1 }
         )
         let isReady = BoundedWait.until(within: .seconds(90)) {
             FileManager.default.fileExists(atPath: ready.path) || !self.process.isRunning

@@ -151,6 +151,40 @@ func invocation(_ body: String, _ reactor: Reactor) -> Invocation {
         }
     }
 
+    @Test(
+        "A throttle says why and for how long",
+        arguments: [
+            "ConcurrentInvocationLimitExceeded", "ReservedFunctionConcurrentInvocationLimitExceeded",
+            "CallerRateLimitExceeded",
+        ]
+    )
+    func throttled(reason: String) async throws {
+        let server = try TestHTTPServer { _, exchange in
+            exchange.respond(
+                429,
+                [
+                    ("Retry-After", "7"), ("x-amzn-ErrorType", "TooManyRequestsException"),
+                    ("x-amzn-RequestId", "r-1"),
+                ],
+                #"{"Reason":"\#(reason)","Type":"User","message":"Rate Exceeded."}"#
+            )
+        }
+        defer { server.stop() }
+        try await withFunction(server.url(""), "function: resize") { function, reactor in
+            #expect(
+                await function.invoke(invocation("{}", reactor))
+                    == .throttled(
+                        retryAfter: .seconds(7),
+                        Failure(
+                            type: "Lambda.TooManyRequestsException",
+                            message: "Rate Exceeded.: \(reason) (request r-1)"
+                        )
+                    )
+            )
+        }
+        #expect(server.requests.count == 1)
+    }
+
     @Test("A connection that breaks while the function may run is a failure; one that was never made is not")
     func connections() async throws {
         let server = try TestHTTPServer { $1.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nab") }
