@@ -172,7 +172,7 @@ let products: [Target] = [
         name: "penstock",
         dependencies: engine + parts + [
             "PenstockFilters", "PenstockSchedules", "PenstockStore", "PenstockAdmin", "PenstockBehavior",
-            "CurlClient", "PostgresClient", "Allocator",
+            "AWSClient", "CurlClient", "PostgresClient", "Allocator",
             lifecycle, unixSignals, argumentParser,
         ]
     ),

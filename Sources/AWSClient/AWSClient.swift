@@ -24,26 +24,44 @@ package struct AWSOptions: Sendable {
     /// Calls in flight at most.
     package var connections: Int
 
+    /// Clients of one pool share credentials that are looked for; copies of these options have the same.
+    package var pool = CredentialPool()
+
     /// Options without an endpoint and credentials of their own.
     package init(region: String, environment: AWSEnvironment, connections: Int) {
         self.region = region
         self.environment = environment
         self.connections = connections
     }
+
+    /// The same in a pool that others are in, too.
+    package func sharing(_ pool: CredentialPool) -> AWSOptions {
+        var options = self
+        options.pool = pool
+        return options
+    }
 }
 
 /// A client of one AWS service, or of anything with its API.
 ///
-/// Signs each call with credentials that are renewed ahead of their end, and corrects the clock by the service's when
+/// Signs each call with credentials, which clients of one pool share and which are renewed ahead of their end, and corrects the clock by the service's when
 /// the two differ. It repeats calls that say that they may be repeated, as the AWS SDKs do (``CallRetries``), within a
 /// quota of all calls (``RetryQuota``), and no others: who calls knows what a repetition means. Pinned to the reactor.
 package actor AWSClient {
+    /// Whose the calls are.
+    enum Identity: Sendable {
+        /// Always the same credentials; nil for none.
+        case fixed(AWSCredentials?)
+        /// Those that a chain has, for a member of those that share them.
+        case found(CredentialRefresher, member: UInt64)
+    }
+
     private nonisolated let reactor: Reactor
     private let client: CurlClient
     private let sender: RequestSender
-    private let refresher: CredentialRefresher
+    private let identity: Identity
     /// The service's clock minus ours, once they were seen to differ.
-    private var skew = Duration.zero
+    private(set) var skew: Duration
     private var quota = RetryQuota()
     private var random = SplitMix64(seed: .random(in: .min ... .max))
     private var isClosed = false
@@ -58,25 +76,45 @@ package actor AWSClient {
     ///
     /// - Throws: ``AWSError`` for an endpoint that is no URL, or when libcurl cannot be set up.
     package init(service: String, options: AWSOptions, reactor: Reactor) throws(AWSError) {
-        self.reactor = reactor
+        let client: CurlClient
         do throws(CurlError) {
-            self.client = try CurlClient(reactor: reactor, connections: options.connections)
+            client = try CurlClient(reactor: reactor, connections: options.connections)
         } catch {
             throw AWSError(.unreachable, code: "Client.Failed", message: error.detail)
         }
-        self.sender = try RequestSender(
-            client: self.client,
+        let sender = try RequestSender(
+            client: client,
             endpoint: options.endpoint ?? AWSEndpoint.url(service: service, region: options.region),
             signer: RequestSigner(region: options.region, service: service)
         )
-        let chain = CredentialChain(
-            given: options.credentials,
-            profile: options.profile,
-            environment: options.environment,
-            region: options.region,
-            client: self.client
-        )
-        self.refresher = CredentialRefresher(chain, reactor: reactor)
+        var identity = Identity.fixed(options.credentials)
+        if options.credentials == nil {
+            let chain = CredentialChain(
+                profile: options.profile,
+                environment: options.environment,
+                region: options.region
+            )
+            let refresher = options.pool.refresher(of: chain, reactor: reactor)
+            identity = .found(refresher, member: refresher.enter())
+        }
+        self.init(sender, on: client, as: identity, skew: .zero, reactor: reactor)
+    }
+
+    /// A client that sends by this.
+    ///
+    /// It is closed by ``close()``, or by who owns it.
+    init(
+        _ sender: RequestSender,
+        on client: CurlClient,
+        as identity: Identity,
+        skew: Duration,
+        reactor: Reactor
+    ) {
+        self.sender = sender
+        self.client = client
+        self.identity = identity
+        self.skew = skew
+        self.reactor = reactor
     }
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
@@ -85,7 +123,8 @@ package actor AWSClient {
 
     /// Sends a call and returns the answer of a success (2xx).
     ///
-    /// A signature that was refused, because the clocks differ or the credentials have ended, is made anew once. A call with
+    /// A signature that was refused, because the clocks differ or the credentials have ended, is made anew once. When there
+    /// are no credentials, the call was not made: that is no error of the kind `noAnswer`. A call with
     /// ``AWSCall/isRepeatable`` is made up to three times.
     package func call(_ call: AWSCall) async throws(AWSError) -> CurlResponse {
         guard call.isRepeatable else { return try await self.attempt(call) }
@@ -134,12 +173,17 @@ package actor AWSClient {
     private func attempt(_ call: AWSCall) async throws(AWSError) -> CurlResponse {
         var mayRepeat = true
         while true {
-            let credentials = try await self.refresher.credentials()
+            let credentials: AWSCredentials? =
+                switch self.identity {
+                case .fixed(let fixed): fixed
+                case .found(let refresher, let member): try await refresher.credentials(for: member)
+                }
             let now = self.reactor.wallNow
             let signed = Timestamp(milliseconds: now.milliseconds + self.skew.wholeMilliseconds)
             let response = try await self.sender.send(call, as: credentials, at: signed)
             if (200..<300).contains(response.status) { return response }
-            let error = AWSAnswer.error(in: response, hiding: call.secrets + credentials.secrets)
+            let secrets = call.secrets + (credentials?.secrets ?? [])
+            let error = AWSAnswer.error(in: response, hiding: secrets)
             guard mayRepeat, await self.canBeMended(error, response, credentials) else { throw error }
             mayRepeat = false
         }
@@ -148,11 +192,14 @@ package actor AWSClient {
     private func canBeMended(
         _ error: AWSError,
         _ response: CurlResponse,
-        _ credentials: AWSCredentials
+        _ credentials: AWSCredentials?
     ) async -> Bool {
-        if error.isExpired {
-            await self.refresher.invalidate(credentials)
-            return true
+        if case .found(let refresher, _) = self.identity, let credentials {
+            if error.isExpired {
+                await refresher.invalidate(credentials)
+                return true
+            }
+            if error.isOfUnknownKey { return await refresher.hasOthers(than: credentials) }
         }
         guard error.mayBeClock, let theirs = response.header("date").flatMap({ HTTPDate.timestamp($0) })
         else {
@@ -173,6 +220,7 @@ package actor AWSClient {
         for waiter in self.pauses.values { waiter.resume() }
         self.pauses = [:]
         await self.client.close()
+        if case .found(let refresher, let member) = self.identity { await refresher.leave(member) }
     }
 }
 

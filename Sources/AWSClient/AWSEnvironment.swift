@@ -3,34 +3,51 @@
 import Foundation
 
 /// What the process finds around it: variables, and the shared files that they point to.
-package struct AWSEnvironment: Sendable {
-    /// Environment variables.
-    package var variables: [String: String]
+package struct AWSEnvironment: Sendable, Equatable {
+    /// Where the profiles are.
+    private enum Profiles: Equatable {
+        case here(SharedConfiguration)
+        case files(config: String, credentials: String)
+    }
 
-    /// The profiles of the shared files.
-    package var shared: SharedConfiguration
+    /// Environment variables.
+    package let variables: [String: String]
+
+    private let profiles: Profiles
 
     /// An environment with exactly this.
     package init(variables: [String: String], shared: SharedConfiguration = SharedConfiguration()) {
         self.variables = variables
-        self.shared = shared
+        self.profiles = .here(shared)
     }
 
-    /// The process's own; files that are not there count as empty.
-    package static func process() -> AWSEnvironment {
-        let variables = ProcessInfo.processInfo.environment
+    /// The environment of these variables, with the shared files that they point to.
+    package init(filesOf variables: [String: String]) {
         let home = variables["HOME"] ?? NSHomeDirectory()
-        func text(_ variable: String, _ file: String) -> String {
-            let path = variables[variable] ?? "\(home)/.aws/\(file)"
-            return (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
-        }
-        return AWSEnvironment(
-            variables: variables,
-            shared: SharedConfiguration(
-                config: text("AWS_CONFIG_FILE", "config"),
-                credentials: text("AWS_SHARED_CREDENTIALS_FILE", "credentials")
-            )
+        self.variables = variables
+        self.profiles = .files(
+            config: variables["AWS_CONFIG_FILE"] ?? "\(home)/.aws/config",
+            credentials: variables["AWS_SHARED_CREDENTIALS_FILE"] ?? "\(home)/.aws/credentials"
         )
+    }
+
+    /// The process's own.
+    package static func process() -> AWSEnvironment {
+        AWSEnvironment(filesOf: ProcessInfo.processInfo.environment)
+    }
+
+    /// The profiles of the shared files, which are read now: others write them.
+    ///
+    /// A file that is not there counts as empty.
+    var shared: SharedConfiguration {
+        switch self.profiles {
+        case .here(let shared): return shared
+        case .files(let config, let credentials):
+            func text(_ path: String) -> String {
+                (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+            }
+            return SharedConfiguration(config: text(config), credentials: text(credentials))
+        }
     }
 
     /// A variable that says something.

@@ -6,7 +6,7 @@ import PenstockCore
 package struct AWSError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What went wrong, for a program.
     package enum Kind: Sendable, Equatable {
-        /// No source of credentials has any, or one that should have cannot give them.
+        /// No source of credentials has any, or one that should have cannot give them; the call itself was not made.
         case noCredentials
         /// The service could not be reached; nothing was sent.
         case unreachable
@@ -66,6 +66,11 @@ extension AWSError {
         "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired",
     ]
 
+    /// Codes of keys that the service does not know, or not any more.
+    private static let unknownKeyCodes: Set<String> = [
+        "InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException",
+    ]
+
     /// Codes of calls that the credentials may not make.
     private static let denials: Set<String> = [
         "AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException",
@@ -105,4 +110,6 @@ extension AWSError {
     var mayBeClock: Bool { Self.clockCodes.contains(self.code) }
 
     var isExpired: Bool { Self.expiredCodes.contains(self.code) }
+
+    var isOfUnknownKey: Bool { Self.unknownKeyCodes.contains(self.code) }
 }

@@ -3,6 +3,7 @@
 import Foundation
 import PenstockCore
 import Reactor
+import Synchronization
 
 /// `credential_process` of a profile: a program that prints credentials.
 enum CredentialProcess {
@@ -18,14 +19,22 @@ enum CredentialProcess {
 
     /// Runs the program in a shell, as AWS's tools do, on a thread of its own.
     ///
-    /// It is killed, with all that it has started, when it takes longer than a minute or prints more than 1 MiB.
+    /// It is killed, with all that it has started, when it takes longer than a minute or prints more than 1 MiB, and when
+    /// the task is cancelled.
     static func credentials(_ command: String) async throws(AWSError) -> AWSCredentials {
-        let ending = await withCheckedContinuation { continuation in
-            do throws(OwnThread.StartError) {
-                try OwnThread.start(name: "credentials") { continuation.resume(returning: Self.run(command)) }
-            } catch {
-                continuation.resume(returning: .failed(status: error.code))
+        let program = Program()
+        let ending = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                do throws(OwnThread.StartError) {
+                    try OwnThread.start(name: "credentials") {
+                        continuation.resume(returning: Self.run(command, program))
+                    }
+                } catch {
+                    continuation.resume(returning: .failed(status: error.code))
+                }
             }
+        } onCancel: {
+            program.cancel()
         }
         let problem: String
         switch ending {
@@ -41,7 +50,7 @@ enum CredentialProcess {
         )
     }
 
-    private static func run(_ command: String) -> Ending {
+    private static func run(_ command: String, _ program: Program) -> Ending {
         let deadline = ContinuousClock.now + Self.patience
         let pipe = Pipe()
         let nowhere = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
@@ -58,14 +67,16 @@ enum CredentialProcess {
         } catch {
             return .failed(status: 127)
         }
+        program.began(pid)
         try? pipe.fileHandleForWriting.close()
         let output = Self.read(pipe.fileHandleForReading.fileDescriptor, until: deadline)
         var status: Int32 = 0
-        while unsafe output != nil && waitpid(pid, &status, WNOHANG) == 0 {
+        while output != nil && program.isRunning(&status) {
             guard ContinuousClock.now < deadline else { break }
             usleep(10_000)
         }
         // The whole group: its leader may be gone, and what it has started not.
+        program.ended()
         kill(-pid, SIGKILL)
         _ = unsafe waitpid(pid, &status, 0)
         guard let output else { return .killed }
@@ -90,5 +101,47 @@ enum CredentialProcess {
             output += part[..<count]
         }
         return nil
+    }
+}
+
+/// A program while it runs, to be killed by who does not want its answer any more.
+private final class Program: Sendable {
+    private struct State {
+        var pid: Int32?
+        var isCancelled = false
+    }
+
+    private let state = Mutex(State())
+
+    /// It was started; it is killed at once when nobody wants it any more.
+    func began(_ pid: Int32) {
+        self.state.withLock { state in
+            state.pid = pid
+            if state.isCancelled { kill(-pid, SIGKILL) }
+        }
+    }
+
+    /// Whether it runs; when it has ended, how, and its id may be another one's from then on.
+    func isRunning(_ status: inout Int32) -> Bool {
+        self.state.withLock { state in
+            guard let pid = state.pid, unsafe waitpid(pid, &status, WNOHANG) == 0 else {
+                state.pid = nil
+                return false
+            }
+            return true
+        }
+    }
+
+    /// It is waited for; nothing is to be killed any more.
+    func ended() {
+        self.state.withLock { $0.pid = nil }
+    }
+
+    /// Kills it, now or when it is started.
+    func cancel() {
+        self.state.withLock { state in
+            state.isCancelled = true
+            if let pid = state.pid { kill(-pid, SIGKILL) }
+        }
     }
 }

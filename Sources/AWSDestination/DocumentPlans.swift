@@ -26,7 +26,7 @@ extension DocumentDestinationTable {
                     try DocumentDestination(
                         configuration.service,
                         FailureDocument(source, as: Service.form),
-                        options: configuration.options,
+                        options: configuration.options.sharing(context.shared.part { CredentialPool() }),
                         reactor: context.reactor
                     )
                 }
@@ -45,7 +45,7 @@ extension DocumentDestinationTable {
                     try DocumentDestination(
                         configuration.service,
                         nil,
-                        options: configuration.options,
+                        options: configuration.options.sharing(context.shared.part { CredentialPool() }),
                         reactor: context.reactor
                     )
                 }
@@ -61,7 +61,7 @@ extension DocumentDestinationTable {
             let destination = try DocumentDestination(
                 self.service,
                 nil,
-                options: self.options,
+                options: self.options.sharing(context.shared.part { CredentialPool() }),
                 reactor: context.reactor
             )
             let found = await destination.examine()

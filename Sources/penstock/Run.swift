@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AWSClient
 import ArgumentParser
 import Foundation
 import Glibc
@@ -94,6 +95,8 @@ struct Run: AsyncParsableCommand {
         let admin = self.admin(plan, supervisor, store, context)
         var services = ServiceGroupConfiguration(
             services: [
+                // The first ends last: triggers that drain make calls, too.
+                .init(service: CredentialService(pool: context.shared.part { CredentialPool() })),
                 // Without the admin API nobody could look: the triggers are drained, and that is the end.
                 .init(service: admin, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: supervisor),
@@ -266,5 +269,14 @@ struct Run: AsyncParsableCommand {
         guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
         _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}
+
+/// Keeps credentials of AWS fresh that the parts of the process use.
+private struct CredentialService: Service {
+    let pool: CredentialPool
+
+    func run() async {
+        await cancelWhenGracefulShutdown { await self.pool.run() }
     }
 }

@@ -14,11 +14,13 @@ import Testing
 private func withClient(
     _ server: TestHTTPServer,
     variables: [String: String] = ["AWS_ACCESS_KEY_ID": "KEY", "AWS_SECRET_ACCESS_KEY": "s3cret"],
+    config: String = "",
+    pool: CredentialPool = CredentialPool(),
     _ body: (AWSClient) async throws -> Void
 ) async throws {
     let reactor = try Reactor(name: "aws-test")
-    let environment = AWSEnvironment(variables: variables)
-    var options = AWSOptions(region: "eu-west-1", environment: environment, connections: 4)
+    let environment = AWSEnvironment(variables: variables, shared: SharedConfiguration(config: config))
+    var options = AWSOptions(region: "eu-west-1", environment: environment, connections: 4).sharing(pool)
     options.endpoint = server.url("/prefix/")
     let client = try AWSClient(service: "lambda", options: options, reactor: reactor)
     let result: Result<Void, any Error>
@@ -189,8 +191,9 @@ private func withClient(
             )
         }
         defer { server.stop() }
-        try await withClient(server, variables: ["AWS_CONTAINER_CREDENTIALS_FULL_URI": server.url("/creds")])
-        { client in
+        let variables = ["AWS_CONTAINER_CREDENTIALS_FULL_URI": server.url("/creds")]
+        let pool = CredentialPool(CredentialRenewal.Times(pause: .zero))
+        try await withClient(server, variables: variables, pool: pool) { client in
             await withTaskGroup(of: Void.self) { group in
                 for _ in 0..<8 {
                     group.addTask { _ = try? await client.call(AWSCall(method: .get, path: "/")) }
@@ -259,6 +262,52 @@ private func withClient(
                 #expect(error?.code == "InvalidSignatureException" && error?.message == shown)
             }
         }
+    }
+
+    @Test("When STS gives no credentials, the call was not made, and is no answer that may have been lost")
+    func tokenService() async throws {
+        let sts = try TestHTTPServer { _, _ in }
+        let server = try TestHTTPServer { $1.respond(200) }
+        defer {
+            sts.stop()
+            server.stop()
+        }
+        let variables = ["AWS_PROFILE": "worker", "AWS_ENDPOINT_URL_STS": sts.url("")]
+        let config = """
+            [profile worker]
+            role_arn = arn:aws:iam::1:role/r
+            source_profile = base
+            [profile base]
+            aws_access_key_id = BASE
+            aws_secret_access_key = b
+            """
+        try await withClient(server, variables: variables, config: config) { client in
+            let error = await #expect(throws: AWSError.self) {
+                try await client.call(AWSCall(method: .post, path: "/"))
+            }
+            #expect(error?.kind == .noCredentials && error?.code == "Client.Credentials")
+            #expect(error?.message.hasPrefix("STS gave no credentials for arn:aws:iam::1:role/r: ") == true)
+            #expect(error?.message.contains("Client.ConnectionLost") == true)
+        }
+        #expect(sts.requests.count == 3 && server.requests.isEmpty)
+    }
+
+    @Test("Keys of the configuration count before all others")
+    func given() async throws {
+        let server = try TestHTTPServer { $1.respond(200) }
+        defer { server.stop() }
+        let reactor = try Reactor(name: "aws-test")
+        let environment = AWSEnvironment(variables: [
+            "AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "e",
+        ])
+        var options = AWSOptions(region: "eu-west-1", environment: environment, connections: 1)
+        options.endpoint = server.url("")
+        options.credentials = AWSCredentials(accessKeyID: "GIVEN", secretAccessKey: "g")
+        let client = try AWSClient(service: "sqs", options: options, reactor: reactor)
+        _ = try await client.call(AWSCall(method: .get, path: "/"))
+        await client.close()
+        reactor.stop()
+        #expect(server.requests.first?.headers["authorization"]?.contains("Credential=GIVEN/") == true)
     }
 
     @Test("AWS's own endpoints are told from others, in each partition")

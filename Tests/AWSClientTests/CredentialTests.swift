@@ -5,13 +5,13 @@ import Foundation
 import PenstockCore
 import PenstockTesting
 import Reactor
+import Synchronization
 import Testing
 
 @testable import AWSClient
 
 /// The credentials that a chain finds, as `key secret token`.
 private func found(
-    given: AWSCredentials? = nil,
     profile: String? = nil,
     variables: [String: String] = [:],
     config: String = "",
@@ -19,29 +19,20 @@ private func found(
 ) async throws -> AWSCredentials {
     let reactor = try Reactor(name: "credentials-test")
     defer { reactor.stop() }
-    let client = try CurlClient(reactor: reactor, connections: 2)
     var environment = variables
     if environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] == nil {
         environment["AWS_EC2_METADATA_DISABLED"] = "true"
     }
     let chain = CredentialChain(
-        given: given,
         profile: profile,
         environment: AWSEnvironment(
             variables: environment,
             shared: SharedConfiguration(config: config, credentials: credentials)
         ),
-        region: "eu-west-1",
-        client: client
+        region: "eu-west-1"
     )
-    let result: Result<AWSCredentials, AWSError>
-    do throws(AWSError) {
-        result = .success(try await chain.resolve(at: Timestamp(milliseconds: 1_800_000_000_000)))
-    } catch {
-        result = .failure(error)
-    }
-    await client.close()
-    return try result.get()
+    var memory = CredentialChain.Memory()
+    return try await chain.resolve(&memory, on: reactor)
 }
 
 private func temporaryFile(_ text: String) throws -> String {
@@ -63,9 +54,7 @@ private func temporaryFile(_ text: String) throws -> String {
 
     @Test("The first source that is there decides")
     func order() async throws {
-        let given = AWSCredentials(accessKeyID: "GIVEN", secretAccessKey: "g")
         let variables = ["AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "e", "AWS_SESSION_TOKEN": "t"]
-        #expect(try await found(given: given, variables: variables, credentials: Self.keys) == given)
         #expect(
             try await found(variables: variables, credentials: Self.keys)
                 == AWSCredentials(accessKeyID: "ENV", secretAccessKey: "e", sessionToken: "t")
@@ -220,7 +209,52 @@ private func temporaryFile(_ text: String) throws -> String {
         let error = await #expect(throws: AWSError.self) {
             try await found(profile: "other", variables: variables, config: config)
         }
-        #expect(error?.description == "AccessDenied: not you (request r-1)")
+        #expect(
+            error?.description
+                == "Client.Credentials: STS gave no credentials for arn:aws:iam::1:role/r: AccessDenied: not you "
+                + "(request r-1); allow sts:AssumeRole, and check whom the role trusts"
+        )
+        #expect(error?.kind == .noCredentials)
+    }
+
+    @Test("STS is asked again when it fails, and by its own clock when the two differ, which is kept")
+    func retries() async throws {
+        let asked = Mutex(0)
+        let server = try TestHTTPServer { request, exchange in
+            let number = asked.withLock { count in
+                count += 1
+                return count
+            }
+            if number == 1 { return exchange.respond(503) }
+            if request.headers["x-amz-date"]?.hasPrefix("20500101T0") == true {
+                return exchange.respond(200, [], Self.sts)
+            }
+            exchange.respond(
+                403,
+                [("Date", "Sat, 01 Jan 2050 00:00:10 GMT")],
+                "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>Signature expired</Message></Error>"
+                    + "</ErrorResponse>"
+            )
+        }
+        defer { server.stop() }
+        let reactor = try Reactor(name: "credentials-test")
+        defer { reactor.stop() }
+        let chain = CredentialChain(
+            profile: "role",
+            environment: AWSEnvironment(
+                variables: ["AWS_ENDPOINT_URL_STS": server.url("")],
+                shared: SharedConfiguration(
+                    config: "[profile role]\nrole_arn = r\nsource_profile = default\n",
+                    credentials: Self.keys
+                )
+            ),
+            region: "eu-west-1"
+        )
+        var memory = CredentialChain.Memory()
+        #expect(try await chain.resolve(&memory, on: reactor).accessKeyID == "ROLE")
+        #expect(server.requests.count == 3 && memory.skew > .seconds(3600))
+        #expect(try await chain.resolve(&memory, on: reactor).accessKeyID == "ROLE")
+        #expect(server.requests.count == 4)
     }
 
     @Test("A web identity that STS refuses is not shown")
@@ -244,8 +278,33 @@ private func temporaryFile(_ text: String) throws -> String {
             ])
         }
         #expect(
-            error?.description == "InvalidIdentityToken: bad: [hidden]"
+            error?.message
+                == "STS gave no credentials for arn:aws:iam::1:role/r: InvalidIdentityToken: bad: [hidden]"
         )
+    }
+
+    @Test("Once a profile had credentials, a file that is being written leads to no other identity")
+    func emptiedFile() async throws {
+        let server = try TestHTTPServer { $1.respond(200, [], Self.document) }
+        defer { server.stop() }
+        let path = try temporaryFile(Self.keys)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let chain = CredentialChain(
+            profile: nil,
+            environment: AWSEnvironment(filesOf: [
+                "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": path,
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": server.url("/creds"),
+            ]),
+            region: "eu-west-1"
+        )
+        let reactor = try Reactor(name: "credentials-test")
+        defer { reactor.stop() }
+        var memory = CredentialChain.Memory()
+        #expect(try await chain.resolve(&memory, on: reactor).accessKeyID == "FILE")
+        try "".write(toFile: path, atomically: false, encoding: .utf8)
+        await #expect(throws: AWSError.self) { try await chain.resolve(&memory, on: reactor) }
+        var fresh = CredentialChain.Memory()
+        #expect(try await chain.resolve(&fresh, on: reactor).accessKeyID == "META")
     }
 
     @Test(

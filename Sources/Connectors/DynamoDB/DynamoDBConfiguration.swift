@@ -84,7 +84,7 @@ package struct DynamoDBSourceConfiguration: ConfigurationTable {
     let origin: Origin
     let start: Start
     let pollers: Int
-    let options: AWSOptions
+    private(set) var options: AWSOptions
 
     /// Reads the table.
     package init(_ reader: inout ConfigurationReader) {
@@ -106,6 +106,13 @@ package struct DynamoDBSourceConfiguration: ConfigurationTable {
             suggestion: "set table: NAME, or stream: ARN"
         )
         self.origin = stream.map { .stream($0) } ?? .table(table ?? "table")
+    }
+
+    /// The same with credentials that others look for, too.
+    func sharing(_ pool: CredentialPool) -> Self {
+        var copy = self
+        copy.options = self.options.sharing(pool)
+        return copy
     }
 
     /// For people: `table orders`, or the stream's ARN.

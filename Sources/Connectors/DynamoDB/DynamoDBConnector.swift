@@ -43,7 +43,8 @@ package enum DynamoDBConnector: Connector {
             make: { trigger, context throws(SourceError) in
                 do throws(AWSError) {
                     let hubs = context.shared.part { StreamHubs() }
-                    let hub = try hubs.hub(configuration.options, reactor: context.reactor)
+                    let options = configuration.options.sharing(context.shared.part { CredentialPool() })
+                    let hub = try hubs.hub(options, reactor: context.reactor)
                     var share: ShardShare?
                     if let leases = context.partitionLeases, let store = context.checkpoints {
                         share = ShardShare(trigger: trigger, leases: leases, store: store)
@@ -58,6 +59,7 @@ package enum DynamoDBConnector: Connector {
         plan.shard = { ShardName($0).shard }
         plan.examine = { trigger, function, context in
             do throws(AWSError) {
+                let configuration = configuration.sharing(context.shared.part { CredentialPool() })
                 let examination = try DynamoDBExamination(configuration, reactor: context.reactor)
                 let found = await examination.source(trigger, function)
                 await examination.close()

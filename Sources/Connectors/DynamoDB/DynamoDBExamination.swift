@@ -128,7 +128,8 @@ struct DynamoDBExamination {
         }
         let advice =
             switch (error.kind, error.code) {
-            case (.noCredentials, _): "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"
+            case (.noCredentials, "Client.NoCredentials"):
+                "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"
             case (_, Self.missing): "; check the name, \"region\" and \"endpoint\""
             default: ""
             }

@@ -343,7 +343,8 @@ actor DynamoDBSource: WindowSource {
     func advice(_ error: AWSError) -> String {
         let advice =
             switch (error.kind, error.code) {
-            case (.noCredentials, _): "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"
+            case (.noCredentials, "Client.NoCredentials"):
+                "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"
             case (.throttled, _):
                 "; a shard serves two readers: look for others of this stream, or set fewer \"pollers\""
             case (_, "ResourceNotFoundException"): "; check the name, \"region\" and \"endpoint\""

@@ -28,7 +28,12 @@ package enum SQSConnector: Connector {
                 summary: configuration.summary,
                 outlet: Self.outlet(configuration.queue, configuration.options),
                 make: { context, source throws(DestinationError) in
-                    try SQSDestination(configuration, FailureDocument(source), reactor: context.reactor)
+                    let configuration = configuration.sharing(context.shared.part { CredentialPool() })
+                    return try SQSDestination(
+                        configuration,
+                        FailureDocument(source),
+                        reactor: context.reactor
+                    )
                 }
             )
             plan.examine = { await Self.examine(configuration, $0) }
@@ -46,7 +51,8 @@ package enum SQSConnector: Connector {
                 summary: configuration.summary,
                 outlet: Self.outlet(configuration.queue, configuration.options),
                 make: { context throws(DestinationError) in
-                    try SQSDestination(configuration, nil, reactor: context.reactor)
+                    let configuration = configuration.sharing(context.shared.part { CredentialPool() })
+                    return try SQSDestination(configuration, nil, reactor: context.reactor)
                 }
             )
             plan.examine = { await Self.examine(configuration, $0) }
@@ -88,11 +94,12 @@ package enum SQSConnector: Connector {
             position: { Position($0) ?? SQSMessageID.position(of: $0.utf8) },
             sample: RecordSample(partition: arn.description),
             make: { _, context throws(SourceError) in
+                let options = configuration.options.sharing(context.shared.part { CredentialPool() })
                 do throws(AWSError) {
                     return try SQSSource(
                         settings,
                         format: format,
-                        client: SQSClient(configuration.options, reactor: context.reactor),
+                        client: SQSClient(options, reactor: context.reactor),
                         reactor: context.reactor
                     )
                 } catch {
@@ -128,6 +135,7 @@ package enum SQSConnector: Connector {
         _ body: (SQSExamination) async -> [Diagnosis]
     ) async -> [Diagnosis] {
         do throws(AWSError) {
+            let options = options.sharing(context.shared.part { CredentialPool() })
             let client = try SQSClient(options, reactor: context.reactor)
             let isAWS = [queue.url, options.endpoint].allSatisfy {
                 AWSEndpoint.isAWS($0, region: options.region)

@@ -32,7 +32,7 @@ package struct SQSDestinationConfiguration: ConfigurationTable {
 
     let queue: SQSQueueName
     let messageSize: Int
-    let options: AWSOptions
+    private(set) var options: AWSOptions
 
     /// Calls side by side at most.
     private static let connections = 8
@@ -44,6 +44,13 @@ package struct SQSDestinationConfiguration: ConfigurationTable {
         var options = AWSOptions(&reader, region: self.queue.region, connections: Self.connections)
         options.endpoint = options.endpoint ?? self.queue.endpoint
         self.options = options
+    }
+
+    /// The same with credentials that others look for, too.
+    func sharing(_ pool: CredentialPool) -> Self {
+        var copy = self
+        copy.options = self.options.sharing(pool)
+        return copy
     }
 
     /// For people.

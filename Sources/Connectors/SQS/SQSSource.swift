@@ -295,7 +295,8 @@ actor SQSSource: LeaseSource {
     private func advice(_ error: AWSError) -> String {
         let advice =
             switch (error.kind, SQSErrorCode.bare(error.code)) {
-            case (.noCredentials, _): "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"
+            case (.noCredentials, "NoCredentials"):
+                "; set \"credentials\" or \"profile\", or AWS_ACCESS_KEY_ID"
             case (_, "OverLimit"):
                 "; too many of its messages are in flight, which others may have received"
             case (_, let code):

@@ -53,7 +53,7 @@ package struct LambdaFunctionConfiguration: ConfigurationTable {
     let timeout: Duration
     let concurrency: Int
     let wantsLogTail: Bool
-    let options: AWSOptions
+    private(set) var options: AWSOptions
 
     /// Reads the table.
     package init(_ reader: inout ConfigurationReader) {
@@ -68,5 +68,12 @@ package struct LambdaFunctionConfiguration: ConfigurationTable {
             "has no effect: AWS gives no log for `invocation: event`"
         )
         self.options = AWSOptions(&reader, region: self.target.region, connections: self.concurrency)
+    }
+
+    /// The same with credentials that others look for, too.
+    func sharing(_ pool: CredentialPool) -> Self {
+        var copy = self
+        copy.options = self.options.sharing(pool)
+        return copy
     }
 }

@@ -20,14 +20,19 @@ package enum LambdaFunctionKind: FunctionKind {
                     ? LambdaTarget.eventBytes : InvocationLimit.requestBytes,
                 answers: configuration.invocation == .wait,
                 make: { name, context in
-                    try LambdaFunction(name: name, configuration: configuration, reactor: context.reactor)
+                    let configuration = configuration.sharing(context.shared.part { CredentialPool() })
+                    return try LambdaFunction(
+                        name: name,
+                        configuration: configuration,
+                        reactor: context.reactor
+                    )
                 }
             )
             plan.examine = { context in
                 do throws(AWSError) {
                     let function = try LambdaFunction(
                         name: "doctor",
-                        configuration: configuration,
+                        configuration: configuration.sharing(context.shared.part { CredentialPool() }),
                         reactor: context.reactor
                     )
                     let diagnosis = await function.examine()

@@ -2,6 +2,7 @@
 
 import Foundation
 import PenstockTesting
+import Synchronization
 import Testing
 
 /// Functions of AWS Lambda that cannot be called, or fail, and the built program before them.
@@ -34,6 +35,66 @@ struct LambdaFailureTests {
                 """,
             environment: environment
         )
+    }
+
+    @Test("While STS gives no credentials, records wait at no cost of attempts, and none is given up")
+    func tokenService() throws {
+        let home = try TemporaryFolder()
+        let queue = try ScriptedSQS("work")
+        defer { queue.stop() }
+        // Two looks for credentials, of three attempts each, get no answer.
+        let left = Mutex(6)
+        let sts = try TestHTTPServer { _, exchange in
+            let isDown = left.withLock { left in
+                left -= 1
+                return left >= 0
+            }
+            guard !isDown else { return }
+            exchange.respond(
+                200,
+                [],
+                """
+                <AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLE</AccessKeyId>
+                <SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>
+                <Expiration>2099-01-15T08:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>
+                """
+            )
+        }
+        defer { sts.stop() }
+        let server = try TestHTTPServer { $1.respond(200, [], "{}") }
+        defer { server.stop() }
+        let config = home.url.appendingPathComponent("aws-config")
+        try """
+        [profile worker]
+        role_arn = arn:aws:iam::000000000000:role/worker
+        source_profile = base
+        [profile base]
+        aws_access_key_id = BASE
+        aws_secret_access_key = secret
+        """.write(to: config, atomically: true, encoding: .utf8)
+        queue.send([("one", nil)])
+        let penstock = try Self.penstock(
+            in: home,
+            queue,
+            server,
+            "region: eu-west-1, profile: worker",
+            environment: [
+                "AWS_CONFIG_FILE": config.path, "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+                "AWS_ENDPOINT_URL_STS": sts.url(""),
+            ]
+        )
+        #expect(
+            BoundedWait.until(within: .seconds(90)) { queue.bodies.isEmpty },
+            "\(penstock.logTail)"
+        )
+        try penstock.terminate()
+        #expect(sts.requests.count == 7)
+        #expect(
+            server.requests.map { $0.headers["authorization"]?.contains("Credential=ROLE/") } == [true]
+        )
+        let list = try CommandRun(["dlq", "list", "--format", "json"], in: home.url)
+        let letters = (try list.document()["result"] as? [String: Any])?["dead_letters"] as? [Any]
+        #expect(letters?.isEmpty == true, "\(list.output)")
     }
 
     @Test("The end of a function's log is in the history of its dead letter")
