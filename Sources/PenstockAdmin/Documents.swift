@@ -45,8 +45,19 @@ extension TriggerSnapshot {
             ("last_failure", self.lastFailure?.document),
             ("last_progress", self.lastProgress.map { .string($0.configurationText) }),
             ("gaps", .count(self.figures.gaps)),
+            ("latest_gaps", .array(self.gaps.map(\.document))),
             ("restarts", .integer(self.restarts)),
             ("durations", self.figures.durations.document)
+        )
+    }
+}
+
+extension TriggerSnapshot.Gap {
+    fileprivate var document: JSONValue {
+        .document(
+            ("at", .string(self.at.configurationText)),
+            ("partition", .string(self.partition)),
+            ("detail", .string(self.detail))
         )
     }
 }

@@ -17,6 +17,10 @@ struct TriggerText {
         if !partitions.isEmpty {
             lines += ["", Terminal.table([["  PARTITION", "COMMITTED", "LAG", "STATE"]] + partitions)]
         }
+        let gaps = Self.gaps(trigger)
+        if !gaps.isEmpty {
+            lines += ["", Terminal.table([["  GAP FOUND", "PARTITION", "WHAT IS MISSING"]] + gaps)]
+        }
         self.text = lines.joined(separator: "\n")
     }
 
@@ -56,7 +60,19 @@ struct TriggerText {
             let line = words.joined(separator: ": ").prefix { $0 != "\n" }
             facts.append(("last failure", "\(failure["at"]?.stringValue ?? "")  \(line)"))
         }
+        if let total = trigger["gaps"]?.integerValue, total > 0 {
+            let shown = trigger["latest_gaps"]?.arrayValue?.count ?? 0
+            let which = shown < total ? "the latest \(shown) are below" : "see below"
+            facts.append(("gaps", "records were missing upstream \(total) times; \(which)"))
+        }
         return facts
+    }
+
+    private static func gaps(_ trigger: JSONValue) -> [[String]] {
+        (trigger["latest_gaps"]?.arrayValue ?? []).map { gap in
+            let texts = ["at", "partition", "detail"].map { gap[$0]?.stringValue ?? "" }
+            return ["  \(texts[0])"] + texts.dropFirst().map(Terminal.visible)
+        }
     }
 
     private static func partitions(_ trigger: JSONValue) -> [[String]] {

@@ -191,6 +191,7 @@ final class ScriptedOperations: Operations {
             partitions: ["p"],
             blocked: [],
             lag: [PartitionLag(partition: "p", committed: Position(41), records: 3)],
+            gaps: [],
             lastFailure: nil,
             ages: ["p": .seconds(2)],
             blockedLanes: 0,

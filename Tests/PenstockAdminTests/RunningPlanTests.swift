@@ -80,6 +80,14 @@ struct RunningPlanTests {
             let trigger = try await admin.get("/api/v1/triggers/orders").json()
             let detail = "records are missing upstream: p: offset 2 is gone; going on at 9"
             #expect(trigger["detail"]?.stringValue == detail)
+            for number in 3..<33 { world.tell(.gap(SourceGap(partition: "p", detail: "\(number) is gone"))) }
+            try await self.wait(admin, for: "gap_detected_total", 31)
+            let shown = try await admin.get("/api/v1/triggers/orders").json()
+            #expect(shown["gaps"]?.integerValue == 31)
+            let latest = try #require(shown["latest_gaps"]?.arrayValue)
+            #expect(latest.map { $0["detail"]?.stringValue } == (13..<33).reversed().map { "\($0) is gone" })
+            #expect(latest.allSatisfy { $0["partition"]?.stringValue == "p" })
+            #expect(latest.allSatisfy { $0["at"]?.stringValue?.hasPrefix("20") == true })
             world.deliver("q", 0..<1)
             let ids = [PartitionID(1), PartitionID(2)]
             world.tell(.revoking(Revocation(id: RevocationID(7), partitions: [ids[0]], within: .seconds(5))))

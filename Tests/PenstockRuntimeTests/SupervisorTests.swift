@@ -43,6 +43,30 @@ struct SupervisorTests {
         }
     }
 
+    @Test("Gaps are kept over a trigger's restart, the newest first")
+    func gaps() async throws {
+        try await SupervisorFixture.run(self.plan()) { fixture in
+            await self.good.wait(for: "source started")
+            let tell = { (detail: String) in
+                self.good.tell(.gap(SourceGap(partition: "p", detail: detail)))
+            }
+            let wait = { (count: UInt64) -> TriggerSnapshot? in
+                while true {
+                    let snapshot = await fixture.supervisor.snapshot(of: "good")
+                    if snapshot?.figures.gaps == count { return snapshot }
+                    await Task.yield()
+                }
+            }
+            tell("one")
+            _ = await wait(1)
+            self.good.endSource()
+            await self.good.wait(for: "source started", count: 2)
+            tell("two")
+            let gaps = try #require(await wait(2)).gaps
+            #expect(gaps.map(\.detail) == ["two", "one"] && gaps.allSatisfy { $0.partition == "p" })
+        }
+    }
+
     @Test("A trigger that fails is started again, says why, and leaves its neighbour alone")
     func restarts() async throws {
         self.bad.refuseStart(SourceError(.notFound, "the topic \"t\" does not exist; create it"))

@@ -104,7 +104,7 @@ package actor Pipeline {
     var resultFailure: String?
     var functionFailure: String?
     var lastFailure: Attempt?
-    var lastGap: SourceGap?
+    var latestGaps: [TriggerSnapshot.Gap] = []
     var figures = TriggerFigures()
     var lastProgress: Timestamp?
     let taps: TapBoard
@@ -233,8 +233,10 @@ package actor Pipeline {
             self.logger.info("partitions ended", metadata: ["count": "\(partitions.count)"])
         case .forgotten(let names): self.forgotten += names
         case .gap(let gap):
-            self.lastGap = gap
             self.figures.gaps += 1
+            let told = TriggerSnapshot.Gap(partition: gap.partition, detail: gap.detail, at: self.now.wall)
+            self.latestGaps.insert(told, at: 0)
+            if self.latestGaps.count > TriggerSnapshot.gapsMax { self.latestGaps.removeLast() }
             self.logger.error(
                 "records are missing upstream",
                 metadata: ["partition": "\(gap.partition)", "detail": "\(gap.detail)"]

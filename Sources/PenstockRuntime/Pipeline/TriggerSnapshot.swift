@@ -38,6 +38,26 @@ package struct TriggerSnapshot: Sendable {
         package var isOverdue: Bool
     }
 
+    /// Records that were missing upstream.
+    package struct Gap: Sendable, Equatable {
+        /// The upstream's name of the partition, or of the stream.
+        package var partition: String
+        /// What happened, in one sentence.
+        package var detail: String
+        /// When it was found.
+        package var at: Timestamp
+
+        /// A gap.
+        package init(partition: String, detail: String, at: Timestamp) {
+            self.partition = partition
+            self.detail = detail
+            self.at = at
+        }
+    }
+
+    /// How many gaps are told at most; ``TriggerFigures/gaps`` counts all.
+    package static let gapsMax = 20
+
     /// The trigger's name.
     package var name: String
     /// The function it invokes.
@@ -58,6 +78,8 @@ package struct TriggerSnapshot: Sendable {
     package var blocked: [BlockedPartition]
     /// How far behind the partitions are.
     package var lag: [PartitionLag]
+    /// The latest gaps since Penstock started, the newest first, ``gapsMax`` at most.
+    package var gaps: [Gap]
     /// The last failure of an invocation.
     package var lastFailure: Attempt?
     /// How old the first record of each partition is that was received and is not settled; zero where all are settled.
@@ -83,6 +105,7 @@ package struct TriggerSnapshot: Sendable {
         partitions: [String],
         blocked: [BlockedPartition],
         lag: [PartitionLag],
+        gaps: [Gap],
         lastFailure: Attempt?,
         ages: [String: Duration],
         blockedLanes: Int,
@@ -100,6 +123,7 @@ package struct TriggerSnapshot: Sendable {
         self.partitions = partitions
         self.blocked = blocked
         self.lag = lag
+        self.gaps = gaps
         self.lastFailure = lastFailure
         self.ages = ages
         self.blockedLanes = blockedLanes

@@ -281,6 +281,7 @@ package actor TriggerRunner {
             partitions: status?.partitions ?? [],
             blocked: status?.blocked ?? [],
             lag: status?.lag ?? [],
+            gaps: history.gaps,
             lastFailure: status?.lastFailure,
             ages: status?.ages ?? [:],
             blockedLanes: status?.blockedLanes ?? 0,
@@ -322,11 +323,13 @@ extension TriggerSnapshot.BlockedPartition {
 private struct TriggerHistory: Sendable {
     var counters = Counters()
     var figures = TriggerFigures()
+    var gaps: [TriggerSnapshot.Gap] = []
     var lastProgress: Timestamp?
 
     mutating func add(_ status: PipelineStatus) {
         self.counters.add(status.counters)
         self.figures.add(status.figures)
+        self.gaps = Array((status.gaps + self.gaps).prefix(TriggerSnapshot.gapsMax))
         self.lastProgress = status.lastProgress ?? self.lastProgress
     }
 }
@@ -340,6 +343,7 @@ struct PipelineStatus: Sendable {
     var partitions: [String]
     var blocked: [TriggerSnapshot.BlockedPartition]
     var lag: [PartitionLag]
+    var gaps: [TriggerSnapshot.Gap]
     var ages: [String: Duration]
     var blockedLanes: Int
     var lastFailure: Attempt?
@@ -362,6 +366,7 @@ extension Pipeline {
             partitions: self.engine.partitions,
             blocked: self.blocked,
             lag: self.parts.source.lag(),
+            gaps: self.latestGaps,
             ages: self.ages,
             blockedLanes: self.engine.blockedLanes,
             lastFailure: self.lastFailure,
@@ -398,7 +403,7 @@ extension Pipeline {
             return overdue.remark
         }
         if case .warned(let detail) = self.sourceStatus { return detail }
-        return self.lastGap.map { "records are missing upstream: \($0.partition): \($0.detail)" }
+        return self.latestGaps.first.map { "records are missing upstream: \($0.partition): \($0.detail)" }
     }
 
     private var problem: String? {

@@ -97,6 +97,11 @@ package final class ScriptedSource: SeekableSource {
         self.mailbox.put(.records(builder.finish()))
     }
 
+    /// Ends by itself.
+    func end() {
+        self.mailbox.close()
+    }
+
     func tell(_ status: SourceStatus) {
         self.mailbox.put(.status(status))
     }

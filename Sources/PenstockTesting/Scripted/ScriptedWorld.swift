@@ -139,6 +139,11 @@ package final class ScriptedWorld: Sendable {
         self.state.withLock { $0.sources.last }?.tell(status)
     }
 
+    /// Lets the source that was started last end by itself.
+    package func endSource() {
+        self.state.withLock { $0.sources.last }?.end()
+    }
+
     /// Lets the source that was started last tell something.
     package func tell(_ event: SourceEvent) {
         self.state.withLock { $0.sources.last }?.tell(event)
