@@ -37,13 +37,35 @@ package final class TestHTTPServer: Sendable {
 
     /// Listens; `respond` is called for each request on its connection's thread.
     ///
-    /// Without an answer, the connection is closed.
-    package init(_ respond: @escaping @Sendable (Request, Exchange) -> Void) throws {
-        let (listener, port) = try Self.listen()
+    /// Without an answer, the connection is closed. With a port it listens there, also where an earlier server was just now.
+    package init(
+        port: UInt16 = 0,
+        _ respond: @escaping @Sendable (Request, Exchange) -> Void
+    ) throws {
+        let (listener, port) = try Self.listen(port)
         self.listener = listener
         self.port = port
         self.respond = respond
         TestThread.start { self.accept() }
+    }
+
+    /// One where another may have been just now, as soon as that has let its port go.
+    static func again(
+        port: UInt16,
+        _ respond: @escaping @Sendable (Request, Exchange) -> Void
+    ) throws -> TestHTTPServer {
+        var failure: any Error = TestServerError(call: "listen", code: EADDRINUSE)
+        var server: TestHTTPServer?
+        _ = BoundedWait.until(within: .seconds(10)) {
+            do {
+                server = try TestHTTPServer(port: port, respond)
+            } catch {
+                failure = error
+            }
+            return server != nil
+        }
+        guard let server else { throw failure }
+        return server
     }
 
     /// The URL of a path on it.
@@ -69,11 +91,22 @@ package final class TestHTTPServer: Sendable {
 
     // MARK: - Threads
 
-    private static func listen() throws -> (descriptor: Int32, port: Int) {
+    private static func listen(_ port: UInt16) throws -> (descriptor: Int32, port: Int) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw TestServerError(call: "socket", code: errno) }
+        if port != 0 {
+            var one: Int32 = 1
+            _ = unsafe setsockopt(
+                descriptor,
+                SOL_SOCKET,
+                SO_REUSEADDR,
+                &one,
+                socklen_t(MemoryLayout<Int32>.size)
+            )
+        }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let result = unsafe withUnsafeMutablePointer(to: &address) { address in
@@ -85,7 +118,11 @@ package final class TestHTTPServer: Sendable {
                 return unsafe getsockname(descriptor, address, &length)
             }
         }
-        guard result == 0 else { throw TestServerError(call: "listen", code: errno) }
+        guard result == 0 else {
+            let code = errno
+            close(descriptor)
+            throw TestServerError(call: "listen", code: code)
+        }
         return (descriptor, Int(UInt16(bigEndian: address.sin_port)))
     }
 

@@ -43,3 +43,12 @@ enum WriterLock {
         }
     }
 }
+
+extension PenstockProcess {
+    /// Whether its log says that its source is connected, or says nothing of it.
+    var isSourceConnected: Bool {
+        let log = self.log
+        guard let lost = log.range(of: "source disconnected", options: .backwards) else { return true }
+        return log[lost.upperBound...].contains("source connected")
+    }
+}

@@ -33,6 +33,8 @@ struct SQSQueueState {
 
     let isFIFO: Bool
     var exists = true
+    /// How often the server went down.
+    var life = 0
     var figures = SQSQueueFigures()
     private(set) var messages: [Message] = []
     private var visible = Deque<Int>()

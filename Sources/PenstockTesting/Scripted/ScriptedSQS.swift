@@ -27,13 +27,14 @@ package final class ScriptedSQS: Sendable {
     private let intercept = Mutex<(@Sendable (_ operation: String) -> Fault?)?>(nil)
     private let attributes = Mutex<[String: String]>([:])
     private let server = Mutex<TestHTTPServer?>(nil)
+    private let port: UInt16
 
-    /// A queue; a FIFO queue when its name says so.
-    package init(_ name: String = "orders") throws {
+    /// A queue; a FIFO queue when its name says so; one that is to go down and come back needs a port.
+    package init(_ name: String = "orders", port: UInt16 = 0) throws {
+        self.port = port
         self.name = name
         self.state = Mutex(SQSQueueState(isFIFO: name.hasSuffix(".fifo")))
-        let server = try TestHTTPServer { [weak self] request, exchange in self?.serve(request, exchange) }
-        self.server.withLock { $0 = server }
+        try self.comeUp()
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -45,6 +46,27 @@ package final class ScriptedSQS: Sendable {
     /// Ends it.
     package func stop() {
         self.server.withLock { $0.take() }?.stop()
+    }
+
+    /// Ends all connections at once and refuses others, as when the server is killed; what the queue has stays as it is
+    /// then, whatever was asked before.
+    ///
+    /// - Returns: how many messages were in flight.
+    package func goDown() -> Int {
+        let inFlight = self.state.withLock { state in
+            state.life += 1
+            return state.inFlight(at: .now)
+        }
+        self.stop()
+        return inFlight
+    }
+
+    /// Serves again where it did.
+    package func comeUp() throws {
+        let server = try TestHTTPServer.again(port: self.port) { [weak self] request, exchange in
+            self?.serve(request, exchange)
+        }
+        self.server.withLock { $0 = server }
     }
 
     /// Decides about each request from now on, by its operation, such as `ReceiveMessage`; nil for no faults.
@@ -67,8 +89,10 @@ package final class ScriptedSQS: Sendable {
     /// Deletes the queue with all that is in it, or creates it again.
     package func setExists(_ exists: Bool) {
         self.state.withLock { state in
+            let life = state.life
             state = SQSQueueState(isFIFO: state.isFIFO)
             state.exists = exists
+            state.life = life
         }
     }
 
@@ -86,12 +110,13 @@ package final class ScriptedSQS: Sendable {
     // MARK: - Serving
 
     private func serve(_ request: TestHTTPServer.Request, _ exchange: TestHTTPServer.Exchange) {
+        let life = self.state.withLock { $0.life }
         let target = request.headers["x-amz-target"] ?? ""
         guard target.hasPrefix("AmazonSQS."), request.headers["content-type"] == "application/x-amz-json-1.0",
             let body = try? JSONSerialization.jsonObject(with: Data(request.body)) as? [String: Any]
         else { return exchange.respond(400, [], "this is no request of SQS's JSON protocol") }
         let operation = String(target.dropFirst("AmazonSQS.".count))
-        let call = SQSCall(operation: operation, body: body)
+        let call = SQSCall(operation: operation, body: body, life: life)
         let fault = self.intercept.withLock { $0 }?(operation)
         self.state.withLock { state in
             state.figures.calls[operation, default: 0] += 1
@@ -134,8 +159,9 @@ package final class ScriptedSQS: Sendable {
         case "ReceiveMessage": return self.receive(call)
         case "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessageBatch":
             guard !call.entries.isEmpty else { return .error("EmptyBatchRequest") }
-            return self.state.withLock {
-                $0.batch(call, failing: Set(places), code, isSendersFault, at: .now)
+            return self.state.withLock { state in
+                guard state.life == call.life else { return .error("ServiceUnavailable") }
+                return state.batch(call, failing: Set(places), code, isSendersFault, at: .now)
             }
         default: return .error("InvalidAction")
         }
@@ -165,6 +191,7 @@ package final class ScriptedSQS: Sendable {
         let end = ContinuousClock.now + .seconds(wait)
         while true {
             let answer = self.state.withLock { state -> SQSAnswer? in
+                guard state.life == call.life else { return .error("ServiceUnavailable") }
                 guard state.exists else { return .error("QueueDoesNotExist") }
                 let found = state.receive(limit, for: .seconds(visibility), attempt: attempt, at: .now)
                 return found.isEmpty ? nil : SQSAnswer(#"{"Messages":[\#(found.joined(separator: ","))]}"#)
@@ -213,6 +240,8 @@ package struct SQSQueueFigures: Sendable {
 struct SQSCall {
     var operation: String
     var body: [String: Any]
+    /// Of the server that it came to.
+    var life: Int
 
     func text(_ name: String) -> String? { self.body[name] as? String }
     func number(_ name: String) -> Int? { self.body[name] as? Int }

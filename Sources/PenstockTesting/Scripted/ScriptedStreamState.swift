@@ -39,6 +39,7 @@ struct ScriptedStreamState {
     var generation = 0
     var pageMax = 1000
     var listMax = 100
+    var streamMax = 100
     var viewType: String? = "NEW_AND_OLD_IMAGES"
 
     init(table: String, shards: Int) {
@@ -154,9 +155,14 @@ struct ScriptedStreamState {
     }
 
     private func list(_ body: [String: Any]) -> String {
-        let streams = body["TableName"] as? String == self.table ? self.streams : []
-        let texts = streams.reversed().map { #"{"StreamArn":"\#($0.arn)","TableName":"\#(self.table)"}"# }
-        return #"{"Streams":[\#(texts.joined(separator: ","))]}"#
+        var streams = body["TableName"] as? String == self.table ? self.streams[...] : []
+        if let last = body["ExclusiveStartStreamArn"] as? String {
+            streams = streams.drop { $0.arn != last }.dropFirst()
+        }
+        let page = streams.prefix(self.streamMax)
+        let texts = page.map { #"{"StreamArn":"\#($0.arn)","TableName":"\#(self.table)"}"# }
+        let last = page.count < streams.count ? #","LastEvaluatedStreamArn":"\#(page.last?.arn ?? "")""# : ""
+        return #"{"Streams":[\#(texts.joined(separator: ","))]\#(last)}"#
     }
 
     private func stream(_ body: [String: Any]) throws(ScriptedRefusal) -> Stream {

@@ -37,13 +37,14 @@ package final class ScriptedStreams: Sendable {
     private let intercept = Mutex<(@Sendable (_ call: Call) -> Fault?)?>(nil)
     private let log = Mutex<[Call]>([])
     private let server = Mutex<TestHTTPServer?>(nil)
+    private let port: UInt16
 
-    /// A table whose stream has so many open shards, each empty.
-    package init(_ table: String = "orders", shards: Int = 1) throws {
+    /// A table whose stream has so many open shards, each empty; one that is to go down and come back needs a port.
+    package init(_ table: String = "orders", shards: Int = 1, port: UInt16 = 0) throws {
+        self.port = port
         self.table = table
         self.state = Mutex(ScriptedStreamState(table: table, shards: shards))
-        let server = try TestHTTPServer { [weak self] request, exchange in self?.serve(request, exchange) }
-        self.server.withLock { $0 = server }
+        try self.comeUp()
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -55,6 +56,19 @@ package final class ScriptedStreams: Sendable {
     /// Ends it.
     package func stop() {
         self.server.withLock { $0.take() }?.stop()
+    }
+
+    /// Ends all connections at once and refuses others, as when the server is killed; what the stream has stays.
+    package func goDown() {
+        self.stop()
+    }
+
+    /// Serves again where it did.
+    package func comeUp() throws {
+        let server = try TestHTTPServer.again(port: self.port) { [weak self] request, exchange in
+            self?.serve(request, exchange)
+        }
+        self.server.withLock { $0 = server }
     }
 
     /// Decides about each request from now on; nil for no faults.
@@ -127,11 +141,12 @@ package final class ScriptedStreams: Sendable {
         self.state.withLock { $0.forgetOldStreams() }
     }
 
-    /// Sets how many records a page has at most, and how many shards a list.
-    package func setPages(records: Int = 1000, shards: Int = 100) {
+    /// Sets how many records a page has at most, and how many shards and streams a list.
+    package func setPages(records: Int = 1000, shards: Int = 100, streams: Int = 100) {
         self.state.withLock { state in
             state.pageMax = records
             state.listMax = shards
+            state.streamMax = streams
         }
     }
 

@@ -88,6 +88,27 @@ struct StreamFollowingTests {
         #expect(streams.count("ListStreams") == 0)
     }
 
+    @Test("A table's streams are listed page by page, and the latest is read wherever it is listed")
+    func paging() async throws {
+        let streams = try ScriptedStreams()
+        defer { streams.stop() }
+        var arns = [streams.arn]
+        for _ in 0..<4 {
+            streams.disable()
+            streams.enable()
+            arns.append(streams.arn)
+        }
+        streams.setPages(streams: 2)
+        streams.write(["a"], to: streams.openShards[0])
+        try await StreamProbe.run(streams) { probe in
+            probe.grant()
+            try await probe.receive(1)
+            #expect(probe.assigned == streams.openShards)
+            #expect(streams.count("ListStreams") == 3)
+            #expect(try await probe.source.hub.client.streams(of: streams.table).map(\.arn) == arns)
+        }
+    }
+
     @Test("A table without a stream, and one that is not there, are waited for")
     func none() async throws {
         let streams = try ScriptedStreams()

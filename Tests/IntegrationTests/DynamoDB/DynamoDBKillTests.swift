@@ -8,51 +8,71 @@ import Testing
 /// A scripted stream whose shards are split and merged, real processes, and a far end that counts by itself.
 @Suite(.serialized, .ownThreads, .timeLimit(.minutes(5)))
 struct DynamoDBKillTests {
+    /// Changes that are written at once.
+    private static let portion = 2000
+
     @Test(
-        "SIGKILL at random moments over splits and merges, and an outage of the stream before each, lose no change, and each item's stay in order"
+        "SIGKILL and outages of the stream at random moments, over splits and merges while it is read, lose no change, and each item's stay in order"
     )
     func killed() throws {
-        let (generations, each) = (5, 20_000)
+        // PENSTOCK_KILL_CHANGES sets how many changes; 100000 is the full size.
+        let wanted = ProcessInfo.processInfo.environment["PENSTOCK_KILL_CHANGES"].flatMap { Int($0) }
+        let kills = 4
+        let size = Self.portion * kills
+        let quarter = max(4, ((wanted ?? 60_000) + size - 1) / size)
         let began = ContinuousClock.now
         let seed = UInt64.random(in: .min ... .max)
         var random = SplitMix64(seed: seed)
         let world = try DynamoDBKillWorld()
-        var bound = 0
-        for generation in 1..<generations {
-            world.write(each)
-            let penstock = try world.start()
-            try world.cut(penstock, after: Int.random(in: 200...1000, using: &random))
-            let wanted = min(
-                generation * each - 1000,
-                world.distinct + Int.random(in: 500...each, using: &random)
+        var (bound, outages, reshaped) = (0, 0, 0)
+        var penstock = try world.start()
+        for kill in 0..<kills {
+            let (killed, down) = (
+                Int.random(in: 1..<quarter, using: &random), Int.random(in: 0..<quarter, using: &random)
             )
-            try world.wait(for: "\(wanted) arrivals", penstock) {
+            for turn in 0..<quarter {
+                world.write(Self.portion)
+                if turn == down {
+                    try world.outage(penstock, &random)
+                    outages += 1
+                }
+                // What is not read yet of a parent must come before what its children get now.
+                if turn != killed, Bool.random(using: &random) {
+                    world.reshapeOne(&random)
+                    reshaped += 1
+                }
+                let left = Int.random(in: 0..<Self.portion, using: &random)
+                try world.wait(for: "all but \(left)", penstock) {
+                    world.read()
+                    return world.distinct >= world.written - left
+                }
+                guard turn == killed else { continue }
+                // Every other time both are killed, and Penstock comes back before the stream does.
+                let isAlone = kill % 2 == 0
+                if !isAlone { world.goDown() }
+                penstock.kill()
+                try world.waitForWriters()
                 world.read()
-                return world.distinct >= wanted
+                bound += try world.uncommitted()
+                world.reshape(&random)
+                penstock = try world.start()
+                if !isAlone { try world.comeUp(penstock, &random) }
             }
-            penstock.kill()
-            try world.waitForWriters()
-            world.read()
-            bound += try world.uncommitted()
-            // What is not read yet of a parent must come before what its children get now.
-            world.reshape(&random)
         }
-        world.write(each)
-        let last = try world.start()
-        try world.wait(for: "all changes", last) {
+        try world.wait(for: "all changes", penstock) {
             world.read()
-            return world.distinct == generations * each
+            return world.distinct == world.written
         }
-        try last.terminate()
+        try penstock.terminate()
         world.read()
         let line =
-            "SIGKILL dynamodb: \(generations * each) changes, \(world.shards) shards, seed \(seed), "
-            + "\(generations - 1) kills, bound \(bound), \(world.duplicates) duplicates, "
-            + "\(ContinuousClock.now - began)\n"
+            "SIGKILL dynamodb: \(world.written) changes, \(world.shards) shards, seed \(seed), \(kills) kills, "
+            + "\(outages) outages, \(reshaped) splits and merges of what was read, bound \(bound), "
+            + "\(world.duplicates) duplicates, \(ContinuousClock.now - began)\n"
         FileHandle.standardError.write(Data(line.utf8))
-        #expect(world.distinct == generations * each)
+        #expect(world.distinct == world.written)
         #expect(world.violations.prefix(5) == [])
-        #expect(world.cutLines < generations)
+        #expect(world.cutLines <= kills)
         #expect(world.duplicates <= bound)
     }
 
@@ -105,7 +125,8 @@ struct DynamoDBKillTests {
 /// A table with changes of 200 items, and Penstocks that read its stream one after the other.
 private final class DynamoDBKillWorld {
     private let streams: ScriptedStreams
-    private let proxy: TestProxy
+    /// Where it is, also while it is down.
+    private let endpoint: String
     private let home: TemporaryFolder
     private let python = TestEnvironment.python
     /// Which items each open shard has.
@@ -116,8 +137,9 @@ private final class DynamoDBKillWorld {
     private var seen: Set<String> = []
     private var greatest: [Substring: Int] = [:]
 
-    /// Shards that there were.
+    /// Shards that there were, and changes that were written.
     private(set) var shards = 4
+    private(set) var written = 0
     /// Changes that arrived, each counted once.
     var distinct: Int { self.seen.count }
     /// Lines that are no change of this test.
@@ -132,9 +154,8 @@ private final class DynamoDBKillWorld {
 
     init(state: String? = nil) throws {
         self.state = state
-        self.streams = try ScriptedStreams("kill", shards: 4)
-        let port = self.streams.endpoint.split(separator: ":").last.flatMap { UInt16($0) }
-        self.proxy = try TestProxy(to: try #require(port))
+        self.streams = try ScriptedStreams("kill", shards: 4, port: FreePort.pick())
+        self.endpoint = self.streams.endpoint
         self.home = try TemporaryFolder()
         self.lines = ArrivedLines(self.home.url.appendingPathComponent("arrived"))
         for (number, shard) in self.streams.openShards.enumerated() {
@@ -148,20 +169,25 @@ private final class DynamoDBKillWorld {
     }
 
     deinit {
-        self.proxy.stop()
         self.streams.stop()
     }
 
-    /// Cuts all connections to the stream after so many arrivals, until Penstock says so.
-    func cut(_ penstock: PenstockProcess, after count: Int) throws {
-        let wanted = self.distinct + count
-        try self.wait(for: "\(wanted) arrivals", penstock) {
-            self.read()
-            return self.distinct >= wanted
-        }
-        self.proxy.cut()
-        try self.wait(for: "the outage", penstock) { penstock.log.contains("source disconnected") }
-        self.proxy.restore()
+    /// Kills the stream's server; what it has stays.
+    func goDown() { self.streams.goDown() }
+
+    /// Lets it come back a while after Penstock has said that it is gone.
+    func comeUp(_ penstock: PenstockProcess, _ random: inout SplitMix64) throws {
+        try self.wait(for: "the outage", penstock) { !penstock.isSourceConnected }
+        let more = Duration.milliseconds(Int.random(in: 0...500, using: &random))
+        _ = BoundedWait.until(within: more) { false }
+        try self.streams.comeUp()
+        try self.wait(for: "the stream's return", penstock) { penstock.isSourceConnected }
+    }
+
+    /// Kills the stream's server, and lets it come back.
+    func outage(_ penstock: PenstockProcess, _ random: inout SplitMix64) throws {
+        self.goDown()
+        try self.comeUp(penstock, &random)
     }
 
     /// Writes so many changes, of all items in turn.
@@ -172,26 +198,43 @@ private final class DynamoDBKillWorld {
             for (number, key) in zip(self.streams.write(keys, to: shard), keys) {
                 self.places[number] = (shard, key)
             }
+            self.written += share
         }
+    }
+
+    /// Splits one open shard, or merges two.
+    func reshapeOne(_ random: inout SplitMix64) {
+        let open = self.items.keys.sorted().shuffled(using: &random)
+        if open.count < 4 || (open.count < 20 && Bool.random(using: &random)) {
+            let widest = open.max { (self.items[$0] ?? []).count < (self.items[$1] ?? []).count } ?? open[0]
+            self.split(widest)
+        } else {
+            self.merge(Array(open.prefix(2)))
+        }
+    }
+
+    private func split(_ shard: String) {
+        let items = self.items.removeValue(forKey: shard) ?? []
+        let children = self.streams.replace([shard], by: 2)
+        let middle = items.count / 2
+        self.items[children[0]] = Array(items[..<middle])
+        self.items[children[1]] = Array(items[middle...])
+        self.shards += 2
+    }
+
+    private func merge(_ parents: [String]) {
+        let items = parents.flatMap { self.items.removeValue(forKey: $0) ?? [] }
+        self.items[self.streams.replace(parents, by: 1)[0]] = items
+        self.shards += 1
     }
 
     /// Splits one half of the open shards, and merges pairs of the others.
     func reshape(_ random: inout SplitMix64) {
         let open = self.items.keys.sorted().shuffled(using: &random)
-        for shard in open.prefix(open.count / 2) {
-            let items = self.items.removeValue(forKey: shard) ?? []
-            let children = self.streams.replace([shard], by: 2)
-            let middle = items.count / 2
-            self.items[children[0]] = Array(items[..<middle])
-            self.items[children[1]] = Array(items[middle...])
-            self.shards += 2
-        }
+        for shard in open.prefix(open.count / 2) { self.split(shard) }
         let others = Array(open.dropFirst(open.count / 2))
         for pair in stride(from: 0, to: others.count - 1, by: 2) {
-            let parents = [others[pair], others[pair + 1]]
-            let items = parents.flatMap { self.items.removeValue(forKey: $0) ?? [] }
-            self.items[self.streams.replace(parents, by: 1)[0]] = items
-            self.shards += 1
+            self.merge([others[pair], others[pair + 1]])
         }
     }
 
@@ -215,7 +258,7 @@ private final class DynamoDBKillWorld {
                     source:
                       dynamodb:
                         table: kill
-                        endpoint: "http://127.0.0.1:\(self.proxy.port)"
+                        endpoint: "\(self.endpoint)"
                         region: eu-west-1
                         credentials: { access_key_id: test, secret_access_key: test }
                     function: sink

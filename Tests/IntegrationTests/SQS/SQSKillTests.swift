@@ -8,16 +8,20 @@ import Testing
 /// A scripted queue, real processes, and a far end that counts by itself.
 @Suite(.serialized, .ownThreads, .timeLimit(.minutes(5)))
 struct SQSKillTests {
+    /// PENSTOCK_KILL_MESSAGES sets how many; 50000 is the full size.
+    private static let messages =
+        ProcessInfo.processInfo.environment["PENSTOCK_KILL_MESSAGES"].flatMap { Int($0) } ?? 20_000
+
     @Test(
-        "SIGKILL at random moments, and an outage of the queue before each, lose no message of a standard queue, and repeat only what was in flight"
+        "SIGKILL and outages of the queue at random moments lose no message of a standard queue, and repeat only what was in flight"
     )
     func standard() throws {
-        try Self.killed(messages: 50_000, groups: nil, kills: 4)
+        try Self.killed(messages: max(10_000, Self.messages), groups: nil, kills: 4)
     }
 
-    @Test("SIGKILL at random moments, and an outage before each, keep 200 message groups in order")
+    @Test("SIGKILL and outages of the queue at random moments keep 200 message groups in order")
     func groups() throws {
-        try Self.killed(messages: 50_000, groups: 200, kills: 4)
+        try Self.killed(messages: max(10_000, Self.messages), groups: 200, kills: 4)
     }
 
     private static func killed(messages: Int, groups: Int?, kills: Int) throws {
@@ -25,16 +29,25 @@ struct SQSKillTests {
         let seed = UInt64.random(in: .min ... .max)
         var random = SplitMix64(seed: seed)
         let world = try SQSKillWorld(messages: messages, groups: groups)
-        var bound = 0
-        for _ in 0..<kills {
+        var (bound, outages) = (0, 0)
+        var isDown = false
+        for kill in 0..<kills {
             let penstock = try world.start()
-            bound += try world.cut(penstock, after: Int.random(in: 200...1000, using: &random))
-            let wanted = world.read() + Int.random(in: 500...messages / (2 * kills), using: &random)
+            if isDown { try world.comeUp(penstock, &random) }
+            for _ in 0..<Int.random(in: 1...2, using: &random) {
+                let more = Int.random(in: 100...400, using: &random)
+                bound += try world.outage(penstock, after: more, &random)
+                outages += 1
+            }
+            let wanted = world.read() + Int.random(in: 200...messages / (4 * kills), using: &random)
             try world.wait(for: "\(wanted) arrivals", penstock) { world.read() >= wanted }
             #expect(world.distinct < messages, "a kill after the last message proves nothing")
+            // Every other time both are killed, and Penstock comes back before the queue does.
+            isDown = kill % 2 == 1 && kill + 1 < kills
+            if isDown { bound += world.queue.goDown() }
             penstock.kill()
             try world.waitForWriters()
-            bound += world.queue.figures.inFlight
+            if !isDown { bound += world.queue.figures.inFlight }
         }
         let last = try world.start()
         try world.wait(for: "all messages", last) {
@@ -45,7 +58,7 @@ struct SQSKillTests {
         world.read()
         let line =
             "SIGKILL sqs\(groups == nil ? "" : " fifo"): \(messages) messages, seed \(seed), \(kills) kills, "
-            + "bound \(bound), \(world.duplicates) duplicates, \(ContinuousClock.now - began)\n"
+            + "\(outages) outages, bound \(bound), \(world.duplicates) duplicates, \(ContinuousClock.now - began)\n"
         FileHandle.standardError.write(Data(line.utf8))
         #expect(world.distinct == messages)
         #expect(world.violations.prefix(5) == [])
@@ -57,7 +70,6 @@ struct SQSKillTests {
 /// A queue with messages that say their group and their number in it, and Penstocks that read it one after the other.
 private final class SQSKillWorld {
     let queue: ScriptedSQS
-    private let proxy: TestProxy
     private let home: TemporaryFolder
     private let python = TestEnvironment.python
     private let keepsOrder: Bool
@@ -75,11 +87,13 @@ private final class SQSKillWorld {
     /// First arrivals that came before an earlier message of their group.
     private(set) var violations: [String] = []
 
+    /// Also while it is down.
+    private let url: String
+
     init(messages: Int, groups: Int?) throws {
         self.keepsOrder = groups != nil
-        self.queue = try ScriptedSQS(groups == nil ? "kill" : "kill.fifo")
-        let port = self.queue.endpoint.split(separator: ":").last.flatMap { UInt16($0) }
-        self.proxy = try TestProxy(to: try #require(port))
+        self.queue = try ScriptedSQS(groups == nil ? "kill" : "kill.fifo", port: FreePort.pick())
+        self.url = self.queue.url
         self.home = try TemporaryFolder()
         self.lines = ArrivedLines(self.home.url.appendingPathComponent("arrived"))
         let groups = groups ?? 1
@@ -98,20 +112,26 @@ private final class SQSKillWorld {
     }
 
     deinit {
-        self.proxy.stop()
         self.queue.stop()
     }
 
-    /// Cuts all connections to the queue after so many arrivals, until Penstock says so; returns how many messages were
-    /// in flight then, which may all come again.
-    func cut(_ penstock: PenstockProcess, after count: Int) throws -> Int {
+    /// Kills the queue's server after so many arrivals, and lets it come back; returns how many messages were in flight
+    /// then, which may all come again.
+    func outage(_ penstock: PenstockProcess, after count: Int, _ random: inout SplitMix64) throws -> Int {
         let wanted = self.read() + count
         try self.wait(for: "\(wanted) arrivals", penstock) { self.read() >= wanted }
-        let inFlight = self.queue.figures.inFlight
-        self.proxy.cut()
-        try self.wait(for: "the cut", penstock) { penstock.log.contains("source disconnected") }
-        self.proxy.restore()
+        let inFlight = self.queue.goDown()
+        try self.comeUp(penstock, &random)
         return inFlight
+    }
+
+    /// Lets the queue come back a while after Penstock has said that it is gone.
+    func comeUp(_ penstock: PenstockProcess, _ random: inout SplitMix64) throws {
+        try self.wait(for: "the outage", penstock) { !penstock.isSourceConnected }
+        let more = Duration.milliseconds(Int.random(in: 0...500, using: &random))
+        _ = BoundedWait.until(within: more) { false }
+        try self.queue.comeUp()
+        try self.wait(for: "the queue's return", penstock) { penstock.isSourceConnected }
     }
 
     func start() throws -> PenstockProcess {
@@ -131,7 +151,7 @@ private final class SQSKillWorld {
                   kill:
                     source:
                       sqs:
-                        queue: "http://127.0.0.1:\(self.proxy.port)/000000000000/\(self.queue.name)"
+                        queue: "\(self.url)"
                         region: eu-west-1
                         credentials: { access_key_id: test, secret_access_key: test }
                         visibility: 3s
