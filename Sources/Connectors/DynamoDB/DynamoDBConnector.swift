@@ -19,7 +19,7 @@ package enum DynamoDBConnector: Connector {
 
     package static var destination: Alternative<DestinationPlan>? { nil }
 
-    private static func plan(_ configuration: DynamoDBSourceConfiguration) -> SourcePlan {
+    static func plan(_ configuration: DynamoDBSourceConfiguration) -> SourcePlan {
         let region = configuration.options.region
         var plan = SourcePlan(
             kind: Self.kind,

@@ -67,6 +67,17 @@ struct DynamoDBWorld {
         )
     }
 
+    /// Runs a command beside a Penstock that was started here, with its configuration and where its admin API listens.
+    func command(_ arguments: [String]) throws -> CommandRun {
+        let port = try String(contentsOf: self.file("ready"), encoding: .utf8)
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+        let text = try String(contentsOf: self.file("connectors.yaml"), encoding: .utf8)
+        return try CommandRun(
+            arguments,
+            configuration: text.replacing("127.0.0.1:0", with: "127.0.0.1:\(port)")
+        )
+    }
+
     /// The lines of a file that the handler wrote.
     func lines(_ name: String) -> [String] {
         let text = try? String(contentsOf: self.file(name), encoding: .utf8)
