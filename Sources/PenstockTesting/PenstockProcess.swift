@@ -70,7 +70,17 @@ package final class PenstockProcess: Sendable {
     ///
     /// - Throws: ``Failure`` when that takes longer than 90 s or its exit status is not 0.
     package func terminate() throws {
-        _ = Glibc.kill(self.process.id, SIGTERM)
+        self.drain()
+        try self.waitForEnd()
+    }
+
+    /// Lets it drain by SIGTERM.
+    package func drain() { _ = Glibc.kill(self.process.id, SIGTERM) }
+
+    /// Waits until it has ended.
+    ///
+    /// - Throws: ``Failure`` when that takes longer than 90 s or its exit status is not 0.
+    package func waitForEnd() throws {
         guard let status = self.process.status(within: .seconds(90)) else {
             throw self.failure("did not end")
         }

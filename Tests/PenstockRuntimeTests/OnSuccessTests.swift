@@ -37,8 +37,9 @@ struct OnSuccessTests {
         let events = self.world.events.map { $0.hasPrefix("result ") ? "result" : $0 }
         #expect(
             events == [
-                "f made", "source started", "invoked f p@4 p@5", "result", "committed p@5", "source stopped",
-                "destination closed", "results closed", "f shut down",
+                "f made", "source started", "invoked f p@4 p@5", "result", "committed p@5",
+                "f admits nothing",
+                "source stopped", "destination closed", "results closed", "f shut down",
             ]
         )
         let line = try #require(self.world.events.first { $0.hasPrefix("result ") }).dropFirst(

@@ -113,8 +113,31 @@ struct SupervisorTests {
             )
             #expect(last.counters.isConserved)
         }
-        let tail = self.good.events.suffix(4)
-        #expect(tail == ["invoked f p@0", "committed p@0", "source stopped", "f shut down"])
+        let tail = self.good.events.suffix(5)
+        #expect(
+            tail == ["invoked f p@0", "f admits nothing", "committed p@0", "source stopped", "f shut down"]
+        )
+    }
+
+    @Test("A stop does not begin what waits for room in its function, and gives its records back at once")
+    func waitsForRoom() async throws {
+        let (world, waits) = (self.good, Latch())
+        world.answer { _, _ in
+            waits.open()
+            // There is never any.
+            await world.wait(for: "f admits nothing")
+            return .stopping
+        }
+        try await SupervisorFixture.run(self.plan(drain: "1h", batch: "{ size: 1, window: 0s }")) { fixture in
+            await world.wait(for: "source started")
+            world.deliver("p", 0..<3)
+            await waits.wait()
+            await fixture.group.triggerGracefulShutdown()
+            await world.wait(for: "source stopped")
+            let last = try #require(await fixture.supervisor.snapshot(of: "good"))
+            #expect(last.counters.released == 3 && last.counters.failures == 0 && last.counters.isConserved)
+        }
+        #expect(world.count("committed") == 0)
     }
 
     @Test(

@@ -70,6 +70,7 @@ package actor HTTPFunction: Function {
 
     package func invoke(_ invocation: Invocation) async -> InvocationResult {
         guard await self.room.enter(until: invocation.deadline) else {
+            if self.room.isClosed { return .stopping }
             return .throttled(
                 retryAfter: nil,
                 Failure(
@@ -130,6 +131,8 @@ package actor HTTPFunction: Function {
         request.headers.append(contentsOf: self.headers)
         return request
     }
+
+    package func stopAdmitting() async { self.room.close() }
 
     package func shutdown() async {
         self.room.close()

@@ -68,6 +68,7 @@ package actor LambdaFunction: Function {
         keepsLog: Bool
     ) async -> (trace: InvocationTrace, version: String?) {
         guard await self.room.enter(until: invocation.deadline) else {
+            if self.room.isClosed { return InvocationTrace(result: .stopping) }
             let message = "\(self.concurrency) invocations were under way until the deadline"
             let failure = Failure(type: "Lambda.NoRoom", message: message)
             return (InvocationTrace(result: .throttled(retryAfter: nil, failure)), nil)
@@ -130,6 +131,8 @@ package actor LambdaFunction: Function {
     private static func decoded(_ text: String) -> String? {
         Data(base64Encoded: text).map { String(decoding: $0, as: UTF8.self) }
     }
+
+    package func stopAdmitting() async { self.room.close() }
 
     package func shutdown() async {
         self.room.close()

@@ -132,6 +132,8 @@ package actor LocalFunction: Function {
         self.end(process, .failed(failure))
     }
 
+    package func stopAdmitting() async { self.perform(self.pool.stopAdmitting()) }
+
     package func shutdown() async {
         self.perform(self.pool.stop(now: self.reactor.now))
         if self.pool.count > 0 {

@@ -2,6 +2,7 @@
 
 import DequeModule
 import PenstockCore
+import PenstockRuntime
 
 /// Names a process of one function; never used again.
 struct ProcessID: Hashable, Sendable {
@@ -120,10 +121,8 @@ struct ProcessPool {
 
     /// A call wants a process, and waits for one until `until`.
     mutating func add(_ call: CallID, until: Instant, now: Instant) -> [Action] {
+        guard !self.isStopping else { return [.fail(call, .stopping)] }
         if let process = self.idle.popLast() { return [self.deliver(call, to: process, now: now)] }
-        if self.isStopping {
-            return [.fail(call, Failure(type: "Penstock.Stopping", message: "Penstock stops"))]
-        }
         self.waiting.append(Waiter(call: call, until: until))
         return self.startOrFail(now: now)
     }
@@ -285,14 +284,22 @@ struct ProcessPool {
         return actions + self.startOrFail(now: now)
     }
 
+    // MARK: - Stop
+
+    /// Begins nothing from now on: calls that wait fail, and so do those that come.
+    ///
+    /// What processes work on goes on.
+    mutating func stopAdmitting() -> [Action] {
+        self.isStopping = true
+        defer { self.waiting.removeAll() }
+        return self.waiting.map { .fail($0.call, .stopping) }
+    }
+
     /// Ends all processes.
     ///
     /// Calls that still wait fail.
     mutating func stop(now: Instant) -> [Action] {
-        self.isStopping = true
-        let failure = Failure(type: "Penstock.Stopping", message: "Penstock stops")
-        var actions: [Action] = self.waiting.map { .fail($0.call, failure) }
-        self.waiting.removeAll()
+        var actions = self.stopAdmitting()
         self.idle.removeAll()
         for (process, phase) in self.phases {
             if case .ending = phase { continue }

@@ -34,6 +34,10 @@ package protocol Function: Sendable {
     /// The same, with all that is known about the call: for an invocation by hand.
     func trace(_ invocation: Invocation) async -> InvocationTrace
 
+    /// Begins no invocation from now on: whoever waits for room, and whoever calls later, is told at once that it is
+    /// ``InvocationResult/stopping``. What runs goes on. Idempotent.
+    func stopAdmitting() async
+
     /// Ends processes and connections. No invocation is running. Idempotent.
     func shutdown() async
 }
@@ -51,6 +55,9 @@ extension Function {
     package func trace(_ invocation: Invocation) async -> InvocationTrace {
         InvocationTrace(result: await self.invoke(invocation))
     }
+
+    /// Nothing: for a function that lets nobody wait.
+    package func stopAdmitting() async {}
 }
 
 /// What came of a call of a trigger.
@@ -160,6 +167,16 @@ package enum InvocationResult: Sendable, Equatable {
 
     /// The function refused the records for good (HTTP 4xx).
     case rejected(Failure)
+}
+
+extension InvocationResult {
+    /// Not begun, because Penstock stops.
+    package static let stopping = InvocationResult.unavailable(.stopping)
+}
+
+extension Failure {
+    /// Why nothing begins any more.
+    package static let stopping = Failure(type: "Penstock.Stopping", message: "Penstock stops")
 }
 
 /// The limits of an invocation; those in bytes are AWS's (esm-spec sections 2 and 8.1).

@@ -21,6 +21,10 @@ package final class InvocationRoom: @unchecked Sendable {
     private let size: Int
     private let loop: any EventLoop
     private var running = 0
+
+    /// Whether nobody gets room any more.
+    package private(set) var isClosed = false
+
     private var waiting: Deque<Waiter> = []
     private var lastWaiter: UInt64 = 0
 
@@ -35,7 +39,10 @@ package final class InvocationRoom: @unchecked Sendable {
     /// Returns false when there was none until `deadline`, or the task was cancelled, or the room was closed.
     package func enter(until deadline: Instant, isolation: isolated any Actor = #isolation) async -> Bool {
         if self.take() { return true }
-        return await self.wait(until: deadline, isolation: isolation)
+        guard await self.wait(until: deadline, isolation: isolation) else { return false }
+        // It may have been closed since the room was handed over.
+        if self.isClosed { self.leave() }
+        return !self.isClosed
     }
 
     /// Hands the room to the next in line.
@@ -47,13 +54,16 @@ package final class InvocationRoom: @unchecked Sendable {
         self.tell(next, hasRoom: true)
     }
 
-    /// Tells all who wait that there will be none.
+    /// Tells all who wait, and all who come, that there will be none.
+    ///
+    /// Who has room keeps it. Idempotent.
     package func close() {
+        self.isClosed = true
         while let waiter = self.waiting.popFirst() { self.tell(waiter, hasRoom: false) }
     }
 
     private func take() -> Bool {
-        guard self.running < self.size else { return false }
+        guard self.running < self.size, !self.isClosed else { return false }
         self.running += 1
         return true
     }
@@ -67,6 +77,7 @@ package final class InvocationRoom: @unchecked Sendable {
             return await withCheckedContinuation { continuation in
                 // Looked at again here: the call may have waited for the loop.
                 if self.take() { return continuation.resume(returning: true) }
+                if self.isClosed { return continuation.resume(returning: false) }
                 let timer = self.loop.schedule(at: deadline) { [weak self] in self?.giveUp(id) }
                 self.waiting.append(Waiter(id: id, timer: timer, continuation: continuation))
             }

@@ -120,8 +120,11 @@ package actor Supervisor: Service {
     }
 
     /// Drains all triggers side by side.
+    ///
+    /// Their functions begin nothing first: what waits for room is not invoked, and its records are given back.
     private func stop() async {
         self.beginStop()
+        for function in self.functions.values { await function.stopAdmitting() }
         await self.letters.stop()
         await Self.stop(self.triggers, within: self.plan.drainTimeout)
         await self.leases?.stop()

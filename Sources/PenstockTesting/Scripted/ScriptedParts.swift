@@ -140,6 +140,10 @@ package final class ScriptedFunction: Function {
         )
     }
 
+    package func stopAdmitting() async {
+        self.world.note("\(self.name) admits nothing")
+    }
+
     package func shutdown() async {
         self.world.note("\(self.name) shut down")
     }

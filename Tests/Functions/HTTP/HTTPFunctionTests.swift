@@ -181,4 +181,27 @@ func invocation(_ body: String = "{}", _ reactor: Reactor, type: String = "appli
         #expect(server.requests.map { String(decoding: $0.body, as: UTF8.self) } == ["1", "3"])
         #expect(server.connections == 1)
     }
+
+    @Test("A function that admits nothing tells so to who waits for room and who comes; what runs ends")
+    func admitsNothing() async throws {
+        let (arrived, release) = (Latch(), Latch())
+        let server = try TestHTTPServer { _, exchange in
+            arrived.open()
+            release.block()
+            exchange.respond()
+        }
+        defer { server.stop() }
+        try await withFunction(server, "concurrency: 1") { function, reactor in
+            async let running = function.invoke(invocation("1", reactor))
+            await arrived.wait()
+            async let waiting = function.invoke(invocation("2", reactor))
+            await function.stopAdmitting()
+            #expect(await waiting == .stopping)
+            #expect(await function.invoke(invocation("3", reactor)) == .stopping)
+            release.open()
+            #expect(await running == .responded([]))
+            #expect(await function.invoke(invocation("4", reactor)) == .stopping)
+        }
+        #expect(server.requests.map { String(decoding: $0.body, as: UTF8.self) } == ["1"])
+    }
 }

@@ -56,6 +56,32 @@ struct LambdaLimitTests {
     }
 }
 
+/// Which invocations begin.
+@Suite(.timeLimit(.minutes(5)), .ownThreads)
+struct LambdaStopTests {
+    @Test("A function that admits nothing tells so to who waits for room and who comes; what runs ends")
+    func admitsNothing() async throws {
+        let (arrived, release) = (Latch(), Latch())
+        let server = try TestHTTPServer { _, exchange in
+            arrived.open()
+            release.block()
+            exchange.respond(200, [], "null")
+        }
+        defer { server.stop() }
+        try await withFunction(server.url(""), "function: resize\nconcurrency: 1") { function, reactor in
+            async let running = function.invoke(invocation("1", reactor))
+            await arrived.wait()
+            async let waiting = function.invoke(invocation("2", reactor))
+            await function.stopAdmitting()
+            #expect(await waiting == .stopping)
+            #expect(await function.invoke(invocation("3", reactor)) == .stopping)
+            release.open()
+            #expect(await running == .responded(Array("null".utf8)))
+        }
+        #expect(server.requests.count == 1)
+    }
+}
+
 /// What `penstock doctor` asks of a function: AWS's `DryRun`.
 @Suite(.timeLimit(.minutes(5)), .ownThreads)
 struct LambdaDryRunTests {

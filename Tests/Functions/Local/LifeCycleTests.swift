@@ -53,6 +53,31 @@ import Testing
         }
     }
 
+    @Test("A function that admits nothing tells so to who waits for a process and who comes; what runs ends")
+    func admitsNothing() async throws {
+        let gate = try Fifo()
+        defer { gate.remove() }
+        let script = """
+            p = Peer()
+            while True:
+                say("got", p.next())
+                open("\(gate.path)", "rb", 0).read(1)
+                p.respond("null")
+            """
+        try await LocalFunctionFixture.use(ScriptedRuntime.configuration(script)) { fixture in
+            async let running = fixture.run("1").result
+            _ = await fixture.lines.line(containing: "got 1")
+            async let waiting = fixture.run("2").result
+            while await fixture.function.pool.waitingCount == 0 { await Task.yield() }
+            await fixture.function.stopAdmitting()
+            #expect(await waiting == .stopping)
+            #expect(await fixture.run("3").result == .stopping)
+            try gate.open(for: 1)
+            #expect(await running.text == "null")
+            #expect(fixture.lines.lines.count { $0.text.hasPrefix("got") } == 1)
+        }
+    }
+
     @Test(
         "An invocation over its time fails with AWS's words; its process and what that started are killed and replaced"
     )
