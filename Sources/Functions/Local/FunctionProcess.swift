@@ -63,13 +63,27 @@ final class FunctionProcess {
     /// The open connections.
     private(set) var connections: [Int: RuntimeConnection] = [:]
 
+    /// Whether connections could not be accepted lately.
+    var isShortOfFiles = false
+
     private let reactor: Reactor
+    private let acceptor: Acceptor
     private let files: Files
     private let memoryReader: ProcessMemoryReader
     private var registrations: [Reactor.Registration] = []
+    private var listeners: [Reactor.Registration] = []
     private var outputs: [LocalFunctionLogLine.Stream: Output]
     private var lastConnection = 0
     private var isClosed = false
+
+    /// Takes a connection from a listener: its descriptor, or the errno, negated.
+    typealias Acceptor = @Sendable (_ listener: Int32) -> Int32
+
+    /// accept(2).
+    static let systemAcceptor: Acceptor = { listener in
+        let descriptor = penstock_accept(listener)
+        return descriptor >= 0 ? descriptor : -errno
+    }
 
     /// An invocation at work.
     struct Running {
@@ -115,10 +129,11 @@ final class FunctionProcess {
     }
 
     /// Takes over a process that was just started, and its descriptors.
-    init(id: ProcessID, pid: pid_t, files: Files, reactor: Reactor) {
+    init(id: ProcessID, pid: pid_t, files: Files, reactor: Reactor, acceptor: @escaping Acceptor) {
         self.id = id
         self.pid = pid
         self.files = files
+        self.acceptor = acceptor
         self.reactor = reactor
         self.startedAt = reactor.now
         self.memoryReader = ProcessMemoryReader(pid: pid)
@@ -133,10 +148,12 @@ final class FunctionProcess {
     ///
     /// When it throws, ``kill()`` and ``close()`` are still due.
     func open(_ handler: @escaping @Sendable (Source, Reactor.Readiness) -> Void) throws(ReactorError) {
-        try self.watch(self.files.pidDescriptor) { handler(.exit, $0) }
-        try self.watch(self.files.listener) { handler(.listener, $0) }
+        _ = try self.watch(self.files.pidDescriptor) { handler(.exit, $0) }
+        self.listeners = [try self.watch(self.files.listener) { handler(.listener, $0) }]
         if self.files.socketListener >= 0 {
-            try self.watch(self.files.socketListener) { handler(.socketListener, $0) }
+            self.listeners.append(
+                try self.watch(self.files.socketListener) { handler(.socketListener, $0) }
+            )
         }
         for stream in [LocalFunctionLogLine.Stream.output, .error] {
             guard let output = self.outputs[stream] else { continue }
@@ -150,8 +167,10 @@ final class FunctionProcess {
     private func watch(
         _ descriptor: Int32,
         _ handler: @escaping @Sendable (Reactor.Readiness) -> Void
-    ) throws(ReactorError) {
-        self.registrations.append(try self.reactor.register(descriptor, for: .readable, handler: handler))
+    ) throws(ReactorError) -> Reactor.Registration {
+        let registration = try self.reactor.register(descriptor, for: .readable, handler: handler)
+        self.registrations.append(registration)
+        return registration
     }
 
     /// Ends watching and closes everything.
@@ -165,6 +184,7 @@ final class FunctionProcess {
             if let registration = output.registration { self.reactor.unregister(registration) }
         }
         self.registrations = []
+        self.listeners = []
         self.outputs = [:]
         for connection in self.connections.values { connection.close() }
         self.connections = [:]
@@ -199,12 +219,18 @@ final class FunctionProcess {
 
     // MARK: - Connections
 
-    /// Accepts what waits at a listener.
-    func accept(fromSocket: Bool) -> [RuntimeConnection] {
+    /// Accepts what waits at a listener; with the errno when the system has no room for what still waits.
+    func accept(fromSocket: Bool) -> (accepted: [RuntimeConnection], refusal: Int32?) {
         var accepted: [RuntimeConnection] = []
         while true {
-            let descriptor = penstock_accept(fromSocket ? self.files.socketListener : self.files.listener)
-            guard descriptor >= 0 else { return accepted }
+            let descriptor = self.acceptor(fromSocket ? self.files.socketListener : self.files.listener)
+            switch -descriptor {
+            case ...0: break
+            case EAGAIN: return (accepted, nil)
+            // Who wanted to connect has gone, or a signal came.
+            case ECONNABORTED, EINTR: continue
+            case let code: return (accepted, code)
+            }
             guard self.connections.count < Self.connectionsMax else {
                 Glibc.close(descriptor)
                 continue
@@ -218,6 +244,11 @@ final class FunctionProcess {
             self.connections[connection.id] = connection
             accepted.append(connection)
         }
+    }
+
+    /// Looks at the listeners, or at none of them: whoever wants to connect waits then.
+    func listen(_ isListening: Bool) {
+        for listener in self.listeners { self.reactor.update(listener, for: isListening ? .readable : []) }
     }
 
     /// Closes a connection; true when its `next` was open.

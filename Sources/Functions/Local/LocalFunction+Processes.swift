@@ -13,7 +13,13 @@ extension LocalFunction {
         var files = FunctionProcess.Files()
         do throws(ProcessStart.Refusal) {
             let pid = try self.spawn(id, &files)
-            let process = FunctionProcess(id: id, pid: pid, files: files, reactor: self.reactor)
+            let process = FunctionProcess(
+                id: id,
+                pid: pid,
+                files: files,
+                reactor: self.reactor,
+                acceptor: self.acceptor
+            )
             self.processes[id] = process
             self.watch(process)
         } catch {

@@ -18,11 +18,31 @@ extension LocalFunction {
             }
         case .listener, .socketListener:
             let isSocket = if case .socketListener = source { true } else { false }
-            for connection in process.accept(fromSocket: isSocket) { self.open(connection, of: process) }
+            let (accepted, refusal) = process.accept(fromSocket: isSocket)
+            if !accepted.isEmpty { process.isShortOfFiles = false }
+            for connection in accepted { self.open(connection, of: process) }
+            if let refusal { self.listenLater(process, refusal) }
         case .output(let stream):
             self.drain(process, stream)
         case .exit:
             if let status = process.reap() { self.exited(process, status) }
+        }
+    }
+
+    /// Looks at the listeners of a process again in a second: without files they stay ready, and the loop would turn for
+    /// nothing.
+    private func listenLater(_ process: FunctionProcess, _ code: Int32) {
+        if !process.isShortOfFiles {
+            self.log?.warn(
+                "function \(self.name): process \(process.pid) cannot be connected with: \(ProcessStart.text(code)); "
+                    + "it is tried again each second; is the limit of open files too low?"
+            )
+        }
+        process.isShortOfFiles = true
+        process.listen(false)
+        let id = process.id
+        _ = self.reactor.schedule(at: self.reactor.now + .seconds(1)) {
+            self.assumeIsolated { $0.processes[id]?.listen(true) }
         }
     }
 

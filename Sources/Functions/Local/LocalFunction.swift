@@ -25,6 +25,7 @@ package actor LocalFunction: Function {
     let log: (any LocalFunctionLog)?
     let fixedHead: [UInt8]
     let buffer: ReadBuffer
+    let acceptor: FunctionProcess.Acceptor
     var pool: ProcessPool
     var calls: [CallID: Call] = [:]
     var processes: [ProcessID: FunctionProcess] = [:]
@@ -52,6 +53,24 @@ package actor LocalFunction: Function {
         reactor: Reactor,
         log: (any LocalFunctionLog)? = nil
     ) {
+        self.init(
+            name: name,
+            configuration: configuration,
+            reactor: reactor,
+            log: log,
+            acceptor: FunctionProcess.systemAcceptor
+        )
+    }
+
+    /// The same, with another way to accept connections.
+    init(
+        name: String,
+        configuration: LocalFunctionConfiguration,
+        reactor: Reactor,
+        log: (any LocalFunctionLog)?,
+        acceptor: @escaping FunctionProcess.Acceptor
+    ) {
+        self.acceptor = acceptor
         self.name = name
         self.configuration = configuration
         self.reactor = reactor

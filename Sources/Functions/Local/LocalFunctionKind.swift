@@ -54,4 +54,6 @@ private struct FunctionOutput: LocalFunctionLog {
         let level: Logger.Level = line.stream == .platform ? .debug : .info
         self.logger.log(level: level, "\(line.text)", metadata: metadata)
     }
+
+    func warn(_ text: String) { self.logger.warning("\(text)") }
 }

@@ -7,6 +7,9 @@ package import PenstockRuntime
 package protocol LocalFunctionLog: Sendable {
     /// Takes a line. Called on the reactor's thread, in order; must not block.
     func write(_ line: LocalFunctionLogLine)
+
+    /// Tells an operator what keeps processes from their work. As ``write(_:)``.
+    func warn(_ text: String)
 }
 
 /// One line of a function's output, or about its process.

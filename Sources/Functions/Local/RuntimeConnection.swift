@@ -54,8 +54,15 @@ final class RuntimeConnection {
     }
 
     /// Begins to watch the socket.
+    ///
+    /// When it throws, the socket is closed.
     func open(_ handler: @escaping @Sendable (Reactor.Readiness) -> Void) throws(ReactorError) {
-        self.registration = try self.reactor.register(self.descriptor, for: .readable, handler: handler)
+        do throws(ReactorError) {
+            self.registration = try self.reactor.register(self.descriptor, for: .readable, handler: handler)
+        } catch {
+            Glibc.close(self.descriptor)
+            throw error
+        }
     }
 
     /// Closes the socket.

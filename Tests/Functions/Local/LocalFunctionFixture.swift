@@ -25,11 +25,18 @@ struct LocalFunctionFixture: Sendable {
     /// Runs `body` with a function, and ends all of it behind; no process is left.
     static func use(
         _ configuration: LocalFunctionConfiguration,
+        acceptor: @escaping FunctionProcess.Acceptor = FunctionProcess.systemAcceptor,
         _ body: (LocalFunctionFixture) async throws -> Void
     ) async throws {
         let reactor = try Reactor(name: "test")
         let lines = LineCollector()
-        let function = LocalFunction(name: "f", configuration: configuration, reactor: reactor, log: lines)
+        let function = LocalFunction(
+            name: "f",
+            configuration: configuration,
+            reactor: reactor,
+            log: lines,
+            acceptor: acceptor
+        )
         let fixture = LocalFunctionFixture(function: function, reactor: reactor, lines: lines)
         let result: Result<Void, any Error>
         do {
@@ -104,6 +111,10 @@ final class LineCollector: LocalFunctionLog {
     private let state = Mutex(State())
 
     var lines: [LocalFunctionLogLine] { self.state.withLock { $0.lines } }
+
+    func warn(_ text: String) {
+        self.write(LocalFunctionLogLine(function: "f", requestID: nil, stream: .platform, text: text))
+    }
 
     func write(_ line: LocalFunctionLogLine) {
         let ready = self.state.withLock { state in
