@@ -46,11 +46,6 @@ struct SaveTurns {
 extension Pipeline {
     /// Keeps the positions durably, then commits them upstream; returns what upstream accepted, nil when it refused.
     func commit(_ positions: [PartitionPosition], _ turn: SaveTurns.Turn) async -> [PartitionPosition]? {
-        self.commitsUnderWay += 1
-        defer {
-            self.commitsUnderWay -= 1
-            if self.commitsUnderWay == 0 { self.commitWaiter.take()?.resume() }
-        }
         guard await self.save(positions, turn) else { return nil }
         do {
             return try await self.parts.source.commit(positions)

@@ -78,14 +78,17 @@ package actor Pipeline {
     let hearing: (any FiringSource)?
     var engine: TriggerEngine
 
-    private let work = Mailbox<PipelineJob>()
+    private var work = JobQueue()
     private var waiting = WaitingTasks()
+    /// Nothing is put in; closed at the end.
+    private let end = Mailbox<Never>()
     private var buffers = SpareBuffers()
     var timer: (id: TimerID, at: Instant)?
     private var granted: ReceiveAllowance?
     var drainWaiter: CheckedContinuation<Void, Never>?
     var commitWaiter: CheckedContinuation<Void, Never>?
-    var commitsUnderWay = 0
+    /// Commits that the engine asked for and that have not ended.
+    private(set) var commitsUnderWay = 0
     var saveTurns = SaveTurns()
     var forgotten: [String] = []
     /// Invocations that can be cancelled.
@@ -175,9 +178,17 @@ package actor Pipeline {
         async let work: Void = source.run()
         let failure = await withTaskGroup(of: (any Error)?.self) { group in
             group.addTask(executorPreference: loop) { await self.receive() }
-            group.addTask(executorPreference: loop) { await self.performAll() }
+            group.addTask(executorPreference: loop) {
+                await self.performAll()
+                return nil
+            }
+            // Ends when the task is cancelled, which the others need not notice.
+            group.addTask(executorPreference: loop) {
+                _ = await self.end.takeAll()
+                return nil
+            }
             let failure = await group.next() ?? nil
-            // Whichever ended first: end the other one, too.
+            // Whichever ended first: end the others, too.
             await self.stop(within: .seconds(5))
             await group.waitForAll()
             return failure
@@ -260,12 +271,13 @@ package actor Pipeline {
 
     /// Carries out the engine's actions side by side.
     ///
-    /// A task that has done one waits for the next; a new one is made only when none waits.
-    private func performAll() async -> (any Error)? {
+    /// A task that has done one waits for the next; a new one is made only when none waits. A cancelled task carries out what
+    /// is asked of it, too, until ``endTasks()``: a stop waits for that.
+    private func performAll() async {
         let loop = self.loop
         await withDiscardingTaskGroup { group in
             while true {
-                let jobs = await self.work.takeAll()
+                let jobs = await withCheckedContinuation { self.work.take($0) }
                 if jobs.isEmpty { break }
                 for job in jobs {
                     group.addTask(executorPreference: loop) { await self.perform(from: job) }
@@ -273,7 +285,6 @@ package actor Pipeline {
             }
             group.cancelAll()
         }
-        return nil
     }
 
     private func perform(from first: PipelineJob) async {
@@ -293,7 +304,11 @@ package actor Pipeline {
         let job: PipelineJob
         switch action {
         case .invoke, .deadLetter, .report, .settle, .extend: job = PipelineJob(action: action)
-        case .commit, .revoked: job = PipelineJob(action: action, turn: self.saveTurns.take())
+        case .commit:
+            // From now on, for a stop may come before a task begins with it.
+            self.commitsUnderWay += 1
+            job = PipelineJob(action: action, turn: self.saveTurns.take())
+        case .revoked: job = PipelineJob(action: action, turn: self.saveTurns.take())
         }
         if !self.waiting.resumeOne(job) { self.work.put(job) }
     }
@@ -302,6 +317,7 @@ package actor Pipeline {
     func endTasks() {
         self.work.close()
         self.waiting.endAll()
+        self.end.close()
     }
 
     private func perform(_ action: TriggerEngine.Action, _ turn: SaveTurns.Turn?) async {
@@ -313,6 +329,8 @@ package actor Pipeline {
             let accepted = await self.commit(positions, turn ?? self.saveTurns.take())
             self.engine.commitEnded(positions, accepted: accepted, now: self.now)
             self.flush()
+            self.commitsUnderWay -= 1
+            if self.commitsUnderWay == 0 { self.commitWaiter.take()?.resume() }
         case .settle(let id, let settlements): await self.settle(settlements, as: id)
         case .extend(let ticket): await self.extend(ticket)
         case .revoked(let key, let positions):
