@@ -274,9 +274,9 @@ package final class EventFilter: RecordFilter {
     // MARK: - Data: JSON or text
 
     /// Walks data that looks like a JSON object or array; nil when it is not one.
-    private func walk(_ bytes: Bytes, _ binding: Binding) -> JSONText? {
+    private func walk(_ bytes: Bytes, _ binding: Binding) -> IndexedJSON? {
         var start = 0
-        while start < bytes.count, JSONText.isBlank(bytes[start]) { start += 1 }
+        while start < bytes.count, IndexedJSON.isBlank(bytes[start]) { start += 1 }
         guard start < bytes.count, bytes[start] == UInt8(ascii: "{") || bytes[start] == UInt8(ascii: "[")
         else {
             return nil

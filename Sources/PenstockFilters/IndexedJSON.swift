@@ -5,7 +5,7 @@ internal import CSimdjson
 /// A JSON text with the places of its structure: of each bracket, colon and comma, and of the first byte of each string,
 /// number and word.
 @safe
-struct JSONText {
+struct IndexedJSON {
     let bytes: Bytes
     private let places: UnsafePointer<UInt32>
     /// How many places.
@@ -95,13 +95,13 @@ struct JSONIndexer {
 
     /// The text with its structure, valid until the next call; nil when it is not JSON for sure.
     @inline(__always)
-    func index(_ bytes: Bytes) -> JSONText? {
+    func index(_ bytes: Bytes) -> IndexedJSON? {
         guard let parser = unsafe self.parser else { return nil }
         var places: UnsafePointer<UInt32>?
         let text = unsafe bytes.base.assumingMemoryBound(to: UInt8.self)
         let count = unsafe csimdjson_index(parser, text, bytes.count, &places)
         guard count > 0, let places = unsafe places else { return nil }
-        return unsafe JSONText(bytes: bytes, places: places, count: count)
+        return unsafe IndexedJSON(bytes: bytes, places: places, count: count)
     }
 
     /// Whether the bytes are UTF-8.

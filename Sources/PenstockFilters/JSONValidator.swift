@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Says whether a text is JSON to the last byte (RFC 8259), nested at most ``JSONText/depthMax`` deep.
+/// Says whether a text is JSON to the last byte (RFC 8259), nested at most ``IndexedJSON/depthMax`` deep.
 ///
 /// The matcher walks only where patterns lead it. This walks everywhere, and is asked when the difference between "no
 /// match" and "not JSON" decides what becomes of a record.
 struct JSONValidator {
-    private let text: JSONText
+    private let text: IndexedJSON
     private var index = 0
     private var depth = 0
     /// Whether each open bracket is a brace, innermost lowest, 64 to a word.
     private var braces = InlineArray<8, UInt64>(repeating: 0)
 
-    static func isValid(_ text: JSONText) -> Bool {
+    static func isValid(_ text: IndexedJSON) -> Bool {
         var validator = JSONValidator(text: text)
         return validator.run()
     }
 
-    private init(text: JSONText) {
+    private init(text: IndexedJSON) {
         self.text = text
     }
 
@@ -64,7 +64,7 @@ struct JSONValidator {
     }
 
     private mutating func open(isBrace: Bool) -> Bool {
-        guard self.depth < JSONText.depthMax else { return false }
+        guard self.depth < IndexedJSON.depthMax else { return false }
         let bit = UInt64(1) << UInt64(self.depth & 63)
         if isBrace {
             self.braces[self.depth >> 6] |= bit
@@ -98,6 +98,6 @@ struct JSONValidator {
         if byte == UInt8(ascii: "-") || byte &- 0x30 < 10 {
             return unsafe JSONNumberForm(scalar.buffer) != nil
         }
-        return JSONText.word(scalar) != nil
+        return IndexedJSON.word(scalar) != nil
     }
 }

@@ -18,7 +18,7 @@ struct PatternWalker {
     /// For each path wanted absent: 0 while nothing was seen there, else one more than the depth of arrays that it
     /// belongs to.
     let presences: Table<UInt16>
-    let text: JSONText
+    let text: IndexedJSON
     let scratch: Scratch
 
     private var index = 0
@@ -26,7 +26,7 @@ struct PatternWalker {
     /// Whether a key led down more than one step, so that the objects on its way did not come whole.
     private var hasPaths = false
 
-    init(_ text: JSONText, _ tables: ProgramTables, _ state: MatcherState) {
+    init(_ text: IndexedJSON, _ tables: ProgramTables, _ state: MatcherState) {
         self.text = text
         self.tables = tables
         self.flags = state.flags
@@ -65,7 +65,7 @@ struct PatternWalker {
         guard self.index < self.text.count else { return false }
         let scalar = self.text.scalar(self.index)
         let value: LeafValue
-        if let word = JSONText.word(scalar) {
+        if let word = IndexedJSON.word(scalar) {
             value = .word(word)
         } else if let number = unsafe JSONNumber(scalar.buffer) {
             value = .number(number)
@@ -170,7 +170,7 @@ struct PatternWalker {
             self.index += 1
             return true
         }
-        guard self.arrayDepth < JSONText.depthMax else { return false }
+        guard self.arrayDepth < IndexedJSON.depthMax else { return false }
         self.arrayDepth += 1
         let below = node.ownFlags.upperBound..<node.flags.upperBound
         while true {

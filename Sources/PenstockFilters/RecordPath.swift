@@ -150,7 +150,7 @@ private struct PathFinder: ~Copyable, @unchecked Sendable {
 
     func hash(in bytes: Bytes) -> UInt64? {
         var start = 0
-        while start < bytes.count, JSONText.isBlank(bytes[start]) { start += 1 }
+        while start < bytes.count, IndexedJSON.isBlank(bytes[start]) { start += 1 }
         guard start < bytes.count, bytes[start] == UInt8(ascii: "{"), let text = self.indexer.index(bytes)
         else { return nil }
         self.scratch.reserve(bytes.count)
@@ -163,7 +163,7 @@ private struct PathFinder: ~Copyable, @unchecked Sendable {
     }
 
     /// Goes from the place of an object to the value of one of its members; false when there is none.
-    private func enter(_ wanted: Bytes, of text: JSONText, at index: inout Int) -> Bool {
+    private func enter(_ wanted: Bytes, of text: IndexedJSON, at index: inout Int) -> Bool {
         guard text.byte(index) == UInt8(ascii: "{") else { return false }
         index += 1
         while text.byte(index) == UInt8(ascii: "\""), text.byte(index + 1) == UInt8(ascii: ":"),
@@ -177,7 +177,7 @@ private struct PathFinder: ~Copyable, @unchecked Sendable {
         return false
     }
 
-    private func hash(of text: JSONText, at index: Int) -> UInt64? {
+    private func hash(of text: IndexedJSON, at index: Int) -> UInt64? {
         switch text.byte(index) {
         case UInt8(ascii: "\""):
             guard let raw = text.string(index), let string = self.unescaped(raw, of: text) else { return nil }
@@ -186,20 +186,20 @@ private struct PathFinder: ~Copyable, @unchecked Sendable {
             return nil
         default:
             let scalar = text.scalar(index)
-            if let word = JSONText.word(scalar) {
+            if let word = IndexedJSON.word(scalar) {
                 return word == .null ? nil : unsafe RecordKey.hash(scalar.buffer)
             }
             return unsafe JSONNumber(scalar.buffer) == nil ? nil : RecordKey.hash(scalar.buffer)
         }
     }
 
-    private func unescaped(_ raw: Bytes, of text: JSONText) -> Bytes? {
+    private func unescaped(_ raw: Bytes, of text: IndexedJSON) -> Bytes? {
         guard text.hasEscapes, raw.contains(UInt8(ascii: "\\")) else { return raw }
         return unsafe JSONEscapes.unescape(raw, to: self.scratch.base)
     }
 
     /// Passes over a value; only its brackets are counted.
-    private static func skip(_ text: JSONText, _ index: inout Int) -> Bool {
+    private static func skip(_ text: IndexedJSON, _ index: inout Int) -> Bool {
         var depth = 0
         repeat {
             switch text.byte(index) {
