@@ -26,6 +26,10 @@ package struct AdminServer: Service {
         package var configuration: String
         /// When Penstock started.
         package var started: Timestamp
+        /// Connections at once; more wait until one ends.
+        package var connectionsMax = 256
+        /// A connection that asks nothing for so long is closed.
+        package var idleTimeout = Duration.seconds(60)
 
         /// Settings.
         package init(
@@ -42,11 +46,6 @@ package struct AdminServer: Service {
             self.started = started
         }
     }
-
-    /// Connections at once; more wait until one ends.
-    ///
-    /// One that asks nothing for a minute is closed.
-    private static let connectionsMax = 256
 
     private let settings: Settings
     private let logger: Logger
@@ -79,12 +78,12 @@ package struct AdminServer: Service {
         let listening = self.listening
         let application = Application(
             responder: self.responder,
-            server: .http1(configuration: .init(idleTimeout: .seconds(60))),
+            server: .http1(configuration: .init(idleTimeout: TimeAmount(self.settings.idleTimeout))),
             configuration: ApplicationConfiguration(
                 address: .hostname(self.settings.listen.host, port: self.settings.listen.port),
                 serverName: "penstock",
                 // What nobody uses, or keeps open in great number, must not take the files that triggers need.
-                availableConnectionsDelegate: .maximum(Self.connectionsMax, logger: self.quietLogger)
+                availableConnectionsDelegate: .maximum(self.settings.connectionsMax, logger: self.quietLogger)
             ),
             onServerRunning: { channel in
                 await listening(channel.localAddress?.port ?? 0)

@@ -27,6 +27,7 @@ struct AdminFixture {
         token: String? = nil,
         host: String = "127.0.0.1",
         operations others: (any Operations)? = nil,
+        change: (inout AdminServer.Settings) -> Void = { _ in },
         _ body: (AdminFixture) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
@@ -40,14 +41,16 @@ struct AdminFixture {
         let clock = TestClock(VirtualLoop.epoch)
         let operations = ScriptedOperations(world: world, store: store, reactor: reactor)
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
+        var settings = AdminServer.Settings(
+            listen: ListenAddress(host: host, port: 0),
+            token: token.map { Secret($0) },
+            version: "1.2.3",
+            configuration: "connectors.yaml",
+            started: VirtualLoop.epoch
+        )
+        change(&settings)
         let server = AdminServer(
-            AdminServer.Settings(
-                listen: ListenAddress(host: host, port: 0),
-                token: token.map { Secret($0) },
-                version: "1.2.3",
-                configuration: "connectors.yaml",
-                started: VirtualLoop.epoch
-            ),
+            settings,
             operations: others ?? operations,
             store: store,
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),

@@ -139,6 +139,47 @@ struct TriggerRunnerTests {
         #expect(loop.now == before, "a stop does not wait for a lease")
     }
 
+    @Test("A lease that is lost while its trigger drains ends the drain, and what is in flight is released")
+    func lostWhileDraining() {
+        let loop = self.loop
+        let leases = SimulatedLeases { loop.now }
+        let member = SimulatedMember("a", loop, leases)
+        let lease = TriggerLease("orders", of: member.keeper.table, drainTimeout: .seconds(3600))
+        let runner = self.makeRunner(under: lease)
+        let (ended, release, asked) = (Latch(), Latch(), Latch())
+        self.world.answer { _, _ in
+            await release.wait()
+            return .responded(Array("{}".utf8))
+        }
+        Task(executorPreference: loop) {
+            await runner.run()
+            ended.open()
+        }
+        #expect(loop.run(for: .seconds(20)) { self.world.count("source started") == 1 })
+        self.world.deliver("p", 0..<1)
+        #expect(loop.run(for: .seconds(5)) { self.world.count("invoked") == 1 })
+        let other = SimulatedLeaseStore(leases)
+        Task(executorPreference: loop) {
+            let started = Timestamp(milliseconds: 0)
+            let me = ClusterMember(id: MemberID("b"), name: "b", version: "1", started: started)
+            try await other.join(me, for: .seconds(3600))
+            try await other.ask(for: ["orders"], by: me.id)
+            asked.open()
+        }
+        _ = loop.run(for: .seconds(10)) { false }
+        // It drains: what comes now is given back at once.
+        self.world.deliver("p", 1..<3)
+        #expect(asked.isOpen && loop.run(for: .seconds(1)) { self.snapshot(runner)?.counters.released == 2 })
+        #expect(!loop.run(for: .seconds(60)) { self.world.count("source stopped") > 0 })
+        member.store.cut(StoreError(.inputOutput, "down"))
+        #expect(loop.run(for: .seconds(15)) { self.world.count("source stopped") == 1 })
+        #expect(self.snapshot(runner)?.counters.released == 3)
+        #expect(self.world.count("committed") == 0)
+        Task(executorPreference: loop) { await runner.stop(within: .seconds(1)) }
+        release.open()
+        #expect(loop.run(for: .seconds(60)) { ended.isOpen })
+    }
+
     @Test("A lease that is asked for while its trigger waits for a restart goes to who asks")
     func askedWhileFailing() {
         let loop = self.loop

@@ -51,6 +51,42 @@ import Testing
         }
     }
 
+    @Test("While another program has the file locked, writes are refused and name the way out; reads go on")
+    func locked() async throws {
+        try await withTemporaryDirectory { directory in
+            let path = directory + "/penstock.db"
+            let store = try SQLiteStore.open(path: path)
+            let first = Checkpoint(trigger: "t", partition: "p", position: Position(1))
+            try await store.save([first])
+            let script = """
+                import os, sqlite3, sys, time
+                connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+                connection.execute("BEGIN IMMEDIATE")
+                open(sys.argv[2] + "/locked", "w").close()
+                while not os.path.exists(sys.argv[2] + "/go"):
+                    time.sleep(0.01)
+                """
+            let other = try ForeignProcess(TestEnvironment.python, ["-c", script, path, directory])
+            let files = FileManager.default
+            while !files.fileExists(atPath: directory + "/locked"), other.isRunning { await Task.yield() }
+            let second = Checkpoint(trigger: "t", partition: "p", position: Position(2))
+            do throws(StoreError) {
+                try await store.save([second])
+                Issue.record("it was written")
+            } catch {
+                #expect(error.code == .inputOutput)
+                #expect(error.detail.contains("is locked by another program"), "\(error.detail)")
+                #expect(error.detail.contains("close that program"))
+            }
+            #expect(try await store.checkpoints(of: "t") == ["p": Position(1)])
+            try Data().write(to: URL(fileURLWithPath: directory + "/go"))
+            #expect(other.status(within: .seconds(60)) == 0)
+            try await store.save([second])
+            #expect(try await store.checkpoints(of: "t") == ["p": Position(2)])
+            await store.close()
+        }
+    }
+
     @Test("A look at a store tells what opening it would refuse, and makes no file")
     func examines() async throws {
         try await withTemporaryDirectory { directory in

@@ -254,4 +254,21 @@ import Testing
             #expect(error.detail.contains("is closed"))
         }
     }
+
+    @Test("A file that somebody keeps locked is told of, and takes lines when it is free")
+    func locked() async throws {
+        let destination = try self.destination()
+        defer { try? FileManager.default.removeItem(at: self.directory) }
+        let other = unsafe open(self.path, O_RDWR)
+        try #require(other >= 0 && flock(other, LOCK_EX) == 0)
+        let error = await #expect(throws: DestinationError.self) {
+            try await destination.deliver([Self.letter(1)])
+        }
+        #expect(error?.description.contains("is locked by another process; see with lslocks") == true)
+        #expect(flock(other, LOCK_UN) == 0)
+        _ = close(other)
+        try await destination.deliver([Self.letter(2)])
+        await destination.close()
+        #expect(try self.lines().count == 1)
+    }
 }
