@@ -175,7 +175,7 @@ struct SeekTests {
     @Test("When upstream does not follow, the store is as it was, and the trigger goes on where it was")
     func upstreamRefuses() async throws {
         var refusals = ScriptedWorld.SeekRefusals()
-        refusals.follow = SourceError(.unreachable, "no broker took it")
+        refusals.follow = SourceError(.rejected, "no broker took it")
         self.world.refuseSeeks(refusals)
         try await SupervisorFixture.run(self.plan()) { fixture in
             await self.world.wait(for: "source started")
@@ -195,6 +195,13 @@ struct SeekTests {
             #expect(self.world.starts.last == before)
             #expect(try await fixture.store.checkpoints(of: "orders") == before)
             #expect(try await fixture.store.windows(of: "orders") == ["w": window])
+            refusals.follow = SourceError(.unreachable, "no broker answered")
+            self.world.refuseSeeks(refusals)
+            let unknown = await self.refusal(fixture, order)
+            #expect(unknown?.code == .upstream)
+            let words = "it is not known whether upstream has moved: no broker answered; look at "
+            #expect(unknown?.detail.hasPrefix(words) == true)
+            #expect(try await fixture.store.checkpoints(of: "orders") == before)
         }
     }
 

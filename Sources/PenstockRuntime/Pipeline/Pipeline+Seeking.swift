@@ -63,7 +63,7 @@ extension Pipeline {
             followed = try await source.follow(moves)
         } catch {
             await self.putBack(before, of: moves)
-            throw SeekError(.upstream, "nothing has moved: \(error.detail)")
+            throw .unfollowed(error)
         }
         let lost = moves.filter { !followed.contains($0.partition) }
         if !lost.isEmpty { await self.putBack(before, of: lost) }
@@ -125,6 +125,17 @@ extension Pipeline {
 }
 
 extension SeekError {
+    /// Upstream refused the new positions; when it did not answer, nobody knows whether it has taken them.
+    fileprivate static func unfollowed(_ error: SourceError) -> SeekError {
+        guard error.code == .unreachable else {
+            return SeekError(.upstream, "nothing has moved: \(error.detail)")
+        }
+        return SeekError(
+            .upstream,
+            "it is not known whether upstream has moved: \(error.detail); look at `penstock triggers show`, and seek again"
+        )
+    }
+
     /// Something else ends the pipeline.
     static func busy(_ trigger: String) -> SeekError {
         SeekError(

@@ -124,7 +124,7 @@ package struct SeekReport: Sendable, Equatable {
     }
 }
 
-/// Why a seek was not made: nothing has moved.
+/// Why a seek was not made: nothing has moved, unless it says that this is not known.
 package struct SeekError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What went wrong, for a program.
     package enum Code: String, Sendable, CaseIterable {
