@@ -83,7 +83,7 @@ function state(fragment) {
     lag_seconds: 3, partitions: [bad], lag: [{ partition: bad, committed: "41", bytes: 2048 }],
     blocked_partitions: [{ partition: bad, since: "2026-01-31T08:00:00Z", attempts: 2, refused: false, overdue: true }],
     last_failure: { at: "2026-01-31T08:00:00Z", duration_ms: 12, error: { type: bad, message: bad } },
-    last_progress: "2026-01-31T08:00:00Z", gaps: 1, restarts: 0, durations: { count: 1, p50_seconds: 0.1, p99_seconds: 0.2 },
+    last_progress: "2026-01-31T08:00:00Z", gaps: 1, latest_gaps: [{ at: "2026-01-31T07:00:00Z", partition: "orders-0", detail: "offsets 3 to 5" }], restarts: 0, durations: { count: 1, p50_seconds: 0.1, p99_seconds: 0.2 },
   };
   const key = { encoding: "utf-8", value: bad };
   const letter = {

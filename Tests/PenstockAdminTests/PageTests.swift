@@ -106,7 +106,7 @@ struct PageTests {
     func content() async throws {
         try await AdminFixture.serve { admin in
             let files = try await Self.files(of: admin)
-            #expect(files.values.reduce(0) { $0 + $1.body.count } < 40 << 10)
+            #expect(files.values.reduce(0) { $0 + $1.body.count } < 48 << 10)
             for (path, file) in files {
                 let text = file.text
                 #expect(!text.contains("://") && !text.contains("\"//") && !text.contains("url("), "\(path)")

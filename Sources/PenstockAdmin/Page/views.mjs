@@ -124,6 +124,7 @@ function trigger(state, act) {
     last
       ? [h("p", time(last.at, state), `, after ${milliseconds(last.duration_ms)}`), pre(failure(last.error))]
       : h("p.soft", "None since Penstock started."),
+    trigger.latest_gaps.length > 0 && [h("h2", "Latest gaps"), missing(state, trigger.latest_gaps)],
     h("h2", "Partitions"),
     partitions(state, trigger),
   ];
@@ -137,6 +138,11 @@ function partitions(state, { partitions, lag, blocked_partitions: blocked }) {
   });
   const columns = ["title:Partition", "code:Checkpoint", "number:Lag", ":State"];
   return table(plural(rows.length, "partition"), columns, rows);
+}
+
+function missing(state, gaps) {
+  const rows = gaps.map(({ at, partition, detail }) => [time(at, state), partition, visible(detail)]);
+  return table(plural(rows.length, "gap"), [":When", "title:Partition", "wide:What is missing"], rows);
 }
 
 function motion(state, block) {
