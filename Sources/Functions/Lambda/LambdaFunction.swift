@@ -68,7 +68,7 @@ package actor LambdaFunction: Function {
         keepsLog: Bool
     ) async -> (trace: InvocationTrace, version: String?) {
         guard await self.room.enter(until: invocation.deadline) else {
-            if self.room.isClosed { return InvocationTrace(result: .stopping) }
+            if self.room.isClosed { return (InvocationTrace(result: .stopping), nil) }
             let message = "\(self.concurrency) invocations were under way until the deadline"
             let failure = Failure(type: "Lambda.NoRoom", message: message)
             return (InvocationTrace(result: .throttled(retryAfter: nil, failure)), nil)
