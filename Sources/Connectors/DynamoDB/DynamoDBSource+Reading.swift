@@ -136,7 +136,7 @@ extension DynamoDBSource {
 
     private func denyEnd(_ reader: ShardReader) {
         let id = reader.partition.id
-        reader.denyEnd()
+        reader.denyEnd(now: self.reactor.now)
         // One is half an answer, or a list from just before the shard was closed.
         if reader.deniedEnds > 3 {
             self.note(

@@ -34,9 +34,12 @@ final class ShardReader {
     /// When the shard's end was told that its list has neither confirmed nor denied yet; nil for none.
     var endTold: Instant?
 
-    /// How many ends in a row the list of shards has denied, and whether the hub does not know of the last one yet.
+    /// How many ends the list of shards has denied, no further apart than a minute and without a record between them, and
+    /// whether the hub does not know of the last one yet.
     private(set) var deniedEnds = 0
     private(set) var isEndDenied = false
+    private var deniedAt = Instant.start
+    private static let deniedApart = Duration.seconds(60)
 
     /// The lease under which it is read; nil where shards are not shared.
     var fence: Fence?
@@ -100,7 +103,7 @@ final class ShardReader {
         self.place = nil
         self.isReadOut = isLast
         self.isEndDenied = false
-        if !isLast { self.deniedEnds = 0 }
+        if !isLast, page != nil { self.deniedEnds = 0 }
         self.restUntil = restUntil
         self.page = nil
         self.taken = 0
@@ -116,8 +119,10 @@ final class ShardReader {
     }
 
     /// The shard has not ended: it is read on behind the last record.
-    func denyEnd() {
+    func denyEnd(now: Instant) {
         self.endTold = nil
+        if now - self.deniedAt > Self.deniedApart { self.deniedEnds = 0 }
+        self.deniedAt = now
         self.deniedEnds += 1
         self.isEndDenied = true
         self.isReadOut = false
