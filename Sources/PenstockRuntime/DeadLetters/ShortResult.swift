@@ -14,6 +14,9 @@ package enum ShortResult {
 
         /// The members that are not whole, for the log.
         package var leftOut: String
+
+        /// Whether nothing but the event is left out.
+        package var lacksEventAlone: Bool
     }
 
     /// Smaller and smaller forms of a result: without its event; without the answer, too; with the first and last
@@ -51,7 +54,13 @@ package enum ShortResult {
             var shorter = record
             shorter.json = document.json
             shorter.parts = nil
-            forms.append(Form(record: shorter, leftOut: document.leftOut.joined(separator: ", ")))
+            forms.append(
+                Form(
+                    record: shorter,
+                    leftOut: document.leftOut.joined(separator: ", "),
+                    lacksEventAlone: document.leftOut == event
+                )
+            )
         }
         return forms
     }

@@ -141,7 +141,9 @@ extension Pipeline {
             for form in ShortResult.forms(of: record) {
                 do throws(DestinationError) {
                     try await results.deliver(form.record)
-                    self.logger.warning(
+                    // Large batches are many, and what they had is at their source.
+                    self.logger.log(
+                        level: form.lacksEventAlone ? .debug : .warning,
                         "a result is too large for its destination, which got less of it",
                         metadata: [
                             "request": "\(record.id)", "bytes": "\(record.json.count)",
