@@ -44,9 +44,10 @@ package struct AWSOptions: Sendable {
 
 /// A client of one AWS service, or of anything with its API.
 ///
-/// Signs each call with credentials, which clients of one pool share and which are renewed ahead of their end, and corrects the clock by the service's when
-/// the two differ. It repeats calls that say that they may be repeated, as the AWS SDKs do (``CallRetries``), within a
-/// quota of all calls (``RetryQuota``), and no others: who calls knows what a repetition means. Pinned to the reactor.
+/// Signs each call with credentials, which clients of one pool share and which are renewed ahead of their end, and corrects
+/// the clock by the service's when the two differ. It repeats calls that say that they may be repeated, as the AWS SDKs do
+/// (``CallRetries``), within a quota of all calls (``RetryQuota``), and no others: who calls knows what a repetition means.
+/// Pinned to the reactor.
 package actor AWSClient {
     /// Whose the calls are.
     enum Identity: Sendable {
