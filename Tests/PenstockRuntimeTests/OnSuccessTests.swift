@@ -179,6 +179,24 @@ struct OnSuccessTests {
         #expect(batch[0]["positionsOmitted"] as? Int == 298)
     }
 
+    /// A result whose document is made of these members.
+    private static func record(of members: [String]) -> InvocationRecord {
+        InvocationRecord(
+            id: "r",
+            trigger: "orders",
+            function: "f",
+            attempt: 1,
+            at: Timestamp(milliseconds: 1),
+            json: Array((members.joined() + "}").utf8)
+        )
+    }
+
+    /// Where one of them is in it.
+    private static func range(_ place: Int, of members: [String]) -> Range<Int> {
+        let start = members[..<place].reduce(0) { $0 + $1.utf8.count }
+        return start..<start + members[place].utf8.count
+    }
+
     @Test("One whose partitions are too many says how many records it is about, and has all other members")
     func tooManyPartitions() throws {
         let names = (0..<50).map { #"{"partition":"shard-\#($0)","positions":["1","2"]}"# }
@@ -190,25 +208,14 @@ struct OnSuccessTests {
         let middle = #","trigger":"orders","batch":"#
         let batch = "[\(names.joined(separator: ","))]"
         let members = [head, request, context, payload, middle, batch]
-        var record = InvocationRecord(
-            id: "r",
-            trigger: "orders",
-            function: "f",
-            attempt: 1,
-            at: Timestamp(milliseconds: 1),
-            json: Array((members.joined() + "}").utf8)
-        )
+        var record = Self.record(of: members)
         #expect(ShortResult.forms(of: record).isEmpty)
-        func range(_ place: Int) -> Range<Int> {
-            let start = members[..<place].reduce(0) { $0 + $1.utf8.count }
-            return start..<start + members[place].utf8.count
-        }
         record.parts = InvocationRecord.Parts(
-            request: range(1),
+            request: Self.range(1, of: members),
             eventBytes: 102,
-            payload: range(3),
+            payload: Self.range(3, of: members),
             answerBytes: 75,
-            batch: range(5)
+            batch: Self.range(5, of: members)
         )
         let forms = ShortResult.forms(of: record)
         let sizes = [record.json.count] + forms.map(\.record.json.count)
@@ -237,24 +244,13 @@ struct OnSuccessTests {
         let head = #"{"version":"1.0""#
         let batch = #"[{"partition":"p","positions":["1","2","3","4","5","6","7","8","9"]}]"#
         let members = [head, #","requestPayload":{}"#, #","responsePayload":7"#, #","batch":"#, batch]
-        var record = InvocationRecord(
-            id: "r",
-            trigger: "orders",
-            function: "f",
-            attempt: 1,
-            at: Timestamp(milliseconds: 1),
-            json: Array((members.joined() + "}").utf8)
-        )
-        func range(_ place: Int) -> Range<Int> {
-            let start = members[..<place].reduce(0) { $0 + $1.utf8.count }
-            return start..<start + members[place].utf8.count
-        }
+        var record = Self.record(of: members)
         record.parts = InvocationRecord.Parts(
-            request: range(1),
+            request: Self.range(1, of: members),
             eventBytes: 2,
-            payload: range(2),
+            payload: Self.range(2, of: members),
             answerBytes: 1,
-            batch: range(4)
+            batch: Self.range(4, of: members)
         )
         let forms = ShortResult.forms(of: record)
         #expect(forms.map(\.leftOut) == ["positions", "batch"])

@@ -7,29 +7,6 @@ import Testing
 /// What `penstock triggers show` tells of changes that a stream has trimmed.
 @Suite(.serialized, .ownThreads, .timeLimit(.minutes(3)))
 struct DynamoDBGapTests {
-    private static func configuration(_ streams: ScriptedStreams, in folder: URL, admin: String) -> String {
-        """
-        state: "sqlite:\(folder.path)/penstock.db"
-        admin: { listen: "\(admin)" }
-        functions:
-          app:
-            local:
-              command: ["\(TestEnvironment.python.path)", -m, awslambdaric, app.handler]
-              directory: "\(folder.path)"
-        triggers:
-          carts:
-            source:
-              dynamodb:
-                table: \(streams.table)
-                endpoint: "\(streams.endpoint)"
-                region: eu-west-1
-                credentials: { access_key_id: test, secret_access_key: test }
-            function: app
-            batch: { size: 10, window: 20ms }
-
-        """
-    }
-
     @Test(
         "A stream gap in `triggers show` from a real source: each trimmed shard, its time, and what is gone"
     )
@@ -55,7 +32,7 @@ struct DynamoDBGapTests {
         let start = {
             try PenstockProcess(
                 in: home.url,
-                configuration: Self.configuration(streams, in: home.url, admin: "127.0.0.1:0")
+                configuration: streams.configuration(in: home.url)
             )
         }
         let shards = streams.openShards
@@ -70,7 +47,7 @@ struct DynamoDBGapTests {
         try wait(Set(last), second)
         let port = try String(contentsOf: home.url.appendingPathComponent("ready"), encoding: .utf8)
             .trimmingCharacters(in: .whitespacesAndNewlines)
-        try Self.configuration(streams, in: home.url, admin: "127.0.0.1:\(port)")
+        try streams.configuration(in: home.url, admin: "127.0.0.1:\(port)")
             .write(to: home.url.appendingPathComponent("commands.yaml"), atomically: true, encoding: .utf8)
         let show = ["triggers", "show", "carts", "--config", "commands.yaml"]
         let document = try CommandRun(show + ["--format", "json"], in: home.url).document()

@@ -92,27 +92,7 @@ struct DynamoDBWindowTests {
     ) throws -> PenstockProcess {
         try PenstockProcess(
             in: folder,
-            configuration: """
-                state: "sqlite:\(folder.path)/penstock.db"
-                admin: { listen: "127.0.0.1:0" }
-                functions:
-                  app:
-                    local:
-                      command: ["\(TestEnvironment.python.path)", -m, awslambdaric, app.handler]
-                      directory: "\(folder.path)"
-                triggers:
-                  carts:
-                    source:
-                      dynamodb:
-                        table: carts
-                        endpoint: "\(streams.endpoint)"
-                        region: eu-west-1
-                        credentials: { access_key_id: test, secret_access_key: test }
-                    function: app
-                    batch: { size: 10, window: 20ms }
-                    tumbling_window: \(window)
-
-                """
+            configuration: streams.configuration(in: folder) + "    tumbling_window: \(window)\n"
         )
     }
 
